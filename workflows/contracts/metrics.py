@@ -1,0 +1,62 @@
+"""Watch the new version and decide: the guard's one long activity."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from temporalio import activity
+
+from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.shapes import Message
+from workflows.model.target import Slot, Target
+
+
+class ObserveRequest(Message):
+    """One segment of the guard.
+
+    The segment ends by itself when the decision is `rollback` or `hold`, when it has seen `need_seconds` of observed time and
+    the evidence lets it pass (`pass`), or after `limit_seconds` (`continue`).
+    """
+
+    target: Target
+    segment: int
+    """Counted from 1 in each Rollout."""
+    new: tuple[Slot, ...]
+    """Slots that run the new version and are reachable by users."""
+    old: tuple[Slot, ...] = ()
+    """Slots that run the old version: the comparison arm."""
+    weights: dict[str, float] = {}
+    """The weights asked for when the segment started, for the report only."""
+    analysis: dict[str, Any] | None = None
+    """The component's analysis; without it only time is observed."""
+    evidence: Evidence = Evidence()
+    """Evidence of the earlier segments of this release."""
+    need_seconds: float | None = None
+    """Observed time wanted; None watches without ever passing."""
+    limit_seconds: float = 1800
+    version: str = ""
+
+
+class Observed(Message):
+    segment: int
+    decision: Decision
+    evidence: Evidence
+    observed_seconds: float
+    """Time covered by data in this segment; gaps do not count."""
+    gap_seconds: float = 0
+    metrics: tuple[MetricReport, ...] = ()
+
+
+class MetricActivities(ABC):
+    """What workflows learn from metrics."""
+
+    @activity.defn(name="metrics.observe")
+    @abstractmethod
+    async def observe(self, request: ObserveRequest) -> Observed:
+        """Samples until the segment ends, heartbeating evidence and raw counters (at most 16 KB).
+
+        A later attempt resumes from the heartbeat; the time between counts as one gap that never helps promotion, and is
+        evaluated first. Cancelled, it returns what it has with `continue`. A metric store that is down is no error but a
+        decision `hold` after the metric's patience.
+        """

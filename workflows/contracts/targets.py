@@ -1,0 +1,114 @@
+"""Lock, mark and settle a target: everything that makes a release undoable and fenced."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+from temporalio import activity
+
+from workflows.model.shapes import Message
+from workflows.model.target import Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
+
+
+class CaptureRequest(Message):
+    target: Target
+    release: ReleaseRef
+    template: Template
+    """What the release wants to run."""
+    restart: bool = False
+    """Release even when the target already runs exactly this."""
+    again: bool = False
+    """Release even when this version was rolled back here."""
+
+
+class Captured(Message):
+    """What capture found: only `captured` changed anything.
+
+    `running`: the target already runs the template. `held`: another open run's mark; `holder` names it. `orphaned`: a closed
+    run's mark, which must be settled first. `refused`: this version was rolled back here before.
+    """
+
+    status: Literal["captured", "running", "held", "orphaned", "refused"]
+    baseline: TargetState = TargetState()
+    claim: Claim | None = None
+    holder: str = ""
+    mark: Mark | None = None
+    advisory: tuple[str, ...] = ()
+    """Objects whose fence is advisory only."""
+    message: str = ""
+
+
+class AcquireRequest(Message):
+    target: Target
+    purpose: str = "undo"
+
+
+class Acquired(Message):
+    claim: Claim
+    state: TargetState
+    """The target as observed right after the fence was raised."""
+    mark: Mark | None = None
+    """None when the target is settled already: there is nothing to undo."""
+
+
+class SettleRequest(Message):
+    target: Target
+    claim: Claim
+    promoted: Promoted | None = None
+    """Kept beside the target; None after an undo of a version that never took traffic."""
+
+
+class MarkFound(Message):
+    mark: Mark
+    orphaned: bool
+    """The mark's run is closed or gone, and nobody holds the target's lock."""
+
+
+class FindPromoted(Message):
+    environment: str
+    release: str
+
+
+class TargetActivities(ABC):
+    """What workflows do to a target as a whole."""
+
+    @activity.defn(name="targets.capture")
+    @abstractmethod
+    async def capture(self, request: CaptureRequest) -> Captured:
+        """Raises the fence of the whole write set, reads the baseline and writes the mark, in this order.
+
+        Idempotent by owner (workflow id, run id from `activity.info()`): a second attempt answers what the first recorded.
+        Never takes a marked target for a baseline.
+        """
+
+    @activity.defn(name="targets.acquire")
+    @abstractmethod
+    async def acquire(self, request: AcquireRequest) -> Acquired:
+        """Raises the fence of every object in the write set for a new purpose and reads the target back.
+
+        Idempotent by owner; afterwards every older claim is refused. Errors: NotFound.
+        """
+
+    @activity.defn(name="targets.inspect")
+    @abstractmethod
+    async def inspect(self, target: Target) -> TargetState:
+        """Reads the target; changes nothing."""
+
+    @activity.defn(name="targets.settle")
+    @abstractmethod
+    async def settle(self, request: SettleRequest) -> None:
+        """Takes the mark away and keeps the promoted or rolled-back version; without a mark it does nothing.
+
+        Errors: Fenced.
+        """
+
+    @activity.defn(name="targets.find_marks")
+    @abstractmethod
+    async def find_marks(self) -> list[MarkFound]:
+        """Every mark on every target these settings reach, each with whether its run is gone; changes nothing."""
+
+    @activity.defn(name="targets.find_promoted")
+    @abstractmethod
+    async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
+        """The versions kept beside the targets of a release, newest first."""

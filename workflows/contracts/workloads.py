@@ -1,0 +1,76 @@
+"""Run versions: absolute wishes per slot, and waiting until the world follows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from temporalio import activity
+
+from workflows.model.shapes import Message
+from workflows.model.target import Claim, Slot, SlotState, Target, Template
+
+
+class DeployRequest(Message):
+    """The slot shall run `replicas` instances of `template`; a slot with another template is replaced in place."""
+
+    target: Target
+    claim: Claim
+    slot: Slot
+    template: Template
+    replicas: int
+    max_surge: int = 1
+    max_unavailable: int = 0
+
+
+class ScaleRequest(Message):
+    target: Target
+    claim: Claim
+    slot: Slot
+    replicas: int
+
+
+class WaitReadyRequest(Message):
+    target: Target
+    claim: Claim
+    slot: Slot
+    replicas: int
+    """Ready instances of the slot's wanted template to wait for, with no others left; 0 waits until nothing runs."""
+    timeout_seconds: float = 300
+
+
+class ReadyResult(Message):
+    ready: bool
+    state: SlotState
+    message: str = ""
+    """What blocks, in one sentence, when not ready."""
+
+
+class RetireRequest(Message):
+    target: Target
+    claim: Claim
+    slot: Slot
+    drain_seconds: float = 30
+
+
+class WorkloadActivities(ABC):
+    """What workflows do to instances. Every write is absolute, idempotent and refused (`Fenced`) without the exact claim."""
+
+    @activity.defn(name="workloads.deploy")
+    @abstractmethod
+    async def deploy(self, request: DeployRequest) -> SlotState:
+        """Writes the wish and returns at once; `wait_ready` waits."""
+
+    @activity.defn(name="workloads.scale")
+    @abstractmethod
+    async def scale(self, request: ScaleRequest) -> SlotState:
+        """Writes the number of instances; those taken away are drained first."""
+
+    @activity.defn(name="workloads.wait_ready")
+    @abstractmethod
+    async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
+        """Waits, heartbeating, until the slot has what it wants or the time is over; "not ready" is a value."""
+
+    @activity.defn(name="workloads.retire")
+    @abstractmethod
+    async def retire(self, request: RetireRequest) -> None:
+        """Drains and removes everything in the slot; an empty slot is fine. Heartbeats."""

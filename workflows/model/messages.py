@@ -1,0 +1,121 @@
+"""What people say to a release, and what Release and Rollout say to each other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from workflows.model.plan import ComponentPlan, Gate
+from workflows.model.shapes import Document, Message
+from workflows.model.status import Outcome, RolloutStatus
+from workflows.model.target import Mark, ReleaseRef, Target
+
+MESSAGES = ("approve", "reject", "pause", "resume", "advance", "abort", "abandonUndo")
+"""Names of the updates of Release and of their signal twins."""
+
+_Person = Annotated[str, Field(min_length=1, max_length=200)]
+_Text = Annotated[str, Field(max_length=2000)]
+
+
+class _Said(Document):
+    first_run_id: Annotated[str, Field(min_length=1, max_length=200)]
+    """The release's first run id, as `status` shows it: a message for another run is refused."""
+    by: _Person = "unknown"
+    """Who says so; unverified."""
+
+
+class Voice(_Said):
+    """`approve` and `reject`."""
+
+    gate: Annotated[str, Field(min_length=1, max_length=63)]
+    """The gate's name; with several open gates of one name, its instance."""
+    comment: _Text = ""
+
+
+class Steer(_Said):
+    """`pause` and `resume`."""
+
+    sequence: Annotated[int, Field(ge=0)]
+    """The sequence number that `status` shows; a stale one is refused."""
+
+
+class Advance(Steer):
+    """`advance`: ends the current observation early; `full` goes on to promotion."""
+
+    full: bool = False
+
+
+class Abort(_Said):
+    """`abort`."""
+
+    reason: _Text = ""
+
+
+class AbandonUndo(_Said):
+    """`abandonUndo`: ends a release whose undo is blocked and leaves the mark."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Receipt(Message):
+    """What an update answers: it is queued, and what the release looked like."""
+
+    accepted: bool = True
+    phase: str = ""
+    sequence: int = 0
+    message: str = ""
+
+
+class RolloutOrder(Message):
+    """The single argument of Rollout."""
+
+    release: ReleaseRef
+    mode: Literal["release", "rollback", "undo"] = "release"
+    """`undo` restores a target from its mark alone."""
+    component: ComponentPlan | None = None
+    target: Target
+    digest: str = ""
+    """Digest of the release's plan, for gate instances."""
+    mark: Mark | None = None
+    """For `undo`: the mark that must still be there."""
+    restart: bool = False
+    again: bool = False
+    hold_seconds: float = 4 * 3600
+    analysis_required: bool = False
+    resume: dict[str, Any] | None = None
+    """State carried over by continue-as-new."""
+
+
+class Command(Message):
+    """Release to Rollout, by signal."""
+
+    name: Literal["go", "granted", "pause", "resume", "advance", "abort", "undo", "commit", "abandonUndo"]
+    barrier: str = ""
+    """For `go`: `start` or `promote`."""
+    instance: str = ""
+    """For `granted`: the gate instance."""
+    full: bool = False
+    reason: str = ""
+    """For `abort` and `undo`: a constant."""
+    message: str = ""
+
+
+class Report(Message):
+    """Rollout to Release, by signal."""
+
+    component: str
+    event: Literal["captured", "waiting", "gateWanted", "stage", "hold", "resumed", "passed", "watched", "undoing", "ended"]
+    run_id: str = ""
+    status: RolloutStatus = RolloutStatus(component="")
+    gate: Gate | None = None
+    instance: str = ""
+    outcome: Outcome | None = None
+    """For `ended`."""
+    reason: str = ""
+    message: str = ""
+    changes: bool = True
+    """For `captured`: False when the target already runs this version."""
+    at: datetime | None = None
+

@@ -1,0 +1,266 @@
+"""The Release document: what an app team writes.
+
+The shape is complete for `headgate.dev/v1`; what this version cannot do yet is refused by `documents.py` with a sentence.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from workflows.model.analysis import Analysis
+from workflows.model.shapes import Document, Duration, Name, Version, Weight
+
+API_VERSION = "headgate.dev/v1"
+
+
+class Metadata(Document):
+    name: Name
+    """The release's name; with the environment it forms the workflow id release/ENV/NAME."""
+    labels: dict[str, str] = {}
+    """Free labels, shown in status and audit."""
+    requested_by: str = Field(default="", max_length=200)
+    """Who asks for the release, unverified; `headgate start` fills it in."""
+
+
+class Change(Document):
+    """What the team claims about the change: shown to approvers, never trusted."""
+
+    kind: Literal["standard", "hotfix", "security"] = "standard"
+    """What sort of change this is said to be."""
+    reason: str = Field(default="", max_length=2000)
+    """One sentence for approvers."""
+    commit: str = Field(default="", max_length=200)
+    """The source commit."""
+    ticket: str = Field(default="", max_length=200)
+    """The ticket that asked for it."""
+
+
+class Artifact(Document):
+    """What runs: for `process` workloads a program that the worker's settings allow."""
+
+    program: Name | None = None
+    """A program named in the worker's settings (`programs`); it is started with PORT and VERSION in its environment."""
+    args: tuple[str, ...] = ()
+    """Arguments after those of the settings."""
+    env: dict[str, str] = {}
+    """More environment variables; no secrets, they are kept with the release."""
+
+
+class ProcessWorkload(Document):
+    """Local processes, one set per version, kept alive without the worker."""
+
+    kind: Literal["process"]
+    service: Name
+    """The service's name in its namespace."""
+    cluster: Name | None = None
+    """Needed only where the environment names more than one cluster."""
+    namespace: Name | None = None
+    """Needed only where the environment names more than one namespace."""
+
+
+Workload = Annotated[ProcessWorkload, Field(discriminator="kind")]
+
+
+class HeaderMatch(Document):
+    """Requests with this header always reach the new version, whatever the weight."""
+
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    exact: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Preview(Document):
+    """A host name that reaches the new version before users do."""
+
+    host: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+
+
+class EnvoyTraffic(Document):
+    """A route of an Envoy that reads its configuration from files."""
+
+    kind: Literal["envoy"]
+    route: Name
+    """The route's name in the worker's settings; one file, one fence."""
+    match: tuple[HeaderMatch, ...] = ()
+    """Requests that always reach the new version from its first check on."""
+    preview: Preview | None = None
+    """A host that reaches the new version from its first check on."""
+
+
+class NoTraffic(Document):
+    """Consumers and jobs: the share of the work follows the number of replicas."""
+
+    kind: Literal["none"]
+
+
+Traffic = Annotated[EnvoyTraffic | NoTraffic, Field(discriminator="kind")]
+
+
+class Stage(Document):
+    """One weight, watched for a while."""
+
+    weight: Weight
+    """Percent of the traffic that reaches the new version."""
+    observe: Duration = timedelta(0)
+    """Observed time at this weight before the stage passes; gaps without data do not count."""
+    approval: Name | None = None
+    """A gate of the policy, asked for before traffic moves to this weight."""
+
+
+class Canary(Document):
+    """Traffic moves to the new version in stages, each watched."""
+
+    kind: Literal["canary"]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=50)]
+    """Weights in rising order."""
+    entry: Literal["none", "soft"] | None = None
+    """`soft` starts with a minute of small weights."""
+    watch: Duration = timedelta(minutes=30)
+    """Observed time after promotion in which one write still undoes the release."""
+    standby: Literal["previous", "none"] = "previous"
+    """`previous` keeps the old version running at full size through the watch, so that undo is one write."""
+
+    @field_validator("stages")
+    @classmethod
+    def _rise(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        weights = [stage.weight for stage in stages]
+        if any(a >= b for a, b in zip(weights, weights[1:], strict=False)) or weights[0] <= 0:
+            msg = f"stage weights must rise and start above 0; got {', '.join(f'{w:g}' for w in weights)}"
+            raise ValueError(msg)
+        return stages
+
+
+class BlueGreen(Document):
+    """The new version is made ready in full, checked, then traffic switches at once or by weights."""
+
+    kind: Literal["blueGreen"]
+    stages: tuple[Stage, ...] = (Stage(weight=100),)
+    """The switch; several rising weights up to 100 make it gradual."""
+    watch: Duration = timedelta(minutes=30)
+    """Observed time after the switch in which one write undoes it."""
+    retire: Literal["update", "keep", "scaleDown", "delete"] = "update"
+    """What becomes of the old colour; `update` gives the user's own workload the new version and the traffic."""
+
+    @field_validator("stages")
+    @classmethod
+    def _end_at_full(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        weights = [stage.weight for stage in stages]
+        if not weights or weights[-1] != 100 or any(a >= b for a, b in zip(weights, weights[1:], strict=False)):
+            msg = "stage weights must rise and end at 100"
+            raise ValueError(msg)
+        return stages
+
+
+class Rolling(Document):
+    """Instances are replaced in place, a few at a time."""
+
+    kind: Literal["rolling"]
+    max_surge: Annotated[int, Field(ge=0, le=100)] = 1
+    """Instances above the wanted number while replacing."""
+    max_unavailable: Annotated[int, Field(ge=0, le=100)] = 0
+    """Instances below the wanted number while replacing."""
+    timeout: Duration = timedelta(minutes=10)
+    """When the replacement must be ready, else the recorded version comes back."""
+    watch: Duration = timedelta(minutes=10)
+    """Observed time after the last instance is ready."""
+    approval: Name | None = None
+    """A gate of the policy, asked for before the first instance is replaced."""
+
+    @model_validator(mode="after")
+    def _move(self) -> Rolling:
+        if self.max_surge == 0 and self.max_unavailable == 0:
+            msg = "maxSurge and maxUnavailable cannot both be 0: nothing could ever be replaced"
+            raise ValueError(msg)
+        return self
+
+
+class Recreate(Document):
+    """Users get a maintenance answer while the old version stops and the new one starts."""
+
+    kind: Literal["recreate"]
+    timeout: Duration = timedelta(minutes=5)
+    """When the new version must be ready, else the old one comes back."""
+    watch: Duration = timedelta(minutes=10)
+    """Observed time after traffic came back."""
+    approval: Name | None = None
+    """A gate of the policy, asked for before the old version stops."""
+
+
+Strategy = Annotated[Canary | BlueGreen | Rolling | Recreate, Field(discriminator="kind")]
+
+
+class HttpCheck(Document):
+    """A request to every ready instance of the new version before users reach it."""
+
+    kind: Literal["http"]
+    path: Annotated[str, Field(pattern=r"^/\S*$", max_length=500)]
+    """Path and query."""
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    """The status that passes."""
+    contains: str = Field(default="", max_length=500)
+    """Text that the body must contain."""
+    retries: Annotated[int, Field(ge=1, le=100)] = 5
+    """Tries before the check fails."""
+    every: Duration = timedelta(seconds=10)
+    """Pause between tries."""
+    timeout: Duration = timedelta(seconds=2)
+    """The longest answer time that passes."""
+
+
+Check = Annotated[HttpCheck, Field(discriminator="kind")]
+
+
+class Component(Document):
+    """One thing that is released: what, where, how, and how it is judged."""
+
+    name: Name
+    artifact: Artifact = Artifact()
+    workload: Workload
+    traffic: Traffic = NoTraffic(kind="none")
+    strategy: Strategy
+    capacity: Literal["proportional"] | Annotated[int, Field(ge=1, le=10_000)] = "proportional"
+    """Replicas of the new version in a stage: in proportion to the weight, or a fixed number."""
+    drain: Duration = timedelta(seconds=30)
+    """How long open requests may take to finish before instances stop."""
+    ready_within: Duration = timedelta(minutes=5)
+    """When new instances must be ready, else the release is undone."""
+    analysis: Analysis | None = None
+    """How the new version is judged; without it only checks and people guard the release, and policy may refuse that."""
+    checks: tuple[Check, ...] = ()
+    """Requests to the new version before users reach it."""
+    depends_on: tuple[Name, ...] = ()
+    """Components of this document that must have passed their last stage first."""
+
+
+class ReleaseSpec(Document):
+    environment: Name
+    """An environment of the policy."""
+    version: Version
+    """The version to release."""
+    change: Change = Change()
+    components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=50)]
+    overrides: dict[Name, dict[str, Any]] = {}
+    """Per environment: fields merged over `spec`, components by name."""
+    on_failure: Literal["rollbackAll", "rollbackFailed", "hold"] = "rollbackAll"
+    """What a failed component means for the others."""
+    promote: Literal["together", "independently"] = "together"
+    """`together`: no component is promoted before all have passed their last stage."""
+    restart: bool = False
+    """Release even where the target already runs exactly this version."""
+    again: bool = False
+    """Release even where this version was rolled back before."""
+    fix_forward: bool = False
+    """Release although the running version is unhealthy; without a comparison, on absolute rules."""
+    hold_for: Duration = timedelta(hours=4)
+    """An unanswered hold after traffic moved ends in undo after this time."""
+
+
+class Release(Document):
+    """One release of one or more components to one environment."""
+
+    api_version: Literal["headgate.dev/v1"]
+    kind: Literal["Release"]
+    metadata: Metadata
+    spec: ReleaseSpec

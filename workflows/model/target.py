@@ -1,0 +1,157 @@
+"""Where a component runs and what is there: the vocabulary between planner, workflows and providers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from workflows.model.shapes import Message
+
+Slot = Literal["stable", "canary"]
+"""The two places of a target: the user's own workload, and the one Headgate makes beside it (blue and green)."""
+
+Backend = Literal["stable", "canary", "maintenance"]
+"""What a router can send users to."""
+
+SLOTS: tuple[Slot, ...] = ("stable", "canary")
+
+
+class Template(Message):
+    """One runnable version; two templates with the same digest are the same thing."""
+
+    version: str
+    digest: str
+    """Hash of version and body, made by `planning.templates`."""
+    body: dict[str, Any] = {}
+    """What the workload provider starts; its shape is the provider's own."""
+
+
+class Target(Message):
+    """One component's place in the world."""
+
+    component: str
+    cluster: str
+    """An alias in the worker's settings."""
+    namespace: str
+    workload: dict[str, Any]
+    """The component's `workload`, with its `kind`."""
+    traffic: dict[str, Any] = {"kind": "none"}
+    """The component's `traffic`, with its `kind`."""
+    drain_seconds: float = 30
+
+    @property
+    def key(self) -> str:
+        """The lock: equal for every release that would touch the same workload, whatever its environment or router."""
+        kind = self.workload["kind"]
+        name = self.workload.get("service") or self.workload.get("name", "")
+        return f"{self.cluster}/{self.namespace}/{kind}/{name}"
+
+    @property
+    def rollout_id(self) -> str:
+        """The workflow id that holds the lock."""
+        return f"rollout/{self.key}"
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether a router stands before the workload; otherwise exposure follows the replicas."""
+        return bool(self.traffic.get("kind", "none") != "none")
+
+
+class ReleaseRef(Message):
+    """Which release somebody acts for; survives continue-as-new and reset by its first run id."""
+
+    workflow_id: str
+    first_run_id: str
+    environment: str
+    name: str
+    version: str
+
+
+class Claim(Message):
+    """The right to write to a target: valid while the fences of the whole write set hold exactly this."""
+
+    epoch: int
+    workflow_id: str
+    run_id: str
+    purpose: str
+    """`release` or `undo`."""
+
+
+class SlotState(Message):
+    """What one slot wants and has."""
+
+    template: Template | None = None
+    """The wanted template; None when the slot is empty."""
+    replicas: int = 0
+    """The wanted number of instances."""
+    ready: dict[str, int] = {}
+    """Ready instances by template digest."""
+
+    def ready_of(self, digest: str) -> int:
+        """Ready instances of one template."""
+        return self.ready.get(digest, 0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is wanted and nothing runs."""
+        return self.replicas == 0 and not any(self.ready.values())
+
+    def is_purely(self, digest: str) -> bool:
+        """Something is ready, and all of it runs this template."""
+        return self.ready_of(digest) > 0 and sum(self.ready.values()) == self.ready_of(digest)
+
+
+class TrafficState(Message):
+    """What a router sends where."""
+
+    weights: dict[Backend, float] = {}
+    """Percent by backend; they sum to 100, or are empty when nothing is routed yet."""
+    preview_to: Slot | None = None
+    """Where header matches and the preview host lead, when they lead anywhere."""
+    raw: dict[str, Any] = {}
+    """What only the router itself understands and needs to restore its exact state."""
+
+
+class TargetState(Message):
+    """A target as observed at one moment; the one recorded before the first change is the baseline."""
+
+    slots: dict[Slot, SlotState] = {}
+    traffic: TrafficState | None = None
+    """None where no router stands before the workload."""
+    observed_at: datetime | None = None
+    """By the provider's clock."""
+
+    def slot(self, slot: Slot) -> SlotState:
+        """One slot's state; an unknown slot is empty."""
+        return self.slots.get(slot, SlotState())
+
+    def weight(self, backend: Backend) -> float:
+        """Percent of the traffic that a backend gets."""
+        return self.traffic.weights.get(backend, 0.0) if self.traffic else 0.0
+
+
+class Mark(Message):
+    """What stands beside a target from its first change until settlement: enough to undo without any history."""
+
+    target: Target
+    release: ReleaseRef
+    rollout_run_id: str
+    """The Rollout run that captured."""
+    baseline: TargetState
+    version: str
+    """The version being released."""
+    marked_at: datetime | None = None
+
+
+class Promoted(Message):
+    """A version that was released here before; the last ten are kept beside the target for `rollback --to`."""
+
+    target: Target
+    environment: str
+    release: str
+    version: str
+    template: Template
+    component: dict[str, Any] = {}
+    """The component as it was written, for its checks and analysis."""
+    outcome: Literal["promoted", "rolledBack"] = "promoted"
+    at: datetime | None = None
