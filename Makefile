@@ -1,0 +1,78 @@
+# Every target works on a fresh clone and makes what it needs first: a virtual environment in .venv from the locked
+# requirements, and the tools (Temporal's CLI and test server, Envoy) that cli/tools.py finds or builds.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+# The environment is as old as its content: the name holds what it was made from, so checking costs nothing.
+ENVIRONMENT := .venv/.made-from-$(shell cat requirements/*.txt | cksum | cut -d ' ' -f 1)
+INSTALLED := .venv/.installed
+LOCKS := requirements
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
+.PHONY: help setup tools demo test e2e check bench docs lock lock-check clean
+
+help: ## Print the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv from the locked requirements
+
+tools: setup # Fetch the tools; `test`, `e2e` and `bench` need them all before their clocks start.
+	@$(BIN)/python -m cli.tools
+
+demo: setup ## Watch a good and a bad release (ARGS="--kill-workers")
+	@$(BIN)/headgate demo $(ARGS)
+
+test: tools ## Run every test (ARGS="-m 'not slow and not e2e'" for the quick ones)
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+e2e: tools ## Run only the tests that drive whole releases
+	$(BIN)/pytest -m e2e $(ARGS)
+
+check: setup ## Check format, style, types, layers, schemas and locks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/headgate schema --check
+	@$(MAKE) --silent lock-check
+
+bench: tools ## Measure; prints a table and writes bench.json
+	$(BIN)/python -m tests.bench $(ARGS)
+
+docs: setup ## Generate the JSON Schemas and the reference
+	$(BIN)/headgate schema --write
+
+lock: $(UV) ## Lock the requirements again (ARGS=--upgrade for newer versions)
+	$(COMPILE) $(ARGS) pyproject.toml -o $(LOCKS)/runtime.txt
+	$(COMPILE) $(ARGS) pyproject.toml --group dev -c $(LOCKS)/runtime.txt -o $(LOCKS)/dev.txt
+	$(COMPILE) $(ARGS) --group bootstrap -c $(LOCKS)/dev.txt -o $(LOCKS)/uv.txt
+
+# Locking again keeps every version that pyproject.toml still allows, so a difference is a forgotten `make lock`.
+lock-check: $(UV)
+	@copy=$$(mktemp -d) && trap 'rm -r "$$copy"' EXIT && cp requirements/*.txt "$$copy" && \
+		$(MAKE) --silent lock ARGS= LOCKS="$$copy" && diff -r requirements "$$copy" || \
+		{ echo "requirements/ does not follow pyproject.toml: run \`make lock\`" >&2; exit 1; }
+
+clean: ## Remove everything that was made here; the cache of tools stays
+	rm -rf .venv dist bench.json .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV):
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+
+$(ENVIRONMENT): | $(UV)
+	$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	@rm -f .venv/.made-from-*
+	@touch $@
+
+$(INSTALLED): $(ENVIRONMENT) pyproject.toml
+	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
