@@ -1,0 +1,336 @@
+"""How a component is judged: metrics with the rules that decide on them.
+
+The shape is complete for `headgate.dev/v1`. `unsupported` lists what this version refuses; what the fields mean while a
+release runs is decided in `workflows/analysis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from workflows.model.series import SeriesSelector
+from workflows.model.shapes import Document, Duration, Name, Share
+
+T = TypeVar("T")
+
+Like = Literal["simple", "argo", "flagger"]
+
+SOURCES = ("envoy", "app")
+"""The query sets this version has."""
+
+_SHARED = frozenset({"like", "alert", "rollback", "interval", "direction"})
+_OWN: dict[Like, frozenset[str]] = {
+    "simple": frozenset({"failure_limit", "consecutive", "initial_delay"}),
+    "argo": frozenset(
+        {
+            "success",
+            "failure_limit",
+            "inconclusive_limit",
+            "consecutive_error_limit",
+            "consecutive_success_limit",
+            "count",
+            "initial_delay",
+        }
+    ),
+    "flagger": frozenset({"threshold"}),
+}
+
+Limit = Annotated[int, Field(ge=0, le=1000)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Rule(Document, Generic[T]):
+    """Thresholds with the counting of a tool that people know; a rule, never a statistical statement.
+
+    A sample counts as failed when it lies strictly beyond `rollback`. Which counting fields exist depends on `like`.
+    """
+
+    like: Like = "simple"
+    """Whose counting applies: `simple` monitors, Argo Rollouts' AnalysisRun, or Flagger's canary analysis."""
+    alert: T | None = None
+    """A sample beyond this is shown as an alert and changes nothing."""
+    rollback: T | None = None
+    """A sample beyond this counts as failed."""
+    success: T | None = None
+    """Only `argo`: a sample within this succeeds; between this and `rollback` it is inconclusive."""
+    direction: Literal["above", "below"] = "above"
+    """Which side of a limit is bad."""
+    interval: Duration = timedelta(minutes=1)
+    """One sample is taken per interval."""
+    failure_limit: Limit | None = None
+    """`simple` and `argo`: failed samples tolerated over the whole release; 0, the default, rolls back on the first."""
+    consecutive: bool | None = None
+    """Only `simple`: a good sample sets the count of failed ones back to 0."""
+    count: Count | None = None
+    """Only `argo`: the metric succeeds after this number of samples and then takes no more."""
+    inconclusive_limit: Limit | None = None
+    """Only `argo`: inconclusive samples tolerated before the release is held (0)."""
+    consecutive_error_limit: Limit | None = None
+    """Only `argo`: failed questions to the provider in a row that are tolerated before the release is held (4)."""
+    consecutive_success_limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Only `argo`: the metric succeeds after this number of good samples in a row and then takes no more."""
+    initial_delay: Duration | None = None
+    """`simple` and `argo`: time before the first sample."""
+    threshold: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Only `flagger`: failed checks over the whole release at which the next check rolls back (1)."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        problems = [*self._strangers(), *self._order()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _strangers(self) -> list[str]:
+        allowed = _SHARED | _OWN[self.like]
+        return [
+            f"{_camel(field)} does not exist in rules like {self.like}; it belongs to {_owners(field)}"
+            for field in type(self).model_fields
+            if field not in allowed and getattr(self, field) is not None
+        ]
+
+    def _order(self) -> list[str]:
+        problems = []
+        if self.rollback is None and self.success is None:
+            problems.append("a rule needs rollback, the value beyond which a sample counts as failed")
+        if self.alert is not None and self.rollback is not None and self.is_beyond(self.alert, self.rollback):
+            problems.append("alert must be reached before rollback")
+        if self.success is not None and self.rollback is not None and self.is_beyond(self.success, self.rollback):
+            problems.append("success must not reach beyond rollback")
+        if self.interval <= timedelta(0):
+            problems.append("interval must be longer than 0s")
+        return problems
+
+    def is_beyond(self, value: Any, limit: Any) -> bool:
+        """Whether a value lies strictly on the bad side of a limit."""
+        return bool(value > limit) if self.direction == "above" else bool(value < limit)
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether the metric stops sampling once it has succeeded, and so stops guarding."""
+        return self.count is not None or self.consecutive_success_limit is not None
+
+
+class ShareRule(Rule[Share]):
+    """A rule on a share of requests; limits are written with a percent sign."""
+
+
+class DurationRule(Rule[Duration]):
+    """A rule on a quantile of durations; limits are written with a unit, such as 500ms."""
+
+
+class NumberRule(Rule[Annotated[float, Field(allow_inf_nan=False)]]):
+    """A rule on a plain number."""
+
+
+class ShareObjective(Document):
+    """An evidence mode on the absolute share of failed requests."""
+
+    max: Share
+    """The share that the new version may reach."""
+
+
+class DurationObjective(Document):
+    """An evidence mode on the absolute duration of requests."""
+
+    max: Duration
+    """The duration that the quantile may reach."""
+    quantile: Share = 0.95
+    """Which part of the requests must be at least this fast."""
+
+
+class Comparison(Document):
+    """An evidence mode that compares the new version with the old one."""
+
+    max_ratio: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = 1.25
+    """How many times as often as the old version the new one may fail."""
+
+
+class Judged(Document):
+    """What every metric has."""
+
+    modes: ClassVar[tuple[str, ...]] = ("rule", "slo", "compare")
+    """Fields of which at least one must be given, because they decide."""
+
+    name: Name
+    """The metric's name in reports; unique in the component."""
+    source: Name | None = None
+    """A set of queries: `envoy` reads the router's view, `app` the /metrics endpoints of the instances."""
+    required: bool = True
+    """Whether missing data of this metric holds the release; without it the metric can still roll back."""
+
+    @model_validator(mode="after")
+    def _decide(self) -> Self:
+        modes = [mode for mode in self.modes if mode in type(self).model_fields]
+        if all(getattr(self, mode) is None for mode in modes):
+            msg = f"nothing decides on this metric; give it one of {', '.join(modes)}"
+            raise ValueError(msg)
+        return self
+
+
+class RatioMetric(Judged):
+    """A share of requests: failed ones among all, by a source or by two selectors of counters."""
+
+    kind: Literal["ratio"]
+    bad: SeriesSelector | None = None
+    """Counters of what is bad; with `total` instead of the source's own series."""
+    total: SeriesSelector | None = None
+    """Counters of everything."""
+    rule: ShareRule | None = None
+    """Thresholds on the share of each interval."""
+    slo: ShareObjective | None = None
+    """The absolute evidence mode."""
+    compare: Comparison | None = None
+    """The comparing evidence mode."""
+
+    @model_validator(mode="after")
+    def _have_series(self) -> Self:
+        if (self.bad is None) != (self.total is None):
+            msg = "bad and total belong together; give both or use source"
+            raise ValueError(msg)
+        if self.bad is None and self.source is None:
+            msg = "nothing says which series to read; give source, or bad and total"
+            raise ValueError(msg)
+        return self
+
+
+class HistogramMetric(Judged):
+    """A quantile of durations, by a source or by a selector of a histogram in seconds."""
+
+    kind: Literal["histogram"]
+    series: SeriesSelector | None = None
+    """A histogram without its `_bucket` suffix, in seconds; instead of the source's own."""
+    quantile: Share = 0.95
+    """Which part of the requests the rule looks at, such as 95%."""
+    rule: DurationRule | None = None
+    """Thresholds on the quantile of each interval."""
+    slo: DurationObjective | None = None
+    """The absolute evidence mode."""
+    compare: Comparison | None = None
+    """The comparing evidence mode."""
+
+    @field_validator("quantile")
+    @classmethod
+    def _inside(cls, quantile: float) -> float:
+        if not 0 < quantile < 1:
+            msg = "quantile must lie between 0% and 100%, such as 95%"
+            raise ValueError(msg)
+        return quantile
+
+    @model_validator(mode="after")
+    def _have_series(self) -> Self:
+        if self.series is None and self.source is None:
+            msg = "nothing says which series to read; give source or series"
+            raise ValueError(msg)
+        return self
+
+
+class GaugeMetric(Judged):
+    """A plain number such as a queue's length, by a selector of gauges."""
+
+    kind: Literal["gauge"]
+    series: SeriesSelector | None = None
+    """Gauges of the instances."""
+    query: Annotated[str, Field(min_length=1, max_length=5000)] | None = None
+    """A query in the language of the provider, instead of `series`."""
+    aggregate: Literal["max", "sum", "avg"] = "max"
+    """How the values of several series and instances become one."""
+    rule: NumberRule | None = None
+    """Thresholds on the number at each interval."""
+
+    @model_validator(mode="after")
+    def _have_series(self) -> Self:
+        if (self.series is None) == (self.query is None):
+            msg = "give one of series and query"
+            raise ValueError(msg)
+        return self
+
+
+Metric = Annotated[RatioMetric | HistogramMetric | GaugeMetric, Field(discriminator="kind")]
+
+
+class Analysis(Document):
+    """How the new version is judged, from its first user request until the release ends."""
+
+    provider: Name = "main"
+    """A metrics provider of the worker's settings."""
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=20)]
+    """What is measured and what decides; one failed metric rolls back."""
+    on_insufficient: Literal["hold", "proceed", "rollback"] = "hold"
+    """What happens when a stage, extended to twice its time, still has too few requests or no conclusion.
+
+    It does not apply to missing data, which always holds.
+    """
+    min_requests: Annotated[int, Field(ge=0, le=10_000_000)] = 50
+    """Requests of the new version since the release began without which no stage passes; a rollback needs none."""
+    warmup: Duration = timedelta(0)
+    """Time after the first observation of the release whose samples are thrown away."""
+    patience: Duration = timedelta(minutes=2)
+    """Time without data of a required metric after which the release is held."""
+    tick: Duration = timedelta(seconds=5)
+    """How often the metrics are read; 2s or more in production."""
+
+    @field_validator("tick")
+    @classmethod
+    def _reasonable(cls, tick: timedelta) -> timedelta:
+        if not timedelta(milliseconds=100) <= tick <= timedelta(minutes=1):
+            msg = "tick must be from 100ms to 1m"
+            raise ValueError(msg)
+        return tick
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        problems = [*self._repeated(), *self._too_fast(), *self._unguarded()]
+        if self.patience < self.tick:
+            problems.append("patience must be at least one tick")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _repeated(self) -> list[str]:
+        names = [metric.name for metric in self.metrics]
+        return [f"two metrics have the name {name}" for name in sorted({n for n in names if names.count(n) > 1})]
+
+    def _too_fast(self) -> list[str]:
+        return [
+            f"metric {metric.name}: its interval is shorter than the tick, so no sample could be taken in time"
+            for metric in self.metrics
+            if metric.rule and metric.rule.interval < self.tick
+        ]
+
+    def _unguarded(self) -> list[str]:
+        if all(metric.rule and metric.rule.ends_by_itself for metric in self.metrics):
+            return ["every metric stops after its count; at least one must go on, or users would be unguarded"]
+        return []
+
+
+def unsupported(analysis: Analysis) -> list[tuple[str, str]]:
+    """What this version cannot do yet, each as a path below `analysis` and a sentence."""
+    return [
+        (f"metrics[{i}].{field}", sentence)
+        for i, metric in enumerate(analysis.metrics)
+        for field, sentence in _unsupported_fields(metric)
+    ]
+
+
+def _unsupported_fields(metric: Judged) -> Iterator[tuple[str, str]]:
+    for mode in ("slo", "compare"):
+        if getattr(metric, mode, None) is not None:
+            yield mode, f"{mode} is not supported yet: evidence modes arrive with the verdict engine; use rule"
+    if metric.source is not None and metric.source not in SOURCES:
+        yield "source", f"source {metric.source} is not supported yet; this version has {' and '.join(SOURCES)}"
+    if isinstance(metric, GaugeMetric) and metric.query is not None:
+        yield "query", "queries need a metric store, which is not supported yet; use series"
+
+
+def _camel(field: str) -> str:
+    head, *rest = field.split("_")
+    return head + "".join(map(str.capitalize, rest))
+
+
+def _owners(field: str) -> str:
+    return " and ".join(f"like: {like}" for like, own in _OWN.items() if field in own)
