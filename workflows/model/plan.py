@@ -37,6 +37,8 @@ class Deploy(Message):
 
 
 class Scale(Message):
+    """The slot runs `replicas` of what it runs."""
+
     kind: Literal["scale"] = "scale"
     slot: Slot
     replicas: int
@@ -52,6 +54,8 @@ class WaitReady(Message):
 
 
 class RunChecks(Message):
+    """Asks every ready instance of the slot whether it works."""
+
     kind: Literal["check"] = "check"
     slot: Slot
     checks: tuple[dict[str, Any], ...]
@@ -143,8 +147,12 @@ class ComponentPlan(Message):
     """The component as written, overrides merged and policy floors applied."""
     gate: Gate | None = None
     """Asked for before users first reach the new version, because policy wants it and no stage names it."""
+    further_gates: tuple[Gate, ...] = ()
+    """More gates of the same sort as `gate`, asked for after it."""
     gates: dict[str, Gate] = {}
     """Gates that stages name."""
+    fix_forward: bool = False
+    """Go on although the running version is unhealthy."""
 
 
 class ReleasePlan(Message):
@@ -161,6 +169,14 @@ class ReleasePlan(Message):
     hold_seconds: float = 4 * 3600
     can_supersede: bool = True
     can_advance: bool = True
+    analysis_required: bool = False
+    """Policy wants a metric that can decide in every minute of exposure."""
+    kind: Literal["release", "rollback"] = "release"
+    """A rollback brings back a version that was kept beside the targets."""
+    restart: bool = False
+    """Release even where the target already runs exactly this version."""
+    again: bool = False
+    """Release even where this version was rolled back before."""
     change: dict[str, Any] = {}
     labels: dict[str, str] = {}
     warnings: tuple[str, ...] = ()

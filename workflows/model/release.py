@@ -42,7 +42,8 @@ class Artifact(Document):
     """What runs: for `process` workloads a program that the worker's settings allow."""
 
     program: Name | None = None
-    """A program named in the worker's settings (`programs`); it is started with PORT and VERSION in its environment."""
+    """A program named in the worker's settings (`programs`), the service's name when not given; it is started with PORT
+    and VERSION in its environment."""
     args: tuple[str, ...] = ()
     """Arguments after those of the settings."""
     env: dict[str, str] = {}
@@ -59,6 +60,8 @@ class ProcessWorkload(Document):
     """Needed only where the environment names more than one cluster."""
     namespace: Name | None = None
     """Needed only where the environment names more than one namespace."""
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Instances that a first release starts; later ones keep the number that runs."""
 
 
 Workload = Annotated[ProcessWorkload, Field(discriminator="kind")]

@@ -38,6 +38,8 @@ class Target(Message):
     traffic: dict[str, Any] = {"kind": "none"}
     """The component's `traffic`, with its `kind`."""
     drain_seconds: float = 30
+    exclusive: bool = False
+    """Two versions never run at the same time: the old one stops before the new one starts, in undo too."""
 
     @property
     def key(self) -> str:
@@ -86,15 +88,22 @@ class SlotState(Message):
     """The wanted number of instances."""
     ready: dict[str, int] = {}
     """Ready instances by template digest."""
+    running: int = 0
+    """Instances of any template and condition, those that are stopping included; 0 where the provider cannot tell."""
 
     def ready_of(self, digest: str) -> int:
         """Ready instances of one template."""
         return self.ready.get(digest, 0)
 
     @property
+    def template_version(self) -> str:
+        """The wanted version, for sentences."""
+        return self.template.version if self.template else "nothing"
+
+    @property
     def is_empty(self) -> bool:
         """Nothing is wanted and nothing runs."""
-        return self.replicas == 0 and not any(self.ready.values())
+        return self.replicas == 0 and not any(self.ready.values()) and self.running == 0
 
     def is_purely(self, digest: str) -> bool:
         """Something is ready, and all of it runs this template."""

@@ -1,0 +1,60 @@
+"""What the strategies share that run the new version beside the old one: canary, blueGreen and rollback.
+
+In the end the user's own workload (stable) runs the new version with all the traffic and the slot beside it is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import ceil
+
+from workflows.model.release import NoTraffic, Stage
+from workflows.planning.draft import Draft
+
+
+def prepare(draft: Draft, replicas: int) -> None:
+    """Starts the new version without users, opens the preview and checks it.
+
+    Gates that policy wants come after the checks, so that approvers can look at the preview; but where a header match lets
+    users in with the preview, they come before it.
+    """
+    traffic = draft.component.traffic
+    match = () if isinstance(traffic, NoTraffic) else traffic.match
+    has_preview = not isinstance(traffic, NoTraffic) and bool(traffic.match or traffic.preview)
+    draft.deploy("canary", draft.new, replicas)
+    draft.wait("canary")
+    if match:
+        draft.ask(draft.entry_gates)
+    if has_preview:
+        draft.shift({"stable": 100}, preview_to="canary")
+    draft.check("canary")
+    if not match:
+        draft.ask(draft.entry_gates)
+
+
+def climb(draft: Draft, stages: Iterable[Stage]) -> None:
+    """Moves users in stages: the gate, enough instances, the weight, the observation."""
+    draft.phase = "Shifting"
+    preview = draft.state.traffic.preview_to if draft.state.traffic else None
+    for number, stage in enumerate(stages, 1):
+        draft.ask(draft.gate(stage.approval))
+        draft.scale("canary", max(draft.share(stage.weight), draft.state.slot("canary").replicas))
+        draft.shift(split(stage.weight), preview_to=preview)
+        draft.observe(stage.observe, stage=number)
+
+
+def split(weight: float) -> dict[str, float]:
+    """The weights that give the new version its percentage."""
+    return {"stable": round(100 - weight, 2), "canary": weight} if weight < 100 else {"canary": 100}
+
+
+def update_stable(draft: Draft) -> None:
+    """Brings the new version into the user's own workload while the slot beside it serves everybody, then users follow.
+
+    A quarter is replaced at a time: should the new version stop working now, most of the old one is still there.
+    """
+    surge = max(1, ceil(draft.size / 4))
+    draft.deploy("stable", draft.new, draft.size, surge=surge)
+    draft.wait("stable", rounds=ceil(draft.size / surge))
+    draft.shift({"canary": 50, "stable": 50})
+    draft.shift({"stable": 100})

@@ -1,0 +1,169 @@
+"""A plan in the making: adds steps and follows in thought what each of them does.
+
+Which slots run the new version within users' reach (`Step.new`) and which surely run the old one (`Step.old`) is derived from
+that, never written down by a strategy; so a strategy cannot forget to have itself guarded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from math import ceil
+
+from workflows.model.plan import (
+    Action,
+    Approve,
+    Barrier,
+    ComponentPlan,
+    Deploy,
+    Gate,
+    Observe,
+    Retire,
+    RunChecks,
+    Scale,
+    Shift,
+    Step,
+    WaitReady,
+)
+from workflows.model.release import Component
+from workflows.model.shapes import dump
+from workflows.model.status import Phase
+from workflows.model.target import SLOTS, Backend, Slot, TargetState, Template
+from workflows.planning import sentences
+from workflows.planning.ideal import applied, reachable
+
+
+@dataclass
+class Draft:
+    """The steps so far and the target as they would leave it."""
+
+    plan: ComponentPlan
+    component: Component
+    baseline: TargetState
+    phase: Phase = "Preparing"
+    """The phase of steps that do not have one by nature."""
+    steps: list[Step] = field(default_factory=list)
+    peak: int = 0
+    """The most instances that exist at one time."""
+
+    def __post_init__(self) -> None:
+        self.state = self.baseline
+        self.peak = sum(self.baseline.slot(slot).replicas for slot in SLOTS)
+
+    @property
+    def new(self) -> Template:
+        return self.plan.template
+
+    @property
+    def old(self) -> Template | None:
+        """What users have been served by; None on a first release."""
+        return self.baseline.slot("stable").template
+
+    @property
+    def size(self) -> int:
+        """Instances that serve everybody: what runs, or what a first release asks for."""
+        return self.baseline.slot("stable").replicas or self.component.workload.replicas
+
+    @property
+    def is_routed(self) -> bool:
+        return self.plan.target.is_routed
+
+    @property
+    def entry_gates(self) -> tuple[Gate, ...]:
+        """Gates before users first reach the new version that policy wants although no stage names them."""
+        return (*([self.plan.gate] if self.plan.gate else []), *self.plan.further_gates)
+
+    def deploy(self, slot: Slot, template: Template, replicas: int, *, surge: int = 1, unavailable: int = 0) -> None:
+        """Runs a template in a slot; `surge` and `unavailable` matter where something else runs there."""
+        before = self.state.slot(slot)
+        extra = surge if before.replicas and before.template != template else 0
+        elsewhere = sum(self.state.slot(other).replicas for other in SLOTS if other != slot)
+        self.peak = max(self.peak, elsewhere + max(before.replicas, replicas) + extra)
+        self._add(Deploy(slot=slot, template=template, replicas=replicas, max_surge=surge, max_unavailable=unavailable))
+
+    def scale(self, slot: Slot, replicas: int) -> None:
+        """Changes the number of instances; says nothing when it is right already."""
+        if self.state.slot(slot).replicas != replicas:
+            elsewhere = sum(self.state.slot(other).replicas for other in SLOTS if other != slot)
+            self.peak = max(self.peak, elsewhere + replicas)
+            self._add(Scale(slot=slot, replicas=replicas))
+            self.wait(slot)
+
+    def wait(self, slot: Slot, *, timeout: timedelta | None = None, rounds: int = 1) -> None:
+        """Waits for what the slot wants, `rounds` times the usual time where instances are replaced in rounds."""
+        limit = timeout or self.component.ready_within * rounds
+        replicas = self.state.slot(slot).replicas
+        self._add(WaitReady(slot=slot, replicas=replicas, timeout_seconds=limit.total_seconds()))
+
+    def shift(self, weights: dict[Backend, float], *, preview_to: Slot | None = None) -> None:
+        """Moves users; a slot gets them only once it has all the instances it wants."""
+        ready: dict[Backend, int] = {
+            slot: self.state.slot(slot).replicas for slot in SLOTS if weights.get(slot, 0) > self.state.weight(slot)
+        }
+        self._add(Shift(weights=weights, preview_to=preview_to, minimum_ready=ready))
+
+    def check(self, slot: Slot) -> None:
+        """Runs the component's checks, if it has any."""
+        if self.component.checks:
+            self._add(RunChecks(slot=slot, checks=tuple(map(dump, self.component.checks))))
+
+    def ask(self, gates: Iterable[Gate]) -> None:
+        """Waits for people."""
+        for gate in gates:
+            self._add(Approve(gate=gate), "Waiting")
+
+    def gate(self, name: str | None) -> list[Gate]:
+        """The gate of a name that the spec mentions, as the policy describes it."""
+        return [self.plan.gates[name]] if name and name in self.plan.gates else []
+
+    def observe(self, seconds: timedelta, *, stage: int = 0) -> None:
+        """Waits for observed time; stage 0 is the watch."""
+        if seconds:
+            self._add(Observe(seconds=seconds.total_seconds(), stage=stage), "Observing" if stage else "Watching")
+
+    def await_group_to_promote(self) -> None:
+        self._add(Barrier(name="promote"), "Waiting")
+        self.phase = "Promoting"
+
+    def await_group_to_commit(self) -> None:
+        """Until here everything can be undone."""
+        self._add(Barrier(name="commit"), "Watching")
+        self.phase = "Committing"
+
+    def retire(self, slot: Slot) -> None:
+        self._add(Retire(slot=slot, drain_seconds=self.component.drain.total_seconds()))
+
+    def share(self, weight: float) -> int:
+        """Instances that carry a weight: in proportion to the captured size, at least one, or the number the spec wants."""
+        wanted = self.component.capacity
+        if weight >= 100:
+            return self.size if wanted == "proportional" else max(self.size, wanted)
+        return max(1, ceil(round(weight * self.size / 100, 6))) if wanted == "proportional" else wanted
+
+    def _add(self, action: Action, phase: Phase | None = None) -> None:
+        before, after = self.state, applied(self.state, action)
+        reached = reachable(before, self.plan.target) | reachable(after, self.plan.target)
+        self.steps.append(
+            Step(
+                action=action,
+                summary=sentences.of_action(action, before, after),
+                phase=phase or self.phase,
+                new=tuple(
+                    slot
+                    for slot in SLOTS
+                    if slot in reached and (_runs(before, slot, self.new) or _runs(after, slot, self.new))
+                ),
+                old=tuple(
+                    slot
+                    for slot in SLOTS
+                    if self.old and _runs(before, slot, self.old) and _runs(after, slot, self.old)
+                ),
+            )
+        )
+        self.state = after
+
+
+def _runs(state: TargetState, slot: Slot, template: Template) -> bool:
+    content = state.slot(slot)
+    return content.replicas > 0 and content.template is not None and content.template.digest == template.digest

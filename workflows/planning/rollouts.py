@@ -1,0 +1,77 @@
+"""From a captured baseline to the new version: the steps of one component on one target."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from workflows.errors import PlanRefused
+from workflows.model.plan import ComponentPlan, RolloutPlan
+from workflows.model.release import BlueGreen, Canary, Component, Recreate, Rolling
+from workflows.model.shapes import carried
+from workflows.model.target import TargetState
+from workflows.planning import blue_green, canary, initial, recreate, rollback, rolling
+from workflows.planning.baselines import refuse_foreign, refuse_unhealthy
+from workflows.planning.costs import worst_undo
+from workflows.planning.draft import Draft
+from workflows.planning.guarded import unguarded
+
+Kind = Literal["canary", "blueGreen", "rolling", "recreate", "initial", "rollback"]
+
+
+def rollout_plan(
+    plan: ComponentPlan,
+    baseline: TargetState,
+    *,
+    kind: Literal["release", "rollback"] = "release",
+    analysis_required: bool = False,
+) -> RolloutPlan:
+    """Every step of one rollout. Errors: PlanRefused when nothing safe can be planned from what is there."""
+    component = carried(Component, plan.component)
+    refuse_foreign(plan.target, baseline)
+    if kind == "release" and not plan.fix_forward:
+        refuse_unhealthy(plan.target, baseline)
+    draft = Draft(plan, component, baseline)
+    how = _write(draft, kind)
+    result = RolloutPlan(
+        target=plan.target,
+        kind=how,
+        template=plan.template,
+        baseline=baseline,
+        steps=tuple(draft.steps),
+        analysis=plan.component.get("analysis"),
+        peak_replicas=draft.peak,
+    )
+    return result.model_copy(
+        update={"undo": worst_undo(result), "warnings": _warnings(result, analysis_required=analysis_required)}
+    )
+
+
+def _write(draft: Draft, kind: Literal["release", "rollback"]) -> Kind:
+    strategy = draft.component.strategy
+    if draft.baseline.slot("stable").is_empty:
+        initial.steps(draft)
+        return "initial"
+    if kind == "rollback":
+        rollback.steps(draft)
+        return "rollback"
+    match strategy:
+        case Canary():
+            canary.steps(draft, strategy)
+        case BlueGreen():
+            blue_green.steps(draft, strategy)
+        case Rolling():
+            rolling.steps(draft, strategy)
+        case Recreate():
+            recreate.steps(draft, strategy)
+    return strategy.kind
+
+
+def _warnings(plan: RolloutPlan, *, analysis_required: bool) -> tuple[str, ...]:
+    intervals = unguarded(plan)
+    if not intervals:
+        return ()
+    what = f"no metric can decide in {' and '.join(intervals)}"
+    if analysis_required:
+        message = f"{plan.target.component}: {what}; add a metric with a rule to its analysis"
+        raise PlanRefused("UnguardedInterval", message)
+    return (f"{plan.target.component}: {what}; only checks and people guard users there",)

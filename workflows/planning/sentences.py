@@ -1,0 +1,124 @@
+"""One line for every step, for people who see nothing else: the Temporal UI, the plan, the status."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from workflows.model.plan import (
+    Action,
+    Approve,
+    Barrier,
+    Deploy,
+    Gate,
+    Observe,
+    Retire,
+    RunChecks,
+    Scale,
+    Shift,
+    WaitReady,
+)
+from workflows.model.shapes import format_duration
+from workflows.model.target import Backend, Slot, TargetState
+
+_ORDER: tuple[Backend, ...] = ("canary", "stable", "maintenance")
+_BARRIERS = {
+    "promote": "Wait until every component of the release has passed its last stage",
+    "commit": "Wait until every component of the release has finished its watch; until then all of it can be undone",
+}
+
+
+def of_action(action: Action, before: TargetState, after: TargetState) -> str:
+    """What the action does, named by the versions that the slots hold."""
+    match action:
+        case Deploy(slot=slot):
+            return _deploy(action, before.slot(slot).template, has_instances=before.slot(slot).replicas > 0)
+        case Scale(slot=slot, replicas=0):
+            return f"Drain and stop {version_in(before, slot)} ({slot})"
+        case Scale(slot=slot, replicas=replicas):
+            return f"Scale {version_in(after, slot)} ({slot}) to {instances(replicas)}"
+        case WaitReady(slot=slot, replicas=0):
+            return f"Wait until {slot} has stopped"
+        case WaitReady(slot=slot, replicas=replicas):
+            are = "is" if replicas == 1 else "are"
+            return f"Wait until {instances(replicas)} of {version_in(after, slot)} ({slot}) {are} ready"
+        case RunChecks(slot=slot, checks=checks):
+            count = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
+            return f"Run {count} against every instance of {version_in(after, slot)} ({slot})"
+        case Shift():
+            return _shift(action, before, after)
+        case Approve(gate=gate):
+            return f"Wait for approval: {people(gate)}"
+        case Observe():
+            return _observe(action, before)
+        case Barrier(name=name):
+            return _BARRIERS[name]
+        case Retire(slot=slot):
+            return f"Drain and remove {version_in(before, slot)} ({slot})"
+
+
+def _deploy(action: Deploy, was: object, *, has_instances: bool) -> str:
+    what = f"{instances(action.replicas)} of {action.template.version}"
+    if not has_instances:
+        return f"Start {what} ({action.slot})"
+    old = getattr(was, "version", "")
+    return (
+        f"Replace {old} by {what} ({action.slot})" if old != action.template.version else f"Run {what} ({action.slot})"
+    )
+
+
+def _observe(action: Observe, state: TargetState) -> str:
+    if action.stage:
+        share = f" at {state.weight('canary'):g} %" if state.traffic else ""
+        return f"Observe {version_in(state, 'canary')}{share} for {duration(action.seconds)} (stage {action.stage})"
+    main: Slot = "canary" if state.weight("canary") >= 100 else "stable"
+    other: Slot = "stable" if main == "canary" else "canary"
+    beside = state.slot(other)
+    standby = "" if beside.is_empty else f"; {version_in(state, other)} ({other}) stands by at full size"
+    return f"Watch {version_in(state, main)} with all users for {duration(action.seconds)}{standby}"
+
+
+def _shift(action: Shift, before: TargetState, after: TargetState) -> str:
+    shares = [(b, action.weights[b]) for b in _ORDER if action.weights.get(b)]
+    if len(shares) == 1:
+        verb, where = ("Keep", "on") if before.weight(shares[0][0]) >= 100 else ("Send", "to")
+        sentence = f"{verb} all users {where} {_place(after, shares[0][0])}"
+    else:
+        first, *rest = (f"{weight:g} % {{}}to {_place(after, backend)}" for backend, weight in shares)
+        sentence = ", ".join([f"Send {first.format('of users ')}", *(part.format("") for part in rest)])
+    if action.preview_to and not action.weights.get(action.preview_to):
+        sentence += f"; matched requests and the preview host reach {_place(after, action.preview_to)}"
+    return sentence
+
+
+def _place(state: TargetState, backend: Backend) -> str:
+    name = version_in(state, backend)
+    return name if backend == "maintenance" else f"{name} ({backend})"
+
+
+def version_in(state: TargetState, backend: Backend) -> str:
+    """How people call what a backend runs."""
+    if backend == "maintenance":
+        return "the maintenance answer"
+    template = state.slot(backend).template
+    return template.version if template else "nothing"
+
+
+def versions(state: TargetState, slots: tuple[Slot, ...]) -> str:
+    """The versions in some slots, each once."""
+    return " and ".join(dict.fromkeys(version_in(state, slot) for slot in slots))
+
+
+def people(gate: Gate) -> str:
+    """Who opens a gate."""
+    count = f"{gate.count} of " if gate.groups else f"{gate.count} "
+    return f"{gate.name} ({count}{', '.join(gate.groups) or 'people'})"
+
+
+def instances(count: int) -> str:
+    """A number of instances in words."""
+    return f"{count} instance{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them."""
+    return format_duration(timedelta(seconds=seconds))
