@@ -30,4 +30,4 @@ class CheckActivities(ABC):
     @activity.defn(name="checks.run")
     @abstractmethod
     async def run(self, request: CheckRequest) -> CheckResult:
-        """Runs every check against every ready instance of the slot, with their retries; a "no" is a value. Heartbeats."""
+        """Runs every check against every ready instance of the slot; a "no" is a value. Heartbeats."""

@@ -15,8 +15,8 @@ from workflows.model.target import Slot, Target
 class ObserveRequest(Message):
     """One segment of the guard.
 
-    The segment ends by itself when the decision is `rollback` or `hold`, when it has seen `need_seconds` of observed time and
-    the evidence lets it pass (`pass`), or after `limit_seconds` (`continue`).
+    The segment ends by itself when the decision is `rollback` or `hold`, when it has seen `need_seconds` of observed
+    time and the evidence lets it pass (`pass`), or after `limit_seconds` (`continue`).
     """
 
     target: Target
@@ -56,7 +56,7 @@ class MetricActivities(ABC):
     async def observe(self, request: ObserveRequest) -> Observed:
         """Samples until the segment ends, heartbeating evidence and raw counters (at most 16 KB).
 
-        A later attempt resumes from the heartbeat; the time between counts as one gap that never helps promotion, and is
-        evaluated first. Cancelled, it returns what it has with `continue`. A metric store that is down is no error but a
-        decision `hold` after the metric's patience.
+        A later attempt resumes from the heartbeat; the time between counts as one gap that never helps promotion, and
+        is evaluated first. Cancelled, it returns what it has with `continue`. A metric store that is down is no error
+        but a decision `hold` after the metric's patience.
         """

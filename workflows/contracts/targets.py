@@ -7,6 +7,7 @@ from typing import Literal
 
 from temporalio import activity
 
+from workflows.model.plan import Step
 from workflows.model.shapes import Message
 from workflows.model.target import Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
 
@@ -25,8 +26,8 @@ class CaptureRequest(Message):
 class Captured(Message):
     """What capture found: only `captured` changed anything.
 
-    `running`: the target already runs the template. `held`: another open run's mark; `holder` names it. `orphaned`: a closed
-    run's mark, which must be settled first. `refused`: this version was rolled back here before.
+    `running`: the target already runs the template. `held`: another open run's mark; `holder` names it. `orphaned`: a
+    closed run's mark, which must be settled first. `refused`: this version was rolled back here before.
     """
 
     status: Literal["captured", "running", "held", "orphaned", "refused"]
@@ -50,6 +51,19 @@ class Acquired(Message):
     """The target as observed right after the fence was raised."""
     mark: Mark | None = None
     """None when the target is settled already: there is nothing to undo."""
+    step: Step | None = None
+    """The first step of the undo; None when the target is as the mark's baseline says."""
+
+
+class UndoRequest(Message):
+    target: Target
+    mark: Mark
+
+
+class UndoState(Message):
+    state: TargetState
+    step: Step | None = None
+    """What undo does next, computed from the baseline and what is there; None when nothing is left to do."""
 
 
 class SettleRequest(Message):
@@ -78,8 +92,8 @@ class TargetActivities(ABC):
     async def capture(self, request: CaptureRequest) -> Captured:
         """Raises the fence of the whole write set, reads the baseline and writes the mark, in this order.
 
-        Idempotent by owner (workflow id, run id from `activity.info()`): a second attempt answers what the first recorded.
-        Never takes a marked target for a baseline.
+        Idempotent by owner (workflow id, run id from `activity.info()`): a second attempt answers what the first
+        recorded. Never takes a marked target for a baseline.
         """
 
     @activity.defn(name="targets.acquire")
@@ -94,6 +108,11 @@ class TargetActivities(ABC):
     @abstractmethod
     async def inspect(self, target: Target) -> TargetState:
         """Reads the target; changes nothing."""
+
+    @activity.defn(name="targets.next_undo")
+    @abstractmethod
+    async def next_undo(self, request: UndoRequest) -> UndoState:
+        """Reads the target and says the next step back to the mark's baseline; changes nothing."""
 
     @activity.defn(name="targets.settle")
     @abstractmethod

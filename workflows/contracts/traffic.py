@@ -45,7 +45,10 @@ class RestoreRequest(Message):
 
 
 class TrafficActivities(ABC):
-    """What workflows do to a router. Every write is absolute, idempotent and refused (`Fenced`) without the exact claim."""
+    """What workflows do to a router.
+
+    Every write is absolute, idempotent and refused (`Fenced`) without the exact claim.
+    """
 
     @activity.defn(name="traffic.shift")
     @abstractmethod

@@ -53,7 +53,10 @@ class RetireRequest(Message):
 
 
 class WorkloadActivities(ABC):
-    """What workflows do to instances. Every write is absolute, idempotent and refused (`Fenced`) without the exact claim."""
+    """What workflows do to instances.
+
+    Every write is absolute, idempotent and refused (`Fenced`) without the exact claim.
+    """
 
     @activity.defn(name="workloads.deploy")
     @abstractmethod

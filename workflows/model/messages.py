@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from workflows.model.plan import ComponentPlan, Gate
-from workflows.model.shapes import Document, Message
+from workflows.model.shapes import Document, Message, Name, Version
 from workflows.model.status import Outcome, RolloutStatus
 from workflows.model.target import Mark, ReleaseRef, Target
 
@@ -106,7 +106,9 @@ class Report(Message):
     """Rollout to Release, by signal."""
 
     component: str
-    event: Literal["captured", "waiting", "gateWanted", "stage", "hold", "resumed", "passed", "watched", "undoing", "ended"]
+    event: Literal[
+        "captured", "waiting", "gateWanted", "stage", "hold", "resumed", "passed", "watched", "undoing", "ended"
+    ]
     run_id: str = ""
     status: RolloutStatus = RolloutStatus(component="")
     gate: Gate | None = None
@@ -119,3 +121,13 @@ class Report(Message):
     """For `captured`: False when the target already runs this version."""
     at: datetime | None = None
 
+
+class RollbackOrder(Document):
+    """The single argument of Rollback."""
+
+    environment: Name
+    name: Name
+    version: Version
+    """A version that was promoted here before."""
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    by: _Person = "unknown"

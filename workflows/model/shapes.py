@@ -1,7 +1,7 @@
 """The shapes every document and message shares: base classes, durations, percentages, names.
 
-User documents refuse what they do not know; everything Headgate writes for itself ignores it, because one unknown field in
-an activity result would fail a release in the middle, before any of our code runs.
+User documents refuse what they do not know; everything Headgate writes for itself ignores it, because one unknown
+field in an activity result would fail a release in the middle, before any of our code runs.
 """
 
 from __future__ import annotations

@@ -93,6 +93,8 @@ class Refusal(Message):
 
 
 class Vote(Message):
+    """One person's answer to a gate."""
+
     person: str
     decision: Literal["approve", "reject"]
     comment: str = ""

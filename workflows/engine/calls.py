@@ -1,0 +1,97 @@
+"""How long each kind of activity may take, how often it is tried, and on which queue: one table.
+
+Observers and undo have queues of their own, because priority does not preempt: observers in all slots delayed an undo
+by 11 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
+from temporalio.workflow import ActivityCancellationType, ActivityHandle
+
+HEARTBEAT = timedelta(seconds=15)
+"""Another worker takes over a lost long activity within this time."""
+
+_BRISK = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way to call an activity."""
+
+    queue: str = ""
+    """Suffix of the workflow's own task queue."""
+    attempt: timedelta = timedelta(seconds=10)
+    """One try; a worker that died in it is noticed after this time."""
+    total: timedelta | None = timedelta(minutes=5)
+    """All tries together, waiting for a free worker included."""
+    beats: bool = False
+    cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL
+    retry: RetryPolicy = _BRISK
+
+
+WRITE = Profile()
+WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=True)
+UNDO = Profile(queue=".undo", total=timedelta(seconds=60))
+UNDO_WAIT = Profile(queue=".undo", attempt=timedelta(hours=2), total=None, beats=True)
+OBSERVE = Profile(
+    queue=".observe",
+    attempt=timedelta(hours=2),
+    total=None,
+    beats=True,
+    cancellation=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+)
+TELL = Profile(attempt=timedelta(seconds=30), total=timedelta(hours=1))
+"""Audit and notifications."""
+
+
+def begin(method: Callable[..., Any], argument: Any, profile: Profile, summary: str = "") -> ActivityHandle[Any]:
+    """Starts an activity; see `call`."""
+    return workflow.start_activity_method(
+        method,
+        args=[] if argument is None else [argument],
+        task_queue=workflow.info().task_queue + profile.queue,
+        start_to_close_timeout=profile.attempt,
+        schedule_to_close_timeout=profile.total,
+        heartbeat_timeout=HEARTBEAT if profile.beats else None,
+        cancellation_type=profile.cancellation,
+        retry_policy=profile.retry,
+        summary=summary or None,
+    )
+
+
+async def call(method: Callable[..., Any], argument: Any, profile: Profile, summary: str = "") -> Any:
+    """Calls an activity of a contract and returns its result. Errors: ActivityError when it is out of tries."""
+    return await begin(method, argument, profile, summary)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an activity is out of tries: the name of our own error class, and its sentence."""
+
+    reason: str
+    message: str
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Reads our error out of Temporal's wrapping; timeouts and lost workers become `Unavailable`."""
+    cause: BaseException | None = error
+    while isinstance(cause, ActivityError) and cause.cause is not None:
+        cause = cause.cause
+    if isinstance(cause, ApplicationError):
+        return Failure(cause.type or "ProviderError", cause.message)
+    if isinstance(cause, FailureError):
+        return Failure("Unavailable", cause.message or type(cause).__name__)
+    return Failure(type(cause).__name__, str(cause))
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether an activity ended because we cancelled it."""
+    return isinstance(error, ActivityError) and isinstance(error.cause, CancelledError)

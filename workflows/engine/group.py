@@ -1,0 +1,171 @@
+"""The Rollouts of one release: start them, hear them, never leave one behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+
+from workflows.engine.outbox import Outbox
+from workflows.model.messages import Command, Report, RolloutOrder
+from workflows.model.status import RolloutResult, RolloutStatus
+
+_PAUSE = timedelta(seconds=2)
+
+
+class Member:
+    """One component's Rollout, from the wait for its lock to its result."""
+
+    def __init__(self, order: RolloutOrder, wave: int, on_change: Callable[[Member], None]) -> None:
+        self.order = order
+        self.wave = wave
+        self.status = RolloutStatus(component=order.target.component, rollout_id=order.target.rollout_id)
+        self.events: set[str] = set()
+        self.exposed = False
+        self.result: RolloutResult | None = None
+        self.told: set[str] = set()
+        self._on_change = on_change
+        self._outbox = Outbox(order.target.rollout_id, "command", lambda: None)
+        self._farewell: dict[str, str] | None = None
+        self._started = False
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.order.target.component
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of this component runs any more."""
+        return self.result is not None
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether the Rollout holds its target and knows its baseline."""
+        return "captured" in self.events
+
+    def tell(self, name: str, **more: Any) -> None:
+        """Sends a command to whichever run holds the target."""
+        if not self.is_over and self._started:
+            self._outbox.send(Command.model_validate({"name": name, **more}))
+
+    def tell_once(self, name: str, **more: Any) -> None:
+        """Sends a command the first time it is asked for."""
+        key = f"{name}/{more.get('barrier', '')}"
+        if key not in self.told:
+            self.told.add(key)
+            self.tell(name, **more)
+
+    def go_back(self, name: str, *, reason: str, message: str) -> None:
+        """Tells the Rollout to undo; one that still waits for its lock never starts."""
+        if self._farewell is None:
+            self._farewell = {"reason": reason, "message": message, "name": name}
+            self.tell(**self._farewell)
+
+    def hear(self, report: Report) -> None:
+        """Takes a report of the Rollout."""
+        self.events.add(report.event)
+        self.status = report.status
+        self.exposed = self.exposed or report.status.weight > 0 or report.event == "stage"
+        self._on_change(self)
+
+    async def run(self) -> None:
+        """Starts the Rollout when its lock is free, follows it, and restores the target when it was lost."""
+        result = await self._follow(self.order)
+        while result is None:
+            order = self.order.model_copy(update={"mode": "undo", "mark": None, "component": None})
+            result = await self._follow(order)
+        self.result = result
+        self._on_change(self)
+
+    async def _follow(self, order: RolloutOrder) -> RolloutResult | None:
+        """One Rollout from start to result; None when it was terminated, timed out or failed without a result."""
+        undo = order.mode == "undo"
+        while True:
+            if self._farewell is not None and not undo:
+                return RolloutResult(component=self.name, outcome="Aborted", reason="NeverStarted", changed=False)
+            try:
+                handle = await workflow.start_child_workflow(
+                    "Rollout",
+                    order,
+                    id=order.target.rollout_id,
+                    result_type=RolloutResult,
+                    parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+                    static_summary=f"{'Restore' if undo else 'Release'} {self.name} {order.release.version}",
+                )
+            except WorkflowAlreadyStartedError:
+                await self._wait_for_lock(undo=undo)
+                continue
+            self._started = True
+            if self._farewell is not None:
+                self.tell(**self._farewell)
+            self._on_change(self)
+            try:
+                result: RolloutResult = await handle
+            except ChildWorkflowError:
+                return None
+            return result
+
+    async def _wait_for_lock(self, *, undo: bool) -> None:
+        if undo:
+            self._started = True
+            self.tell("undo", reason="Orphaned", message="its release lost this run")
+        else:
+            self.status = self.status.model_copy(update={"phase": "Waiting"})
+            self.events.add("locked")
+            self._on_change(self)
+        try:
+            await workflow.wait_condition(lambda: self._farewell is not None and not undo, timeout=_PAUSE)
+        except TimeoutError:
+            return
+
+
+class Group:
+    """All members in the order of their locks, so that two groups never wait for each other in a circle."""
+
+    def __init__(self, members: list[Member]) -> None:
+        self.members = sorted(members, key=lambda member: member.order.target.key)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def capture(self) -> None:
+        """Starts the Rollouts one after the other; each takes its lock and captures, nothing more, until it is told to
+        go.
+        """
+        for member in self.members:
+            self._tasks.append(asyncio.create_task(member.run()))
+            await workflow.wait_condition(partial(_is_settled_in, member))  # type:
+            ignore[misc]
+
+    def find(self, component: str) -> Member | None:
+        """The member with this name."""
+        return next((member for member in self.members if member.name == component), None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every Rollout has closed."""
+        return all(member.is_over for member in self.members)
+
+    def _is_wave_over(self, wave: int) -> bool:
+        return all(member.is_over for member in self.members if member.wave == wave)
+
+    def running(self) -> list[Member]:
+        """Members that have no result yet."""
+        return [member for member in self.members if not member.is_over]
+
+    async def undo(self, name: str, *, reason: str, message: str) -> None:
+        """Tells everybody to go back, dependants first, and returns when all that were started have closed."""
+        self.members = self.members[: len(self._tasks)]
+        for wave in sorted({member.wave for member in self.members}, reverse=True):
+            for member in self.members:
+                if member.wave == wave:
+                    member.go_back(name, reason=reason, message=message)
+            await workflow.wait_condition(partial(self._is_wave_over, wave))
+
+
+def _is_settled_in(member: Member) -> bool:
+    return member.is_over or member.is_captured

@@ -1,0 +1,200 @@
+"""Watch the new version for as long as users can reach it.
+
+One heartbeating activity per segment of at most 30 minutes costs 6 history events, whatever the number of samples.
+Evidence is carried from segment to segment. A segment starts the moment the one before it ended, also while weights
+move; time that it observed before the new weight was verified does not count for the stage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+from temporalio.workflow import ActivityHandle
+
+from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
+from workflows.engine import calls
+from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.target import Slot, Target
+
+SEGMENT = timedelta(minutes=30)
+_MARGIN = 1.0
+"""Seconds asked for above the need of a stage whose weight is not verified yet, so that a quick shift needs no second
+segment."""
+_PAUSE = timedelta(seconds=30)
+"""Between segments while a hold stands or observers fail: each segment costs history."""
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Which slots run which version."""
+
+    new: tuple[Slot, ...] = ()
+    old: tuple[Slot, ...] = ()
+
+
+@dataclass
+class Guard:
+    """Keeps a segment running from the first exposure on; its verdict latches."""
+
+    target: Target
+    analysis: dict[str, Any] | None
+    version: str
+    on_segment: Callable[[], None]
+    evidence: Evidence = field(default_factory=Evidence)
+    segment: int = 0
+    verdict: Decision | None = None
+    """Set once a segment said `rollback`; final."""
+    hold: Decision | None = None
+    """Set while the evidence lets nobody decide; `release_hold` clears it."""
+    metrics: tuple[MetricReport, ...] = ()
+    observed: float = 0
+    """Seconds of observed time that count for the current stage."""
+    need: float | None = None
+    """Seconds the current stage needs; None outside stages."""
+    last_observation: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self._arms = Arms()
+        self._weights: dict[str, float] = {}
+        self._upcoming: float | None = None
+        self._stage_since: datetime | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._handle: ActivityHandle[Observed] | None = None
+        self._request: ObserveRequest | None = None
+        self._asked_at: datetime | None = None
+        self._stopped = False
+        self._woken = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether users can reach the new version as far as the guard knows."""
+        return self._task is not None and not self._stopped
+
+    def watch(self, arms: Arms, weights: dict[str, float], upcoming: float | None) -> None:
+        """Says which slots to watch from now on, and what the stage after this step needs when one follows directly."""
+        self._weights, self._upcoming = dict(weights), upcoming
+        changed = arms != self._arms
+        self._arms = arms
+        if self._task is None:
+            if arms.new:
+                self._task = asyncio.create_task(self._run())
+        elif changed:
+            self._interrupt()
+
+    async def pass_stage(self, seconds: float) -> None:
+        """Returns once the stage has `seconds` of observed time since now and the evidence lets it pass."""
+        self.observed, self.need, self._stage_since = 0, seconds, workflow.now()
+        if seconds > 0 and self._request is not None and self._request.need_seconds is None:
+            self._interrupt()
+        try:
+            await workflow.wait_condition(lambda: self.observed >= seconds or self.need is None)
+        finally:
+            self.need = self._stage_since = None
+
+    def pass_now(self) -> None:
+        """Ends the current stage early: somebody said so."""
+        self.need = None
+        self.release_hold()
+
+    def release_hold(self) -> None:
+        """Goes on after a hold; the same evidence may hold again."""
+        self.hold = None
+        self._wake()
+
+    async def stop(self, *, wait: bool) -> None:
+        """Ends the watch; with `wait` the last segment's evidence is kept, without it nobody waits for the observer."""
+        self._stopped = True
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._task is None:
+            return
+        if wait:
+            await self._task
+        else:
+            self._task.cancel()
+
+    def _wake(self) -> None:
+        self._woken = True
+
+    def _interrupt(self) -> None:
+        """Ends the running segment; it goes on observing until the observer heard of it, and its evidence is kept."""
+        self._wake()
+        if self._handle is not None:
+            self._handle.cancel()
+
+    async def _run(self) -> None:
+        while not self._stopped and self.verdict is None:
+            started = workflow.now()
+            result = await self._observe()
+            if result is None:
+                await self._pause(started)
+                continue
+            self._merge(result, started)
+            if self.hold is not None and not self._woken:
+                await self._pause(started)
+
+    async def _pause(self, started: datetime) -> None:
+        """Spaces segments that end at once; a wake-up goes on immediately."""
+        left = _PAUSE - (workflow.now() - started)
+        if left > timedelta(0) and not self._stopped:
+            self._woken = False
+            try:
+                await workflow.wait_condition(lambda: self._woken or self._stopped, timeout=left)
+            except TimeoutError:
+                return
+
+    def _next_need(self) -> float | None:
+        if self.hold is not None:
+            return None
+        if self.need is not None and self.observed < self.need:
+            return self.need - self.observed
+        return None if self._upcoming is None else self._upcoming + _MARGIN
+
+    async def _observe(self) -> Observed | None:
+        self.segment += 1
+        self._woken = False
+        self._request = ObserveRequest(
+            target=self.target,
+            segment=self.segment,
+            new=self._arms.new,
+            old=self._arms.old,
+            weights=self._weights,
+            analysis=self.analysis,
+            evidence=self.evidence,
+            need_seconds=self._next_need(),
+            limit_seconds=SEGMENT.total_seconds(),
+            version=self.version,
+        )
+        self._handle = calls.begin(MetricActivities.observe, self._request, calls.OBSERVE, self._summary())
+        try:
+            result: Observed = await self._handle
+        except ActivityError as error:
+            if not calls.is_cancelled(error):
+                self.hold = Decision(verdict="hold", reason="ObserverFailed", message=calls.failure_of(error).message)
+                self.on_segment()
+            return None
+        finally:
+            self._handle = self._request = None
+        return result
+
+    def _merge(self, result: Observed, started: datetime) -> None:
+        self.evidence, self.metrics, self.last_observation = result.evidence, result.metrics, workflow.now()
+        if self._stage_since is not None:
+            early = max((self._stage_since - started).total_seconds(), 0)
+            self.observed += max(result.observed_seconds - early, 0)
+        if result.decision.verdict == "rollback":
+            self.verdict = result.decision
+        elif result.decision.verdict == "hold":
+            self.hold = result.decision
+        self.on_segment()
+
+    def _summary(self) -> str:
+        arms = " and ".join(self._arms.new)
+        weights = ", ".join(f"{name} {weight:g} %" for name, weight in self._weights.items() if weight)
+        return f"Observe {self.version} on {arms}" + (f" ({weights})" if weights else "")

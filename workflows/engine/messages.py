@@ -1,0 +1,195 @@
+"""What people say to a release: judged when it arrives, queued, carried out in order.
+
+Handlers only enqueue: ten handlers that wait would block `abort` at the server's limit. Validators judge only what the
+release knows itself; a signal cannot be refused to its sender, so its refusal is kept for `status` and audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from temporalio import workflow
+
+from workflows.engine import inbox
+from workflows.engine.conductor import Conductor
+from workflows.engine.inbox import Refused
+from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Steer, Voice
+from workflows.model.shapes import Document
+from workflows.model.status import GateStatus, Refusal
+
+
+class Messages:
+    """The messages of one release; every one is an update with a signal twin of the same name and payload."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+        self._said: list[tuple[str, Document]] = []
+        for name in inbox.SHAPES:
+            self._listen(name)
+
+    def _listen(self, name: str) -> None:
+        """Gives the release one update and its signal twin, equal in name and payload."""
+
+        async def update(payload: Any = None) -> Receipt:
+            return self._take(name, self._judge(name, payload))
+
+        def validate(payload: Any = None) -> None:
+            self._judge(name, payload)
+
+        def signal(payload: Any = None) -> None:
+            self._take_signal(name, payload)
+
+        workflow.set_update_handler(name, update, validator=validate)
+        workflow.set_signal_handler(name, signal)
+
+    def _judge(self, name: str, payload: Any) -> Document:
+        """The message, when it can be taken now. Errors: Refused."""
+        said = inbox.read(name, payload, workflow.info().first_execution_run_id)
+        objection = self._objection(name, said)
+        if objection is not None:
+            raise Refused(objection)
+        return said
+
+    def _objection(self, name: str, said: Document) -> str | None:
+        """What Release itself knows against a message; None when there is nothing."""
+        if self._conductor.group is None:
+            return f"{name}: the release is still being planned; try again in a moment"
+        if isinstance(said, AbandonUndo):
+            blocked = any(
+                member.status.wait and member.status.wait.reason == "UndoBlocked"
+                for member in self._conductor.group.members
+            )
+            return None if blocked else "abandonUndo: no undo is blocked"
+        if self._conductor.end is not None:
+            return (
+                f"{name}: the release already goes back ({self._conductor.end.reason}): {self._conductor.end.message}"
+            )
+        if isinstance(said, Voice):
+            return self._conductor.gates.objection(said)
+        if isinstance(said, Abort):
+            return self._abort_objection(said)
+        return self._steer_objection(name, said)
+
+    def _abort_objection(self, said: Abort) -> str | None:
+        if self._conductor.committing:
+            return "abort: every component is promoted; nothing is undone any more. Use `headgate rollback` instead"
+        if said.reason == "superseded" and self._conductor.plan is not None and not self._conductor.plan.can_supersede:
+            return f"abort: the policy of {self._conductor.plan.environment} lets no release supersede a running one"
+        return None
+
+    def _steer_objection(self, name: str, said: Document) -> str | None:
+        if not isinstance(said, Steer):
+            return f"{name}: not understood"
+        if said.sequence != self._conductor.sequence:
+            now = self._conductor.sequence
+            return f"{name}: sequence {said.sequence} is stale, the release is at {now}; look at its status first"
+        if name == "pause" and self._conductor.paused:
+            return "pause: the release is paused already"
+        if name == "resume" and not self._conductor.paused and not self._is_held():
+            return "resume: the release is neither paused nor held"
+        if name == "advance" and self._conductor.plan is not None and not self._conductor.plan.can_advance:
+            return f"advance: the policy of {self._conductor.plan.environment} does not allow it"
+        return None
+
+    def _is_held(self) -> bool:
+        return self._conductor.group is not None and any(
+            member.status.wait is not None for member in self._conductor.group.members
+        )
+
+    def _take(self, name: str, said: Document) -> Receipt:
+        self._said.append((name, said))
+        return Receipt(phase=self._conductor.phase, sequence=self._conductor.sequence, message=f"{name} is taken")
+
+    def _take_signal(self, name: str, payload: Any) -> None:
+        try:
+            said = self._judge(name, payload)
+        except Refused as error:
+            self._conductor.refuse(
+                Refusal(message=name, reason=error.message[:500], by=_sender(payload), at=workflow.now())
+            )
+            self._conductor.journal.record(
+                "message_refused", actor=_sender(payload), message=name, reason=error.message[:500]
+            )
+        else:
+            self._said.append((name, said))
+
+    async def serve(self) -> None:
+        """Carries out what was said, in order, until the release ends."""
+        while True:
+            until = self._conductor.gates.next_expiry()
+            left = None if until is None else max(until - workflow.now(), timedelta(0))
+            try:
+                await workflow.wait_condition(partial(self._has_news, until), timeout=left)
+            except TimeoutError:
+                for gate in self._conductor.gates.expire(workflow.now()):
+                    self._close_gate(gate, "nobody opened it in time")
+            while self._said:
+                name, said = self._said.pop(0)
+                self._obey(name, said)
+
+    def _has_news(self, until: datetime | None) -> bool:
+        return bool(self._said) or self._conductor.gates.next_expiry() != until
+
+    def _obey(self, name: str, said: Document) -> None:
+        objection = self._objection(name, said)
+        if objection is not None:
+            self._conductor.refuse(Refusal(message=name, reason=objection[:500], at=workflow.now()))
+            return
+        table: dict[type[Document], Callable[[str, Any], None]] = {
+            Voice: self._vote,
+            Abort: self._abort,
+            Advance: self._advance,
+            AbandonUndo: self._abandon,
+            Steer: self._steer,
+        }
+        table[type(said)](name, said)
+
+    def _vote(self, name: str, said: Voice) -> None:
+        gate = self._conductor.gates.vote(said, name, workflow.now())
+        if gate is None:
+            return
+        event = "approval_granted" if name == "approve" else "approval_denied"
+        self._conductor.journal.record(
+            event, actor=said.by, gate=gate.name, instance=gate.instance, comment=said.comment
+        )
+        if gate.state == "approved":
+            for component in self._conductor.gates.askers(gate.instance):
+                self._conductor.tell(component, "granted", instance=gate.instance)
+        elif gate.state == "rejected":
+            self._close_gate(gate, f"{said.by} rejected it" + (f": {said.comment}" if said.comment else ""))
+        self._conductor.refresh()
+
+    def _close_gate(self, gate: GateStatus, why: str) -> None:
+        moved = self._conductor.group is not None and any(member.exposed for member in self._conductor.group.members)
+        reason = "ApprovalExpired" if gate.state == "expired" else "ApprovalRejected"
+        self._conductor.finish_as("RolledBack" if moved else "Rejected", reason, f"gate {gate.name}: {why}")
+
+    def _abort(self, _name: str, said: Abort) -> None:
+        self._conductor.journal.record("abort_requested", actor=said.by, reason=said.reason)
+        reason = "Superseded" if said.reason == "superseded" else "Aborted"
+        self._conductor.finish_as(
+            "Aborted", reason, f"aborted by {said.by}" + (f": {said.reason}" if said.reason else "")
+        )
+
+    def _steer(self, name: str, said: Steer) -> None:
+        self._conductor.sequence += 1
+        self._conductor.paused = name == "pause"
+        self._conductor.journal.record(f"{name}_requested", actor=said.by)
+        self._conductor.tell_all(name)
+        self._conductor.refresh()
+
+    def _advance(self, _name: str, said: Advance) -> None:
+        self._conductor.sequence += 1
+        self._conductor.journal.record("advance_requested", actor=said.by, full=said.full)
+        self._conductor.tell_all("advance", full=said.full)
+
+    def _abandon(self, _name: str, said: AbandonUndo) -> None:
+        self._conductor.journal.record("undo_abandoned", actor=said.by, reason=said.reason)
+        self._conductor.tell_all("abandonUndo", message=f"{said.by} abandoned the undo: {said.reason}")
+
+
+def _sender(payload: Any) -> str:
+    return str(payload.get("by", "unknown"))[:200] if isinstance(payload, dict) else "unknown"

@@ -1,0 +1,128 @@
+"""Carry out one action of a plan or of an undo through the contracts, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows.contracts.checks import CheckActivities, CheckRequest
+from workflows.contracts.traffic import ShiftRequest, TrafficActivities, VerifyRequest
+from workflows.contracts.workloads import (
+    DeployRequest,
+    RetireRequest,
+    ScaleRequest,
+    WaitReadyRequest,
+    WorkloadActivities,
+)
+from workflows.engine import calls
+from workflows.engine.calls import Profile
+from workflows.model.plan import Deploy, Retire, RunChecks, Scale, Shift, Step, WaitReady
+from workflows.model.target import Backend, Claim, Target
+
+_VERIFY_PAUSE = timedelta(seconds=2)
+_VERIFY_TRIES = 30
+
+
+class StepFailed(Exception):
+    """A step that could not be done; carries the reason and a sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass
+class StepRunner:
+    """Performs actions with one claim; remembers the weights that were verified last."""
+
+    target: Target
+    claim: Claim
+    write: Profile = calls.WRITE
+    wait: Profile = calls.WAIT
+    asked: dict[Backend, float] | None = None
+    verified: dict[Backend, float] | None = None
+
+    async def perform(self, step: Step) -> None:
+        """Does one step that changes or asks the world. Errors: StepFailed."""
+        action = step.action
+        table: dict[type, Callable[[Any, str], Awaitable[None]]] = {
+            Deploy: self._deploy,
+            Scale: self._scale,
+            WaitReady: self._wait_ready,
+            RunChecks: self._check,
+            Shift: self._shift,
+            Retire: self._retire,
+        }
+        try:
+            await table[type(action)](action, step.summary)
+        except ActivityError as error:
+            if calls.is_cancelled(error):
+                raise
+            failure = calls.failure_of(error)
+            raise StepFailed(failure.reason, failure.message) from error
+
+    async def _deploy(self, action: Deploy, summary: str) -> None:
+        request = DeployRequest(
+            target=self.target,
+            claim=self.claim,
+            slot=action.slot,
+            template=action.template,
+            replicas=action.replicas,
+            max_surge=action.max_surge,
+            max_unavailable=action.max_unavailable,
+        )
+        await calls.call(WorkloadActivities.deploy, request, self.write, summary)
+
+    async def _scale(self, action: Scale, summary: str) -> None:
+        request = ScaleRequest(target=self.target, claim=self.claim, slot=action.slot, replicas=action.replicas)
+        await calls.call(WorkloadActivities.scale, request, self.write, summary)
+
+    async def _wait_ready(self, action: WaitReady, summary: str) -> None:
+        request = WaitReadyRequest(
+            target=self.target,
+            claim=self.claim,
+            slot=action.slot,
+            replicas=action.replicas,
+            timeout_seconds=action.timeout_seconds,
+        )
+        result = await calls.call(WorkloadActivities.wait_ready, request, self.wait, summary)
+        if not result.ready:
+            raise StepFailed("NotReady", result.message or f"{action.slot} did not become ready in time")
+
+    async def _check(self, action: RunChecks, summary: str) -> None:
+        request = CheckRequest(target=self.target, slot=action.slot, checks=action.checks)
+        result = await calls.call(CheckActivities.run, request, self.wait, summary)
+        if not result.passed:
+            raise StepFailed("CheckFailed", result.message)
+
+    async def _shift(self, action: Shift, summary: str) -> None:
+        self.asked = dict(action.weights)
+        request = ShiftRequest(
+            target=self.target,
+            claim=self.claim,
+            weights=action.weights,
+            preview_to=action.preview_to,
+            minimum_ready=action.minimum_ready,
+        )
+        result = await calls.call(TrafficActivities.shift, request, self.write, summary)
+        for _ in range(_VERIFY_TRIES):
+            if result.verification != "notYet":
+                break
+            await workflow.sleep(_VERIFY_PAUSE)
+            question = VerifyRequest(target=self.target, weights=action.weights)
+            result = await calls.call(TrafficActivities.verify, question, self.write, f"Verify: {summary}")
+        else:
+            raise StepFailed("WeightNotVerified", result.message or "the data plane does not show the weights")
+        self.verified = dict(result.state.weights)
+
+    async def _retire(self, action: Retire, summary: str) -> None:
+        request = RetireRequest(
+            target=self.target, claim=self.claim, slot=action.slot, drain_seconds=action.drain_seconds
+        )
+        await calls.call(WorkloadActivities.retire, request, self.wait, summary)

@@ -1,0 +1,127 @@
+"""The way back: fence out everybody else, then step by step to the recorded baseline, for as long as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows.contracts.targets import (
+    Acquired,
+    AcquireRequest,
+    SettleRequest,
+    TargetActivities,
+    UndoRequest,
+    UndoState,
+)
+from workflows.contracts.traffic import RestoreRequest, TrafficActivities
+from workflows.engine import calls
+from workflows.engine.steps import StepFailed, StepRunner
+from workflows.model.plan import Step
+from workflows.model.target import Claim, Mark, Promoted, Target, TargetState
+
+_RETRY = timedelta(seconds=30)
+
+
+class Abandoned(Exception):
+    """A person ended a blocked undo."""
+
+
+@dataclass(frozen=True)
+class Undone:
+    """How an undo ended: `nothing` means that the mark was gone already or is another run's."""
+
+    outcome: Literal["restored", "nothing", "superseded", "abandoned"]
+    message: str = ""
+    state: TargetState = field(default_factory=TargetState)
+
+
+@dataclass
+class Undo:
+    """One undo of one target. A step that fails for good is tried again slowly; it is never given up silently."""
+
+    target: Target
+    run_id: str
+    """The Rollout run whose mark is undone; empty for whatever mark is there."""
+    on_step: Callable[[str, str, dict[Any, float] | None], None]
+    """Hears the step's summary, what blocks it (or nothing), and the weights verified last."""
+    kept: Promoted | None = None
+    """What to remember beside the target: a version that was rolled back."""
+    _abandoned: str | None = None
+    _retry: bool = False
+
+    def abandon(self, message: str) -> None:
+        """Ends the undo and leaves the mark."""
+        self._abandoned = message or "the undo was abandoned"
+
+    def retry(self) -> None:
+        """Tries a blocked step again now."""
+        self._retry = True
+
+    async def run(self) -> Undone:
+        """Returns when the target is as recorded, or when somebody else owns it."""
+        try:
+            return await self._run()
+        except StepFailed as error:
+            return Undone("superseded", error.message)
+        except Abandoned:
+            return Undone("abandoned", self._abandoned or "")
+
+    async def _run(self) -> Undone:
+        acquired: Acquired = await self._insist(
+            TargetActivities.acquire, AcquireRequest(target=self.target), "Take the target to undo"
+        )
+        mark = acquired.mark
+        if mark is None or (self.run_id and mark.rollout_run_id != self.run_id):
+            return Undone("nothing", "there is nothing to undo", acquired.state)
+        runner = StepRunner(self.target, acquired.claim, write=calls.UNDO, wait=calls.UNDO_WAIT)
+        state, step = acquired.state, acquired.step
+        while step is not None:
+            self.on_step(step.summary, "", runner.verified)
+            try:
+                await runner.perform(step)
+                self.on_step(step.summary, "", runner.verified)
+            except StepFailed as error:
+                await self._blocked(step.summary, error)
+            state, step = await self._next(mark)
+        await self._finish(mark, acquired.claim)
+        return Undone("restored", f"{mark.baseline.slot('stable').template_version} is back as it was", state)
+
+    async def _next(self, mark: Mark) -> tuple[TargetState, Step | None]:
+        left: UndoState = await self._insist(
+            TargetActivities.next_undo, UndoRequest(target=self.target, mark=mark), "See what is left to undo"
+        )
+        return left.state, left.step
+
+    async def _finish(self, mark: Mark, claim: Claim) -> None:
+        """The router's exact recorded state, then the mark."""
+        if mark.baseline.traffic is not None and mark.baseline.traffic.weights:
+            request = RestoreRequest(target=self.target, claim=claim, state=mark.baseline.traffic)
+            await self._insist(TrafficActivities.restore, request, "Restore the router's recorded state")
+        settle = SettleRequest(target=self.target, claim=claim, promoted=self.kept)
+        await self._insist(TargetActivities.settle, settle, "Take the mark away")
+
+    async def _insist(self, method: Callable[..., Any], request: Any, summary: str) -> Any:
+        """Calls until it succeeds; only a fence ends it."""
+        while True:
+            try:
+                return await calls.call(method, request, calls.UNDO, summary)
+            except ActivityError as error:
+                failure = calls.failure_of(error)
+                await self._blocked(summary, StepFailed(failure.reason, failure.message))
+
+    async def _blocked(self, summary: str, error: StepFailed) -> None:
+        if error.reason == "Fenced":
+            raise error
+        self.on_step(summary, error.message, None)
+        self._retry = False
+        try:
+            await workflow.wait_condition(lambda: self._retry or self._abandoned is not None, timeout=_RETRY)
+        except TimeoutError:
+            return
+        if self._abandoned is not None:
+            raise Abandoned

@@ -1,0 +1,585 @@
+"""One component on one target: steps, guard, and the way back.
+
+The workflow id is the target's lock. A Rollout returns a `RolloutResult` for every outcome; only Release turns
+outcomes into failures. What undo does is computed from the mark and from what is there, by an activity, so that it
+also works when this history is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from workflows.contracts.planning import PlanningActivities, RolloutPlanned, RolloutPlanRequest
+from workflows.contracts.targets import (
+    Captured,
+    CaptureRequest,
+    SettleRequest,
+    TargetActivities,
+)
+from workflows.engine import calls
+from workflows.engine.compensation import complete
+from workflows.engine.guard import Arms, Guard
+from workflows.engine.outbox import Outbox
+from workflows.engine.steps import StepFailed, StepRunner
+from workflows.engine.undo import Undo, Undone
+from workflows.engine.visibility import ENVIRONMENT, NAME, PHASE, VERSION, WAITING_FOR, WEIGHT, Visibility
+from workflows.model.messages import Command, Report, RolloutOrder
+from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
+from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus, Wait
+from workflows.model.target import Claim, Promoted, TargetState
+
+_LOCK_PAUSE = timedelta(seconds=5)
+_PARENTS = ("release/", "rollback/", "headgate-janitor")
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Why the way forward ends."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+@workflow.defn(name="Rollout")
+class Rollout:
+    """Carries out one component's plan; see `RolloutOrder` for what it is told."""
+
+    @workflow.init
+    def __init__(self, order: RolloutOrder) -> None:
+        self.order = order
+        self.plan: RolloutPlan | None = None
+        self.claim: Claim | None = None
+        self.guard = Guard(order.target, None, order.release.version, self._on_segment)
+        self.visibility = Visibility()
+        self.outbox = Outbox(order.release.workflow_id, "report", self._on_release_lost)
+        self.runner: StepRunner | None = None
+        self.interrupt: Interrupt | None = None
+        self.paused = False
+        self.full = False
+        self.committed = False
+        self.exposed = False
+        self.barriers: set[str] = set()
+        self.granted: set[str] = set()
+        self.index = 0
+        self.phase: Phase = "Pending"
+        self.wait: Wait | None = None
+        self.summary = "Wait for the lock"
+        self.stages: tuple[float, ...] = ()
+        self.stage = 0
+        self.hold_until: datetime | None = None
+        self.undo: Undo | None = None
+
+    @workflow.run
+    async def run(self, order: RolloutOrder) -> RolloutResult:
+        """Runs to the end whatever happens; cancel means undo."""
+        self._refuse_strangers()
+        self._show("Pending")
+        try:
+            if order.mode == "undo":
+                return await complete(self._settle_mark())
+            return await self._release()
+        except asyncio.CancelledError:
+            self.interrupt = self.interrupt or Interrupt("Aborted", "Cancelled", "the workflow was cancelled")
+            return await complete(self._go_back())
+
+    @workflow.signal(name="command", description="Release tells its Rollout what to do next")
+    def on_command(self, payload: Any) -> None:
+        try:
+            command = Command.model_validate(payload)
+        except ValidationError:
+            workflow.logger.warning("an unreadable command was ignored")
+            return
+        self._obey(command)
+
+    @workflow.query(name="status", description="This component as its Rollout sees it")
+    def status(self) -> RolloutStatus:
+        info = workflow.info()
+        verified = self._verified()
+        return RolloutStatus(
+            component=self.order.target.component,
+            rollout_id=info.workflow_id,
+            run_id=info.run_id,
+            phase=self.phase,
+            step=self.index,
+            steps=len(self.plan.steps) if self.plan else 0,
+            summary=self.summary,
+            asked=(self.runner.asked or {}) if self.runner else {},
+            verified=verified,
+            weight=self._new_weight(),
+            stage=self.stage,
+            stages=self.stages,
+            observed_seconds=self.guard.observed,
+            need_seconds=self.guard.need or 0,
+            wait=self.wait,
+            decision=self.guard.verdict or self.guard.hold,
+            metrics=self.guard.metrics,
+            undo=self.plan.undo if self.plan else "",
+            updated_at=workflow.now(),
+        )
+
+    # --- the way forward -------------------------------------------------------------------------------------------
+
+    async def _release(self) -> RolloutResult:
+        captured = await complete(self._capture())
+        if isinstance(captured, RolloutResult):
+            return captured
+        if self.interrupt is not None:
+            return await complete(self._go_back())
+        try:
+            planned: RolloutPlanned = await calls.call(
+                PlanningActivities.plan_rollout,
+                RolloutPlanRequest(
+                    component=_present(self.order.component),
+                    digest=self.order.digest,
+                    baseline=captured.baseline,
+                    kind="rollback" if self.order.mode == "rollback" else "release",
+                    analysis_required=self.order.analysis_required,
+                ),
+                calls.WRITE,
+                "Plan from the captured baseline",
+            )
+        except ActivityError as error:
+            if calls.is_cancelled(error):
+                raise
+            failure = calls.failure_of(error)
+            planned = RolloutPlanned(reason=failure.reason, message=failure.message)
+        if planned.plan is None:
+            self.interrupt = Interrupt("Failed", planned.reason or "PlanRefused", planned.message)
+            return await complete(self._go_back())
+        self._adopt(planned.plan)
+        return await self._drive()
+
+    def _adopt(self, plan: RolloutPlan) -> None:
+        self.plan = plan
+        self.guard.analysis = plan.analysis
+        self.runner = StepRunner(self.order.target, _present(self.claim))
+        if plan.baseline.traffic:
+            self.runner.verified = dict(plan.baseline.traffic.weights)
+        self.stages = tuple(_stage_weights(plan))
+
+    async def _capture(self) -> Captured | RolloutResult:
+        """Takes the target: waits while another run holds it, settles what a lost run left."""
+        component = _present(self.order.component)
+        request = CaptureRequest(
+            target=self.order.target,
+            release=self.order.release,
+            template=component.template,
+            restart=self.order.restart,
+            again=self.order.again or self.order.mode == "rollback",
+        )
+        while True:
+            try:
+                captured: Captured = await calls.call(
+                    TargetActivities.capture, request, calls.WRITE, "Lock the target and record its baseline"
+                )
+            except ActivityError as error:
+                failure = calls.failure_of(error)
+                return self._result(Interrupt("Failed", failure.reason, failure.message), changed=False)
+            if captured.status == "captured":
+                self.claim = captured.claim
+                return captured
+            if captured.status == "running":
+                interrupt = Interrupt("Succeeded", "AlreadyRunning", captured.message)
+                return self._result(interrupt, changed=False)
+            if captured.status == "refused":
+                return self._result(Interrupt("Rejected", "RolledBackBefore", captured.message), changed=False)
+            if captured.status == "orphaned" and captured.mark is not None:
+                self._show("Preparing", "Settle what a lost release left")
+                await self._undo_with(captured.mark.rollout_run_id)
+                continue
+            self._show("Waiting", wait=self._waiting("TargetBusy", captured.message or f"held by {captured.holder}"))
+            self._report("waiting")
+            try:
+                await workflow.wait_condition(lambda: self.interrupt is not None, timeout=_LOCK_PAUSE)
+            except TimeoutError:
+                continue
+            return self._result(_present(self.interrupt), changed=False)
+
+    async def _drive(self) -> RolloutResult:
+        """Runs the steps until they are done or something ends the way forward."""
+        self._report("captured")
+        self._show("Waiting", "Wait until the whole group is captured", self._waiting("Group", "the other components"))
+        forward = asyncio.create_task(self._forward())
+        try:
+            await self._watch(forward)
+            if self.committed:
+                await complete(_settled(forward))
+        except asyncio.CancelledError:
+            if self.committed:
+                await complete(_settled(forward))
+            else:
+                forward.cancel()
+                raise
+        if self.interrupt is None and forward.done():
+            self._judge(forward)
+        if self.interrupt is None:
+            return await complete(self._succeed())
+        forward.cancel()
+        return await complete(self._go_back())
+
+    async def _watch(self, forward: asyncio.Task[None]) -> None:
+        """Returns when the steps are done, or at once when somebody or the guard says stop."""
+        while True:
+            until = self.hold_until
+            left = None if until is None else max(until - workflow.now(), timedelta(0))
+            try:
+                await workflow.wait_condition(partial(self._has_news, forward, until), timeout=left)
+            except TimeoutError:
+                reason = self.wait.reason if self.wait else "hold"
+                self.interrupt = self.interrupt or Interrupt(
+                    "RolledBack", "HoldExpired", f"nobody answered the hold ({reason}) in time"
+                )
+            if forward.done() or self._must_stop():
+                return
+
+    def _has_news(self, forward: asyncio.Task[None], until: datetime | None) -> bool:
+        return forward.done() or self._must_stop() or self.hold_until != until
+
+    def _must_stop(self) -> bool:
+        if self.committed:
+            return False
+        verdict = self.guard.verdict
+        if verdict is not None and self.interrupt is None:
+            self.interrupt = Interrupt("RolledBack", verdict.reason, verdict.message)
+        return self.interrupt is not None
+
+    def _judge(self, forward: asyncio.Task[None]) -> None:
+        error = forward.exception()
+        if error is None:
+            return
+        if not isinstance(error, StepFailed):
+            raise error
+        outcome: Outcome = "Failed" if error.reason == "Fenced" else "RolledBack"
+        reason = "Superseded" if error.reason == "Fenced" else error.reason
+        self.interrupt = Interrupt(outcome, reason, error.message)
+
+    async def _forward(self) -> None:
+        steps = _present(self.plan).steps
+        await workflow.wait_condition(lambda: "start" in self.barriers)
+        for index, step in enumerate(steps):
+            if index >= self.index:
+                await self._may_go_on()
+                self.index = index
+                await self._do(step)
+
+    async def _may_go_on(self) -> None:
+        if self.paused and not self.committed:
+            phase, summary = self.phase, self.summary
+            self._show("Paused", wait=self._waiting("Paused", "somebody paused the release; resume or abort it"))
+            await workflow.wait_condition(lambda: not self.paused)
+            self._show(phase, summary)
+
+    async def _do(self, step: Step) -> None:
+        self._show(step.phase, step.summary)
+        self._arm(step)
+        action = step.action
+        if isinstance(action, Approve):
+            await self._ask(action)
+        elif isinstance(action, Observe):
+            await self._observe(action)
+        elif isinstance(action, Barrier):
+            await self._meet(action)
+        elif self.committed:
+            await self._perform_late(step)
+        else:
+            await _present(self.runner).perform(step)
+            if step.new and self._verified():
+                self.visibility.show({WEIGHT: self._new_weight()})
+
+    def _arm(self, step: Step) -> None:
+        """Tells the guard who can be reached from here on."""
+        self.exposed = self.exposed or bool(step.new)
+        runner = _present(self.runner)
+        weights = getattr(step.action, "weights", None) or runner.verified or {}
+        self.guard.watch(Arms(step.new, step.old), weights, self._upcoming())
+
+    def _upcoming(self) -> float | None:
+        """What the next stage needs, when nothing has to be waited for before it."""
+        for step in _present(self.plan).steps[self.index + 1 :]:
+            if isinstance(step.action, Observe):
+                return step.action.seconds or None
+            if isinstance(step.action, Approve | Barrier):
+                return None
+        return None
+
+    async def _observe(self, action: Observe) -> None:
+        self.stage = action.stage
+        self._report("stage")
+        if action.seconds and not (self.full and action.stage):
+            await self.guard.pass_stage(action.seconds)
+            await workflow.wait_condition(lambda: self.guard.hold is None)
+
+    async def _ask(self, action: Approve) -> None:
+        shared = _present(self.order.component).gate
+        step = "start" if shared is not None and shared.name == action.gate.name else f"{self._name}.{self.index}"
+        instance = f"{action.gate.name}/{self.order.digest[:12]}/{step}"
+        if instance in self.granted:
+            return
+        self._show(
+            self.phase,
+            wait=self._waiting("ApprovalWanted", f"gate {action.gate.name} needs {action.gate.count} approval(s)"),
+        )
+        self._report("gateWanted", gate=action.gate, instance=instance)
+        await workflow.wait_condition(lambda: instance in self.granted)
+        self._show(self.phase)
+
+    async def _meet(self, action: Barrier) -> None:
+        self._show(self.phase, wait=self._waiting("Group", f"the other components before {action.name}"))
+        self._report("passed" if action.name == "promote" else "watched")
+        await workflow.wait_condition(lambda: action.name in self.barriers)
+        if action.name == "commit":
+            self.committed = True
+            await self.guard.stop(wait=False)
+        self._show(self.phase)
+
+    async def _perform_late(self, step: Step) -> None:
+        """After commit nothing is undone: a step that fails is tried again until it succeeds."""
+        while True:
+            try:
+                await _present(self.runner).perform(step)
+            except StepFailed as error:
+                self._show(self.phase, wait=self._waiting("RetireBlocked", error.message))
+                await workflow.sleep(timedelta(seconds=30))
+            else:
+                self._show(self.phase)
+                return
+
+    async def _succeed(self) -> RolloutResult:
+        await self.guard.stop(wait=False)
+        plan = _present(self.plan)
+        await self._settle(_present(self.claim), self._promoted("promoted"))
+        self._show("Succeeded", f"{plan.template.version} takes all traffic")
+        return self._result(Interrupt("Succeeded", "Promoted", f"{plan.template.version} takes all traffic"))
+
+    # --- the way back ----------------------------------------------------------------------------------------------
+
+    async def _go_back(self) -> RolloutResult:
+        """Restores the baseline and says how that went; a superseded run touches nothing."""
+        cause = _present(self.interrupt)
+        await self.guard.stop(wait=False)
+        if cause.reason == "Superseded":
+            self._show("Failed", cause.message)
+            return self._result(cause, undone=False)
+        self._show("RollingBack", f"Undo: {cause.message}"[:200])
+        self._report("undoing", reason=cause.reason, message=cause.message)
+        undone = await self._undo_with(workflow.info().run_id)
+        if undone.outcome == "superseded":
+            self._show("Failed", undone.message)
+            return self._result(Interrupt("Failed", "Superseded", undone.message), undone=False)
+        if undone.outcome == "abandoned":
+            self._show("Failed", undone.message)
+            return self._result(Interrupt("Failed", "UndoAbandoned", undone.message), undone=False, final=undone.state)
+        self._show("Aborted" if cause.outcome == "Aborted" else "RolledBack", cause.message)
+        await self.outbox.flush()
+        return self._result(cause, final=undone.state)
+
+    async def _undo_with(self, run_id: str) -> Undone:
+        kept = self._promoted("rolledBack") if self.exposed and self.guard.verdict is not None else None
+        self.undo = Undo(self.order.target, run_id, self._on_undo, kept)
+        try:
+            return await self.undo.run()
+        finally:
+            self.undo = None
+
+    def _on_undo(self, summary: str, blocked: str, verified: dict[Any, float] | None) -> None:
+        """Hears of each undo step and of what blocks it."""
+        if verified is not None and self.runner is not None:
+            self.runner.verified = verified
+        wait = self._waiting("UndoBlocked", blocked) if blocked else None
+        self._show("RollingBack", summary, wait)
+        if blocked:
+            self._report("hold", reason="UndoBlocked", message=blocked)
+
+    async def _settle_mark(self) -> RolloutResult:
+        """Mode `undo`: restores a target from its mark; without that mark there is nothing to do."""
+        mark = self.order.mark
+        self._show("RollingBack", "Settle what a lost release left")
+        undone = await self._undo_with(mark.rollout_run_id if mark else "")
+        outcome: Outcome = "RolledBack" if undone.outcome in ("restored", "nothing") else "Failed"
+        reason = {"nothing": "NothingToUndo", "restored": "Orphaned"}.get(undone.outcome, "UndoAbandoned")
+        self._show(outcome, undone.message)
+        return self._result(
+            Interrupt(outcome, reason, undone.message),
+            undone=outcome == "RolledBack",
+            changed=undone.outcome != "nothing",
+            final=undone.state,
+        )
+
+    async def _settle(self, claim: Claim, promoted: Promoted | None) -> None:
+        while True:
+            try:
+                await calls.call(
+                    TargetActivities.settle,
+                    SettleRequest(target=self.order.target, claim=claim, promoted=promoted),
+                    calls.WRITE,
+                    "Take the mark away",
+                )
+            except ActivityError as error:
+                if calls.failure_of(error).reason == "Fenced":
+                    return
+                await workflow.sleep(timedelta(seconds=30))
+            else:
+                return
+
+    def _promoted(self, outcome: str) -> Promoted | None:
+        plan, component = self.plan, self.order.component
+        if plan is None or component is None:
+            return None
+        return Promoted(
+            target=self.order.target,
+            environment=self.order.release.environment,
+            release=self.order.release.name,
+            version=plan.template.version,
+            template=plan.template,
+            component=component.component,
+            outcome="promoted" if outcome == "promoted" else "rolledBack",
+            at=workflow.now(),
+        )
+
+    # --- what is said and shown ------------------------------------------------------------------------------------
+
+    def _obey(self, command: Command) -> None:
+        if command.name == "go":
+            self.barriers.add(command.barrier)
+        elif command.name == "commit":
+            self.barriers.add("commit")
+        elif command.name == "granted":
+            self.granted.add(command.instance)
+        elif command.name == "pause":
+            self.paused = True
+        elif command.name == "resume":
+            self.paused = False
+            self._resume()
+        elif command.name == "advance":
+            self.full = self.full or command.full
+            self.guard.pass_now()
+            self._resume()
+        elif command.name == "abandonUndo" and self.undo is not None:
+            self.undo.abandon(command.message)
+        elif command.name in ("abort", "undo") and self.interrupt is None and not self.committed:
+            outcome: Outcome = "Aborted" if command.name == "abort" else "RolledBack"
+            self.interrupt = Interrupt(outcome, command.reason or outcome, command.message)
+
+    def _resume(self) -> None:
+        if self.undo is not None:
+            self.undo.retry()
+        if self.guard.hold is not None:
+            self.guard.release_hold()
+            self.hold_until = None
+            self._show(self.phase if self.phase != "Paused" else "Observing")
+            self._report("resumed")
+
+    def _on_segment(self) -> None:
+        hold = self.guard.hold
+        if hold is not None and self.hold_until is None and self.guard.verdict is None:
+            self.hold_until = workflow.now() + timedelta(seconds=self.order.hold_seconds)
+            self._show("Paused", wait=self._waiting(hold.reason, hold.message, self.hold_until))
+            self._report("hold", reason=hold.reason, message=hold.message)
+
+    def _on_release_lost(self) -> None:
+        if self.interrupt is None and not self.committed:
+            self.interrupt = Interrupt("RolledBack", "Orphaned", "the release that started this is gone")
+
+    def _report(self, event: str, **more: Any) -> None:
+        self.outbox.send(
+            Report.model_validate(
+                {
+                    "component": self._name,
+                    "event": event,
+                    "run_id": workflow.info().run_id,
+                    "status": self.status(),
+                    "at": workflow.now(),
+                    **more,
+                }
+            )
+        )
+
+    def _waiting(self, reason: str, message: str, until: datetime | None = None) -> Wait:
+        return Wait(reason=reason, message=message, since=workflow.now(), until=until)
+
+    def _show(self, phase: Phase, summary: str = "", wait: Wait | None = None) -> None:
+        self.phase, self.wait = phase, wait
+        self.summary = summary or self.summary
+        release = self.order.release
+        self.visibility.show(
+            {
+                NAME: release.name,
+                ENVIRONMENT: release.environment,
+                VERSION: release.version,
+                PHASE: phase,
+                WAITING_FOR: wait.reason if wait else "",
+            }
+        )
+        waiting = f"\n\n**Waiting:** {wait.message}" if wait else ""
+        workflow.set_current_details(f"**{phase}** {self.summary}{waiting}")
+
+    def _verified(self) -> dict[Any, float]:
+        return (self.runner.verified or {}) if self.runner else {}
+
+    def _new_weight(self) -> float:
+        """Percent of users that reach the new version by the last verified weights."""
+        if self.plan is None or not self.exposed:
+            return 0.0
+        step = self.plan.steps[self.index]
+        verified = self._verified()
+        if not verified:
+            return 100.0 if step.new else 0.0
+        return float(sum(weight for slot, weight in verified.items() if slot in step.new))
+
+    def _result(
+        self, end: Interrupt, *, undone: bool = True, changed: bool = True, final: TargetState | None = None
+    ) -> RolloutResult:
+        return RolloutResult(
+            component=self._name,
+            outcome=end.outcome,
+            reason=end.reason,
+            message=end.message,
+            undone=undone,
+            changed=changed,
+            final=final or TargetState(),
+            metrics=self.guard.metrics,
+            claim=self.claim,
+        )
+
+    def _refuse_strangers(self) -> None:
+        parent = workflow.info().parent
+        if parent is None or not parent.workflow_id.startswith(_PARENTS):
+            message = (
+                "a Rollout is started by a Release, a Rollback or the janitor; start `headgate start FILE` instead"
+            )
+            raise ApplicationError(message, type="BadStart", non_retryable=True)
+
+    @property
+    def _name(self) -> str:
+        return self.order.target.component
+
+
+def _present(value: Any) -> Any:
+    """The value, which the order of steps guarantees to be there."""
+    assert value is not None  # noqa: S101
+    return value
+
+
+def _stage_weights(plan: RolloutPlan) -> list[float]:
+    weights: list[float] = []
+    new = 0.0
+    for step in plan.steps:
+        shifted = getattr(step.action, "weights", None)
+        if shifted is not None:
+            new = float(sum(weight for slot, weight in shifted.items() if slot in step.new))
+        if isinstance(step.action, Observe) and step.action.stage:
+            weights.append(new)
+    return weights
+
+
+async def _settled(task: asyncio.Task[None]) -> None:
+    await workflow.wait([task])
