@@ -1,0 +1,174 @@
+"""Lock, mark and settle a target, over whatever workload and router it has.
+
+The order is what makes a release undoable: the fence first, so that nobody else writes any more; then the baseline,
+which is therefore the last state before ours; then the mark that holds it. Only then may anything change.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from activities.clusters.caller import Caller, caller
+from activities.clusters.fence import FencedObject, raise_fence
+from activities.registry import Registry
+from activities.targets.protocol import RunProbe
+from activities.traffic.protocol import TrafficRouter
+from activities.workloads.protocol import Record, WorkloadProvider
+from workflows.contracts.targets import (
+    Acquired,
+    AcquireRequest,
+    Captured,
+    CaptureRequest,
+    FindPromoted,
+    MarkFound,
+    SettleRequest,
+    TargetActivities,
+    UndoRequest,
+    UndoState,
+)
+from workflows.errors import Fenced
+from workflows.model.target import SLOTS, Claim, Mark, Promoted, Target, TargetState
+from workflows.planning.undo import next_undo_step
+
+
+class Targets(TargetActivities):
+    """Carries each call to the providers of a target's workload and traffic."""
+
+    def __init__(self, workloads: Registry[WorkloadProvider], routers: Registry[TrafficRouter], runs: RunProbe) -> None:
+        self._workloads = workloads
+        self._routers = routers
+        self._runs = runs
+
+    async def capture(self, request: CaptureRequest) -> Captured:
+        record = await self._workload(request.target).record(request.target)
+        if record.mark:
+            return await self._marked(record.mark, request.target)
+        if not request.again and (refusal := _rolled_back(record, request)):
+            return Captured(status="refused", message=refusal)
+        state = await self.inspect(request.target)
+        if not request.restart and _runs_already(state, request):
+            return Captured(
+                status="running",
+                baseline=state,
+                message=f"{request.target.key} runs {request.template.version} already",
+            )
+        return await self._capture(request)
+
+    async def acquire(self, request: AcquireRequest) -> Acquired:
+        claim = await self._claim(request.target, request.purpose)
+        record = await self._workload(request.target).record(request.target)
+        state = await self.inspect(request.target)
+        step = next_undo_step(record.mark.baseline, state, request.target) if record.mark else None
+        return Acquired(claim=claim, state=state, mark=record.mark, step=step)
+
+    async def inspect(self, target: Target) -> TargetState:
+        return TargetState(
+            slots=await self._workload(target).observe(target),
+            traffic=await self._router(target).read(target),
+            observed_at=datetime.now(UTC),
+        )
+
+    async def next_undo(self, request: UndoRequest) -> UndoState:
+        state = await self.inspect(request.target)
+        return UndoState(state=state, step=next_undo_step(request.mark.baseline, state, request.target))
+
+    async def settle(self, request: SettleRequest) -> None:
+        promoted = request.promoted
+        if promoted and promoted.at is None:
+            promoted = promoted.model_copy(update={"at": datetime.now(UTC)})
+        await self._workload(request.target).settle(request.target, request.claim, promoted)
+
+    async def find_marks(self) -> list[MarkFound]:
+        marks = [record.mark for provider in self._workloads for record in await provider.records() if record.mark]
+        return [MarkFound(mark=mark, orphaned=await self._is_orphaned(mark)) for mark in marks]
+
+    async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
+        found = [
+            kept
+            for provider in self._workloads
+            for record in await provider.records()
+            for kept in record.kept
+            if (kept.environment, kept.release) == (request.environment, request.release)
+        ]
+        return sorted(found, key=lambda kept: kept.at or datetime.min.replace(tzinfo=UTC), reverse=True)
+
+    async def _capture(self, request: CaptureRequest) -> Captured:
+        target = request.target
+        claim = await self._claim(target, "release")
+        mark = Mark(
+            target=target,
+            release=request.release,
+            rollout_run_id=caller().run_id,
+            baseline=await self.inspect(target),
+            version=request.template.version,
+            marked_at=datetime.now(UTC),
+        )
+        placed = await self._workload(target).put_mark(mark, claim)
+        if placed.rollout_run_id != mark.rollout_run_id:
+            return await self._marked(placed, target)
+        return self._captured(placed, claim)
+
+    async def _marked(self, mark: Mark, target: Target) -> Captured:
+        """Answers for a target that carries a mark already: ours, an open run's, or an orphan."""
+        if mark.rollout_run_id == caller().run_id:
+            return self._captured(mark, await self._claim(target, "release"))
+        holder = f"{mark.target.rollout_id} run {mark.rollout_run_id} of {mark.release.workflow_id} ({mark.version})"
+        if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
+            return Captured(status="held", holder=holder, mark=mark, message=f"{target.key} is held by {holder}")
+        return Captured(
+            status="orphaned",
+            holder=holder,
+            mark=mark,
+            message=f"{target.key} carries the mark of {holder}, which has ended; it must be undone first",
+        )
+
+    def _captured(self, mark: Mark, claim: Claim) -> Captured:
+        advisory = tuple(item.label for item in self._objects(mark.target) if item.is_advisory)
+        return Captured(status="captured", baseline=mark.baseline, claim=claim, mark=mark, advisory=advisory)
+
+    async def _claim(self, target: Target, purpose: str) -> Claim:
+        """Raises the fence, unless this is a late attempt of a run that has ended while another one took over."""
+        who = caller()
+        objects = self._objects(target)
+        held = [await item.claim(target.key) for item in objects]
+        if any(claim and Caller(claim.workflow_id, claim.run_id) != who for claim in held) and not (
+            await self._runs.is_open(*who)
+        ):
+            raise Fenced(f"{target.key}: {who.workflow_id} run {who.run_id} has ended and may claim nothing")
+        return await raise_fence(objects, target.key, caller=who, purpose=purpose)
+
+    async def _is_orphaned(self, mark: Mark) -> bool:
+        if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
+            return False
+        return not await self._runs.is_open(mark.target.rollout_id, None)
+
+    def _objects(self, target: Target) -> list[FencedObject]:
+        return [*self._workload(target).objects(target), *self._router(target).objects(target)]
+
+    def _workload(self, target: Target) -> WorkloadProvider:
+        return self._workloads.get(str(target.workload.get("kind", "")))
+
+    def _router(self, target: Target) -> TrafficRouter:
+        return self._routers.get(str(target.traffic.get("kind", "none")))
+
+
+def _rolled_back(record: Record, request: CaptureRequest) -> str:
+    version = request.template.version
+    newest = next((kept for kept in reversed(record.kept) if kept.version == version), None)
+    if newest is None or newest.outcome != "rolledBack":
+        return ""
+    when = f" at {newest.at:%Y-%m-%d %H:%M} UTC" if newest.at else ""
+    return f"{version} was rolled back on {request.target.key}{when}; release it with --again if you mean it"
+
+
+def _runs_already(state: TargetState, request: CaptureRequest) -> bool:
+    stable = state.slot("stable")
+    digest = request.template.digest
+    return (
+        stable.template is not None
+        and stable.template.digest == digest
+        and stable.is_purely(digest)
+        and stable.ready_of(digest) >= stable.replicas
+        and all(state.slot(slot).is_empty for slot in SLOTS if slot != "stable")
+        and (state.traffic is None or state.weight("stable") == 100)
+    )

@@ -1,0 +1,37 @@
+"""The bridge from the workload contract to the provider of each target's kind."""
+
+from __future__ import annotations
+
+from activities.registry import Registry
+from activities.workloads.protocol import WorkloadProvider
+from workflows.contracts.workloads import (
+    DeployRequest,
+    ReadyResult,
+    RetireRequest,
+    ScaleRequest,
+    WaitReadyRequest,
+    WorkloadActivities,
+)
+from workflows.model.target import SlotState, Target
+
+
+class Workloads(WorkloadActivities):
+    """Carries each call to the provider that the target's workload names."""
+
+    def __init__(self, providers: Registry[WorkloadProvider]) -> None:
+        self._providers = providers
+
+    async def deploy(self, request: DeployRequest) -> SlotState:
+        return await self._of(request.target).deploy(request)
+
+    async def scale(self, request: ScaleRequest) -> SlotState:
+        return await self._of(request.target).scale(request)
+
+    async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
+        return await self._of(request.target).wait_ready(request)
+
+    async def retire(self, request: RetireRequest) -> None:
+        await self._of(request.target).retire(request)
+
+    def _of(self, target: Target) -> WorkloadProvider:
+        return self._providers.get(str(target.workload.get("kind", "")))

@@ -1,0 +1,71 @@
+"""What a workload provider implements: instances per slot, who may write, and what is kept beside the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from activities.clusters.fence import FencedObject
+from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
+from workflows.model.shapes import Message
+from workflows.model.target import Claim, Mark, Promoted, Slot, SlotState, Target
+
+
+class Endpoint(NamedTuple):
+    """A ready instance that routers may send requests to."""
+
+    address: str
+    """`host:port`."""
+    version: str
+    digest: str
+    """Of its template: during a replacement a slot has two."""
+    token: str
+    """Names the instance as long as it lives, unlike its address."""
+
+
+class Record(Message):
+    """What stands beside one target."""
+
+    mark: Mark | None = None
+    kept: tuple[Promoted, ...] = ()
+    """The newest last."""
+
+
+class WorkloadProvider(Protocol):
+    """Runs the versions of a target. Every write tests its claim on the object it writes."""
+
+    def objects(self, target: Target) -> Sequence[FencedObject]:
+        """This provider's part of the write set. Errors: NotFound for a cluster it does not know."""
+        ...
+
+    async def observe(self, target: Target) -> dict[Slot, SlotState]:
+        """What each slot wants and what is ready in it now; changes nothing."""
+        ...
+
+    async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
+        """The published instances of a slot that still run; changes nothing."""
+        ...
+
+    async def deploy(self, request: DeployRequest) -> SlotState: ...
+
+    async def scale(self, request: ScaleRequest) -> SlotState: ...
+
+    async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult: ...
+
+    async def retire(self, request: RetireRequest) -> None: ...
+
+    async def record(self, target: Target) -> Record:
+        """The mark and the kept versions beside a target."""
+        ...
+
+    async def put_mark(self, mark: Mark, claim: Claim) -> Mark:
+        """Writes the mark where there is none, and returns the one that is there then. Errors: Fenced."""
+        ...
+
+    async def settle(self, target: Target, claim: Claim, promoted: Promoted | None) -> None:
+        """Takes the mark away and keeps the version, in one write; without a mark it does nothing. Errors: Fenced."""
+        ...
+
+    async def records(self) -> list[Record]:
+        """What stands beside every target that this provider reaches."""
+        ...
