@@ -1,7 +1,7 @@
 """Series selectors: the small part of PromQL's `name{label="value"}` that a direct scrape can answer.
 
-Patterns are limited to a form that always matches in linear time, because they come from a document and run in the event
-loop of a worker. Nothing here knows where series come from.
+Patterns are limited to a form that always matches in linear time, because they come from a document and run in the
+event loop of a worker. Nothing here knows where series come from.
 """
 
 from __future__ import annotations

@@ -1,0 +1,46 @@
+"""The seam: what decides on a metric, by the field of the document that asks for it.
+
+Threshold rules are all there is. Evidence modes (`slo`, `compare`) become further entries of `EVALUATORS`, without a
+change to the session that calls them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from workflows.analysis import reports
+from workflows.analysis.rules import advance, read_state
+from workflows.analysis.ticks import Evaluation, Tick
+from workflows.model.analysis import Metric
+
+
+class Evaluator(Protocol):
+    """A pure function that judges one tick of one metric with its own small JSON state.
+
+    The decision is `rollback`, `hold`, `pass` (the stage may pass as far as this metric goes) or `continue`. A tick
+    marked as a gap may lead to `rollback` but adds nothing that helps a stage to pass. States survive workers and
+    versions: an evaluator reads what an older one wrote, and starts afresh from an empty one.
+    """
+
+    def __call__(self, metric: Metric, state: dict[str, Any], tick: Tick) -> Evaluation: ...
+
+
+def evaluate_rule(metric: Metric, state: dict[str, Any], tick: Tick) -> Evaluation:
+    """Thresholds, counted as their preset counts."""
+    after, counted = advance(metric, read_state(state), tick)
+    if counted.verdict == "rollback":
+        after = after.model_copy(update={"verdict": "rollback"})
+    return Evaluation(
+        after.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        reports.report(metric, after),
+        reports.decision(metric, after, counted, tick),
+    )
+
+
+EVALUATORS: dict[str, Evaluator] = {"rule": evaluate_rule}
+"""By the metric's field."""
+
+
+def evaluators(metric: Metric) -> dict[str, Evaluator]:
+    """Those that this metric asks for."""
+    return {mode: judge for mode, judge in EVALUATORS.items() if getattr(metric, mode, None) is not None}

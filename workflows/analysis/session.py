@@ -1,0 +1,304 @@
+"""One observation from batch to batch: the pure core that the observer, backtests and simulations share.
+
+`begin` starts or resumes a segment, `step` takes one batch. The state is a small JSON value; any split of the same
+batches into segments and attempts leads to the same evidence. There is no clock here: time is what the batches say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from workflows.analysis import reasons
+from workflows.analysis.arms import Readings, read
+from workflows.analysis.batches import Batch
+from workflows.analysis.counters import LARGEST, Raw, fitted, remembered
+from workflows.analysis.evaluators import evaluators
+from workflows.analysis.samples import Counts
+from workflows.analysis.ticks import Tick
+from workflows.analysis.verdict import Judged, Progress, combined
+from workflows.analysis.wording import duration
+from workflows.model.analysis import Analysis, Metric
+from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.shapes import Message
+from workflows.model.target import Slot
+
+SESSION = "@session"
+"""The entry of the evidence that is about no single metric; a metric's name has no @."""
+
+RAW_LIMIT = 8 * 1024
+"""Bytes of raw counters that travel with the evidence."""
+
+Role = Literal["new", "old"]
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What is observed now: the slots of both versions at one set of weights."""
+
+    number: int
+    new: tuple[Slot, ...]
+    old: tuple[Slot, ...] = ()
+    need_seconds: float | None = None
+    """Observed time wanted; None watches without ever passing."""
+    stage: str = ""
+    """The same for segments of one stage; extensions and samples are counted per stage."""
+
+    @property
+    def roles(self) -> dict[Slot, Role]:
+        """Which version runs where; a slot that runs both counts as new."""
+        old: dict[Slot, Role] = dict.fromkeys(self.old, "old")
+        new: dict[Slot, Role] = dict.fromkeys(self.new, "new")
+        return {**old, **new}
+
+
+class MetricState(Message):
+    """What is remembered of one metric beside its evaluators' own states."""
+
+    requests: float = 0
+    """Requests of the new version outside gaps, since the release began."""
+    silent: float = 0
+    """Seconds since the last data."""
+    read_at: float | None = None
+    """When its source was last read in full."""
+    modes: dict[str, dict[str, Any]] = {}
+    """The evaluators' states."""
+
+
+class SessionState(Message):
+    """Everything that the next batch needs; `evidence` and `restored` carry it through JSON."""
+
+    at: float | None = None
+    """When the last batch was read."""
+    covered_at: float | None = None
+    """When every required metric was last read in full."""
+    age: float = 0
+    """Seconds since the first observation of the release, gaps left out."""
+    raw: Raw = {}
+    roles: dict[Slot, Role] = {}
+    segment: int = 0
+    is_opening: bool = True
+    """No batch of this segment has been read yet."""
+    observed: float = 0
+    """Time covered by data in this segment."""
+    gap: float = 0
+    """Time of this segment in which nobody looked."""
+    stage: int = 0
+    stage_name: str = ""
+    stage_need: float = 0
+    short: float = 0
+    """Seconds by which the stage is extended already."""
+    dropped: int = 0
+    """Values and answers thrown away because they made no sense."""
+    metrics: dict[str, MetricState] = {}
+
+
+class Step(NamedTuple):
+    """The state after a batch, what to do, and what people see."""
+
+    state: SessionState
+    decision: Decision
+    reports: tuple[MetricReport, ...]
+
+
+def begin(state: SessionState, segment: Segment) -> SessionState:
+    """The state at the start of a segment; for the segment it is already in (a later attempt) nothing changes.
+
+    Raw counters of a slot that changed its role are forgotten: what it counted until now belongs to the other version.
+    """
+    if state.segment == segment.number:
+        return state
+    roles = segment.roles
+    kept = {name: unit for name, unit in state.raw.items() if state.roles.get(unit.slot) == roles.get(unit.slot)}
+    started = state.model_copy(
+        update={
+            "segment": segment.number,
+            "is_opening": True,
+            "observed": 0.0,
+            "gap": 0.0,
+            "raw": kept,
+            "roles": roles,
+        }
+    )
+    return _in_stage(started, segment)
+
+
+def _in_stage(state: SessionState, segment: Segment) -> SessionState:
+    need = segment.need_seconds or 0.0
+    if state.stage_name != segment.stage or not state.stage:
+        update = {"stage": state.stage + 1, "stage_name": segment.stage, "stage_need": need, "short": 0.0}
+        return state.model_copy(update=update)
+    return state.model_copy(update={"stage_need": max(state.stage_need, need)})
+
+
+def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch) -> Step:
+    """Takes one batch. Deterministic, finite for any input, and safe against clocks that stand still or go back."""
+    elapsed = 0.0 if state.at is None else max(0.0, batch.at - state.at)
+    readings = read(batch, state.raw, since=state.at)
+    moved = _moved(analysis, state, batch, elapsed=elapsed)
+    warmup = analysis.warmup.total_seconds()
+    moment = _Moment(analysis, segment, moved, readings, elapsed)
+    looks = [_look(moment, metric) for metric in analysis.metrics]
+    is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.required)
+    timed = _timed(analysis, moved, is_covered=is_covered, elapsed=elapsed, need=segment.need_seconds)
+    counted = timed.model_copy(
+        update={
+            "metrics": {**state.metrics, **{look.metric.name: look.state for look in looks}},
+            "dropped": min(state.dropped + readings.dropped, 2**53),
+        }
+    )
+    decision = combined(analysis, [look.judged for look in looks], progress(counted, need=segment.need_seconds))
+    if moved.age < warmup and decision.verdict == "continue":
+        message = f"samples count after a warm-up of {duration(warmup)}"
+        decision = Decision(verdict="continue", reason=reasons.WARMING_UP, message=message)
+    return Step(_rearmed(counted, decision), decision, tuple(look.report for look in looks))
+
+
+def progress(state: SessionState, *, need: float | None) -> Progress:
+    """Where the stage stands."""
+    return Progress(observed=state.observed, need=need, stage_need=state.stage_need, short=state.short)
+
+
+def gap_after(analysis: Analysis) -> float:
+    """Seconds between two answers above which nobody was looking."""
+    return 2.5 * analysis.tick.total_seconds() + 1.0
+
+
+def _moved(analysis: Analysis, state: SessionState, batch: Batch, *, elapsed: float) -> SessionState:
+    aged = 0.0 if elapsed > gap_after(analysis) else elapsed
+    raw = remembered(state.raw, batch.units, at=batch.at)
+    return state.model_copy(update={"at": batch.at, "age": min(state.age + aged, 2.0**53), "raw": raw})
+
+
+def _timed(
+    analysis: Analysis, state: SessionState, *, is_covered: bool, elapsed: float, need: float | None
+) -> SessionState:
+    """Counts observed time: what lies between two answers in full, neither before the segment nor across a gap."""
+    if state.is_opening:
+        return state.model_copy(update={"is_opening": False, "covered_at": state.at if is_covered else None})
+    short = state.short
+    if progress(state, need=need).is_over and elapsed <= gap_after(analysis):
+        short += elapsed
+    if not is_covered or state.at is None:
+        return state.model_copy(update={"short": short})
+    span = 0.0 if state.covered_at is None else max(0.0, state.at - state.covered_at)
+    is_gap = span > gap_after(analysis)
+    return state.model_copy(
+        update={
+            "short": short,
+            "covered_at": state.at,
+            "observed": state.observed + (0.0 if is_gap else span),
+            "gap": state.gap + (span if is_gap else 0.0),
+        }
+    )
+
+
+class _Moment(NamedTuple):
+    """One batch, seen from the state that it leads to."""
+
+    analysis: Analysis
+    segment: Segment
+    state: SessionState
+    readings: Readings
+    elapsed: float
+
+    @property
+    def is_warming(self) -> bool:
+        """Samples are still thrown away."""
+        return self.state.age < self.analysis.warmup.total_seconds()
+
+
+class _Look(NamedTuple):
+    """One metric at one batch."""
+
+    metric: Metric
+    tick: Tick
+    state: MetricState
+    judged: Judged
+    report: MetricReport
+
+
+def _look(moment: _Moment, metric: Metric) -> _Look:
+    before = moment.state.metrics.get(metric.name, MetricState())
+    tick = _tick(moment, metric, before)
+    gap = gap_after(moment.analysis)
+    silence = 0.0 if tick.new.has_data and not tick.error else before.silent + min(moment.elapsed, gap)
+    modes, decision, report = _evaluated(metric, before.modes, tick, is_warming=moment.is_warming)
+    requests = before.requests + (0.0 if tick.is_gap or moment.is_warming else tick.new.total)
+    read_at = before.read_at if tick.error else moment.state.at
+    after = MetricState(requests=min(requests, LARGEST), silent=silence, read_at=read_at, modes=modes)
+    judged = Judged(metric=metric, decision=decision, requests=requests, silent=silence, problem=tick.error)
+    return _Look(metric, tick, after, judged, _shown(report, requests, tick))
+
+
+def _tick(moment: _Moment, metric: Metric, before: MetricState) -> Tick:
+    error = moment.readings.problem(metric, moment.segment.new)
+    unread = 0.0 if error or before.read_at is None else moment.readings.batch.at - before.read_at
+    gap = gap_after(moment.analysis)
+    return Tick(
+        seconds=moment.elapsed if moment.elapsed <= gap else 0.0,
+        new=moment.readings.arm(metric, moment.segment.new),
+        old=moment.readings.arm(metric, moment.segment.old),
+        is_gap=max(moment.elapsed, unread) > gap,
+        error=error,
+        stage=moment.state.stage,
+    )
+
+
+def _evaluated(
+    metric: Metric, states: dict[str, dict[str, Any]], tick: Tick, *, is_warming: bool
+) -> tuple[dict[str, dict[str, Any]], Decision, MetricReport]:
+    """Asks every evaluator of the metric; the most cautious decision stands."""
+    if is_warming:
+        tick = replace(tick, seconds=0.0, new=Counts(), old=Counts(), error="")
+    results = {mode: judge(metric, states.get(mode, {}), tick) for mode, judge in evaluators(metric).items()}
+    worst = min(results.values(), key=lambda result: _CAUTION.index(result.decision.verdict))
+    return {**states, **{mode: result.state for mode, result in results.items()}}, worst.decision, worst.report
+
+
+_CAUTION = ("rollback", "hold", "continue", "pass")
+
+
+def _shown(report: MetricReport, requests: float, tick: Tick) -> MetricReport:
+    update: dict[str, Any] = {"requests": int(min(requests, 2.0**53))}
+    if tick.error and report.state != "failed":
+        update |= {"state": "noData", "sentence": f"{tick.error}; {report.sentence}"}
+    return report.model_copy(update=update)
+
+
+def _rearmed(state: SessionState, decision: Decision) -> SessionState:
+    """After a hold people decide; what led to it is counted anew when they let the release go on."""
+    if decision.verdict != "hold":
+        return state
+    metrics = {name: metric.model_copy(update={"silent": 0.0}) for name, metric in state.metrics.items()}
+    return state.model_copy(update={"short": 0.0, "metrics": metrics})
+
+
+def evidence(state: SessionState) -> Evidence:
+    """The state as it travels: plain JSON, with as many raw counters as fit."""
+    small = state.model_copy(update={"raw": fitted(state.raw, limit=RAW_LIMIT)})
+    session = small.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metrics"})
+    metrics = {
+        name: metric.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for name, metric in state.metrics.items()
+    }
+    return Evidence(metrics={**metrics, SESSION: session})
+
+
+def restored(carried: Evidence) -> SessionState:
+    """The state from evidence, whoever wrote it; parts that cannot be read are left out and start again."""
+    metrics = {name: state for name, state in carried.metrics.items() if name != SESSION}
+    session = _valid(SessionState, carried.metrics.get(SESSION, {})) or SessionState()
+    known = {name: _valid(MetricState, state) for name, state in metrics.items()}
+    return session.model_copy(update={"metrics": {name: state for name, state in known.items() if state}})
+
+
+def _valid(model: type[M], data: dict[str, Any]) -> M | None:
+    try:
+        return model.model_validate(data)
+    except ValidationError:
+        return None
