@@ -1,1 +1,5 @@
 """Fixtures that every folder of tests shares."""
+
+from tests.temporal import client, dev_server, time_skipping
+
+__all__ = ["client", "dev_server", "time_skipping"]
