@@ -1,0 +1,35 @@
+"""Arguments that several commands take, written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Release = Annotated[
+    str, typer.Argument(metavar="ENV/NAME", help="The release, such as production/trip-service.", show_default=False)
+]
+Document = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A YAML or JSON file; - reads standard input.", show_default=False)
+]
+By = Annotated[
+    str | None,
+    typer.Option("--by", help="Who says so; nobody verifies it.", show_default="user@host"),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for status and audit.")]
+Sequence = Annotated[
+    int | None,
+    typer.Option(
+        "--sequence",
+        help="Only if the release is still where `status` showed this number.",
+        show_default="the current one",
+    ),
+]
+Rollback = Annotated[bool, typer.Option("--rollback", help="The rollback of this name instead of its release.")]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", help="Stop waiting after this time (30s, 10m); the release goes on.", show_default="no limit"
+    ),
+]
