@@ -4,6 +4,7 @@
 
     HeadgateError
     ├── SpecError                 a document is wrong; carries every problem with its path
+    │   └── PolicyRefused         the document is right and policy does not allow it
     ├── PlanRefused               the documents are right but nothing safe can be planned from them
     └── ProviderError             something outside did not do what was asked
         ├── TemporaryError        worth trying again, after `retry_after` seconds when given
@@ -52,6 +53,10 @@ class SpecError(HeadgateError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = problems
+
+
+class PolicyRefused(SpecError):
+    """A right document asks for what policy does not allow; `problems` lists everything at once."""
 
 
 class PlanRefused(HeadgateError):

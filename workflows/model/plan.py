@@ -120,7 +120,10 @@ class Step(Message):
 
 
 class RolloutPlan(Message):
-    """Everything one Rollout does, in order. Undo is computed from the baseline and what is there, never from this list."""
+    """Everything one Rollout does, in order.
+
+    Undo is computed from the baseline and what is there, never from this list.
+    """
 
     target: Target
     kind: Literal["canary", "blueGreen", "rolling", "recreate", "initial", "rollback"]

@@ -18,6 +18,8 @@ class AllowedTarget(Document):
 
 
 class Floor(Document):
+    """A least duration."""
+
     minimum: Duration = timedelta(0)
     """The shortest that a spec may ask for."""
 
@@ -50,11 +52,15 @@ class Approval(Document):
 
 
 class Limits(Document):
+    """How much may happen at one time."""
+
     parallel: Annotated[int, Field(ge=1, le=100)] = 10
     """Components of one release that move at the same time."""
 
 
 class ManualRollback(Document):
+    """What a person's return to an earlier version needs."""
+
     approvals: tuple[Approval, ...] = ()
 
 
@@ -81,6 +87,8 @@ class Environment(Document):
 
 
 class PolicySpec(Document):
+    """Groups of people, and what each environment demands."""
+
     groups: dict[Name, tuple[str, ...]] = {}
     """Names of people by group."""
     environments: dict[Name, Environment]

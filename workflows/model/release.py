@@ -1,11 +1,12 @@
 """The Release document: what an app team writes.
 
-The shape is complete for `headgate.dev/v1`; what this version cannot do yet is refused by `documents.py` with a sentence.
+The shape is complete for `headgate.dev/v1`; what this version cannot do yet is refused with a sentence by `notyet.py`.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +18,8 @@ API_VERSION = "headgate.dev/v1"
 
 
 class Metadata(Document):
+    """What the release is called."""
+
     name: Name
     """The release's name; with the environment it forms the workflow id release/ENV/NAME."""
     labels: dict[str, str] = {}
@@ -129,7 +132,7 @@ class Canary(Document):
     @classmethod
     def _rise(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         weights = [stage.weight for stage in stages]
-        if any(a >= b for a, b in zip(weights, weights[1:], strict=False)) or weights[0] <= 0:
+        if any(a >= b for a, b in pairwise(weights)) or weights[0] <= 0:
             msg = f"stage weights must rise and start above 0; got {', '.join(f'{w:g}' for w in weights)}"
             raise ValueError(msg)
         return stages
@@ -150,7 +153,7 @@ class BlueGreen(Document):
     @classmethod
     def _end_at_full(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         weights = [stage.weight for stage in stages]
-        if not weights or weights[-1] != 100 or any(a >= b for a, b in zip(weights, weights[1:], strict=False)):
+        if not weights or weights[-1] != 100 or any(a >= b for a, b in pairwise(weights)):
             msg = "stage weights must rise and end at 100"
             raise ValueError(msg)
         return stages
@@ -230,7 +233,7 @@ class Component(Document):
     ready_within: Duration = timedelta(minutes=5)
     """When new instances must be ready, else the release is undone."""
     analysis: Analysis | None = None
-    """How the new version is judged; without it only checks and people guard the release, and policy may refuse that."""
+    """How the new version is judged; without it only checks and people guard users, and policy may refuse that."""
     checks: tuple[Check, ...] = ()
     """Requests to the new version before users reach it."""
     depends_on: tuple[Name, ...] = ()
@@ -238,6 +241,8 @@ class Component(Document):
 
 
 class ReleaseSpec(Document):
+    """What is released, where and how."""
+
     environment: Name
     """An environment of the policy."""
     version: Version

@@ -58,6 +58,7 @@ class Message(BaseModel):
 
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_LONGEST = 365 * _UNITS["d"]
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:ms|d|h|m|s))+$")
 
@@ -69,7 +70,11 @@ def parse_duration(value: object) -> timedelta:
     if not isinstance(value, str) or not _DURATION.match(value.strip()):
         msg = f"{value!r} is not a duration; write a number with a unit, such as 30s, 10m or 1h30m"
         raise ValueError(msg)
-    return timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(value)))
+    seconds = sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(value))
+    if seconds > _LONGEST:
+        msg = f"{value!r} is longer than the 365 days that any wait may take"
+        raise ValueError(msg)
+    return timedelta(seconds=seconds)
 
 
 def format_duration(value: timedelta) -> str:

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from math import ceil
 
 from workflows.model.release import NoTraffic, Stage
+from workflows.model.target import Backend
 from workflows.planning.draft import Draft
 
 
 def prepare(draft: Draft, replicas: int) -> None:
     """Starts the new version without users, opens the preview and checks it.
 
-    Gates that policy wants come after the checks, so that approvers can look at the preview; but where a header match lets
-    users in with the preview, they come before it.
+    Gates that policy wants come after the checks, so that approvers can look at the preview; but where a header match
+    lets users in with the preview, they come before it.
     """
     traffic = draft.component.traffic
     match = () if isinstance(traffic, NoTraffic) else traffic.match
@@ -43,7 +44,7 @@ def climb(draft: Draft, stages: Iterable[Stage]) -> None:
         draft.observe(stage.observe, stage=number)
 
 
-def split(weight: float) -> dict[str, float]:
+def split(weight: float) -> dict[Backend, float]:
     """The weights that give the new version its percentage."""
     return {"stable": round(100 - weight, 2), "canary": weight} if weight < 100 else {"canary": 100}
 

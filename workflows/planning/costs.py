@@ -60,10 +60,10 @@ def _cost(plan: RolloutPlan, state: TargetState) -> Cost:
         return "nothing"
     if plan.baseline.slot("stable").is_empty:
         return "removal" if any(isinstance(step.action, Shift) for step in path) else "cleanup"
-    kinds = [type(step.action) for step in path]
-    if kinds[0] is Shift and path[0].action.weights.get("maintenance") is None:
-        return "write" if _is_wholly_old(plan, applied(state, path[0].action)) else "restart"
-    return "restart" if Deploy in kinds or Scale in kinds else "cleanup"
+    first = path[0].action
+    if isinstance(first, Shift):
+        return "write" if _is_wholly_old(plan, applied(state, first)) else "restart"
+    return "restart" if any(isinstance(step.action, Deploy | Scale) for step in path) else "cleanup"
 
 
 def _is_wholly_old(plan: RolloutPlan, state: TargetState) -> bool:

@@ -1,7 +1,7 @@
 """A plan in the making: adds steps and follows in thought what each of them does.
 
-Which slots run the new version within users' reach (`Step.new`) and which surely run the old one (`Step.old`) is derived from
-that, never written down by a strategy; so a strategy cannot forget to have itself guarded.
+Which slots run the new version within users' reach (`Step.new`) and which surely run the old one (`Step.old`) is
+derived from that, never written down by a strategy; so a strategy cannot forget to have itself guarded.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Draft:
         self._add(Retire(slot=slot, drain_seconds=self.component.drain.total_seconds()))
 
     def share(self, weight: float) -> int:
-        """Instances that carry a weight: in proportion to the captured size, at least one, or the number the spec wants."""
+        """Instances that carry a weight: in proportion to the captured size and at least one, or the spec's number."""
         wanted = self.component.capacity
         if weight >= 100:
             return self.size if wanted == "proportional" else max(self.size, wanted)

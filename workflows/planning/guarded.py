@@ -1,4 +1,4 @@
-"""No unguarded minute: from the first step in which users can reach the new version to the last, something must decide."""
+"""No unguarded minute: from the first step that lets users reach the new version to the last, something must decide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _is_covered(step: Step, analysis: Analysis | None) -> bool:
 
 
 def _decides(metric: Metric, step: Step) -> bool:
-    """Whether the metric can roll back in this step: absolute rules always, a comparison while the old version runs too."""
+    """Whether the metric can roll back in this step: absolute rules always, a comparison while the old version runs."""
     if metric.rule is not None and not metric.rule.ends_by_itself:
         return True
     if isinstance(metric, GaugeMetric):

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from workflows.model.plan import Action, Deploy, Retire, Scale, Shift
-from workflows.model.target import SLOTS, Backend, Slot, SlotState, Target, TargetState, TrafficState
+from workflows.model.target import SLOTS, Backend, Slot, SlotState, Target, TargetState, Template, TrafficState
 
 
 def applied(state: TargetState, action: Action) -> TargetState:
     """The target after the action; actions that only wait or ask change nothing."""
     match action:
         case Deploy(slot=slot, template=template, replicas=replicas):
-            return with_slot(
-                state, slot, SlotState(template=template, replicas=replicas, ready={template.digest: replicas})
-            )
+            return with_slot(state, slot, _full(template, replicas))
         case Scale(slot=slot, replicas=replicas):
-            template = state.slot(slot).template
-            ready = {template.digest: replicas} if template and replicas else {}
-            return with_slot(state, slot, SlotState(template=template, replicas=replicas, ready=ready))
+            return with_slot(state, slot, _full(state.slot(slot).template, replicas))
         case Retire(slot=slot):
             return with_slot(state, slot, SlotState())
         case Shift(weights=weights, preview_to=preview_to):
@@ -41,3 +37,8 @@ def reachable(state: TargetState, target: Target) -> set[Backend]:
     if state.traffic and state.traffic.preview_to:
         reached.add(state.traffic.preview_to)
     return reached
+
+
+def _full(template: Template | None, replicas: int) -> SlotState:
+    ready = {template.digest: replicas} if template is not None and replicas else {}
+    return SlotState(template=template, replicas=replicas, ready=ready)

@@ -30,40 +30,45 @@ _BARRIERS = {
 def of_action(action: Action, before: TargetState, after: TargetState) -> str:
     """What the action does, named by the versions that the slots hold."""
     match action:
-        case Deploy(slot=slot):
-            return _deploy(action, before.slot(slot).template, has_instances=before.slot(slot).replicas > 0)
+        case Deploy() | Scale() | WaitReady() | Retire():
+            return _of_instances(action, before, after)
+        case Shift():
+            return _shift(action, before, after)
+        case Observe():
+            return _observe(action, before)
+        case RunChecks(slot=slot, checks=checks):
+            count = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
+            return f"Run {count} against every instance of {_place(after, slot)}"
+        case Approve(gate=gate):
+            return f"Wait for approval: {people(gate)}"
+        case Barrier(name=name):
+            return _BARRIERS[name]
+
+
+def _of_instances(action: Deploy | Scale | WaitReady | Retire, before: TargetState, after: TargetState) -> str:
+    match action:
+        case Deploy():
+            return _deploy(action, before)
         case Scale(slot=slot, replicas=0):
-            return f"Drain and stop {version_in(before, slot)} ({slot})"
+            return f"Drain and stop {_place(before, slot)}"
         case Scale(slot=slot, replicas=replicas):
-            return f"Scale {version_in(after, slot)} ({slot}) to {instances(replicas)}"
+            return f"Scale {_place(after, slot)} to {instances(replicas)}"
         case WaitReady(slot=slot, replicas=0):
             return f"Wait until {slot} has stopped"
         case WaitReady(slot=slot, replicas=replicas):
             are = "is" if replicas == 1 else "are"
-            return f"Wait until {instances(replicas)} of {version_in(after, slot)} ({slot}) {are} ready"
-        case RunChecks(slot=slot, checks=checks):
-            count = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
-            return f"Run {count} against every instance of {version_in(after, slot)} ({slot})"
-        case Shift():
-            return _shift(action, before, after)
-        case Approve(gate=gate):
-            return f"Wait for approval: {people(gate)}"
-        case Observe():
-            return _observe(action, before)
-        case Barrier(name=name):
-            return _BARRIERS[name]
+            return f"Wait until {instances(replicas)} of {_place(after, slot)} {are} ready"
         case Retire(slot=slot):
-            return f"Drain and remove {version_in(before, slot)} ({slot})"
+            return f"Drain and remove {_place(before, slot)}"
 
 
-def _deploy(action: Deploy, was: object, *, has_instances: bool) -> str:
-    what = f"{instances(action.replicas)} of {action.template.version}"
-    if not has_instances:
+def _deploy(action: Deploy, before: TargetState) -> str:
+    what, was = f"{instances(action.replicas)} of {action.template.version}", before.slot(action.slot)
+    if not was.replicas or was.template is None:
         return f"Start {what} ({action.slot})"
-    old = getattr(was, "version", "")
-    return (
-        f"Replace {old} by {what} ({action.slot})" if old != action.template.version else f"Run {what} ({action.slot})"
-    )
+    if was.template.version != action.template.version:
+        return f"Replace {was.template.version} by {what} ({action.slot})"
+    return f"Run {what} ({action.slot})"
 
 
 def _observe(action: Observe, state: TargetState) -> str:

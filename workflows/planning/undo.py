@@ -1,11 +1,12 @@
 """The way back, computed from the baseline and from what is there now; never from what was planned or done.
 
-Level-triggered: whoever undoes asks for one step, does it, looks again and asks again, until there is none. So an undo can be
-interrupted anywhere, taken over by anybody who can read the mark, and started from any state the way forward can leave.
+Level-triggered: whoever undoes asks for one step, does it, looks again and asks again, until there is none. So an undo
+can be interrupted anywhere, taken over by anybody who can read the mark, and started from any state the way forward can
+leave.
 
-The order keeps users served. They move first, as far as a slot that runs nothing but the old version has ready instances for
-them; where there is none, the old version is started first and they follow as it gets ready. What the old version can no
-longer become stays a wait that the caller reports as blocked, with users where they are.
+The order keeps users served. They move first, as far as a slot that runs nothing but the old version has ready
+instances for them; where there is none, the old version is started first and they follow as it gets ready. What the old
+version can no longer become stays a wait that the caller reports as blocked, with users where they are.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from workflows.planning.ideal import applied
 def next_undo_step(baseline: TargetState, observed: TargetState, target: Target) -> Step | None:
     """The next step back to the baseline; None when the target is as recorded and can be settled.
 
-    A first release into a router without weights ends with the maintenance answer; the router's empty state is restored to
-    the letter by whoever settles.
+    A first release into a router without weights ends with the maintenance answer; the router's empty state is restored
+    to the letter by whoever settles.
     """
     action = _action(baseline, observed, target)
     if action is None:
@@ -196,7 +197,7 @@ class _Return:
         return None if stable.is_empty else WaitReady(slot="stable", replicas=0)
 
     def _deploy(self) -> Deploy:
-        """In place; at once where nobody is served from there, else with as many extra instances as there is room for."""
+        """In place; at once where nobody is served from there, else with as many extra instances as fit."""
         idle = self.target.exclusive or (self.is_routed and self.observed.weight("stable") == 0)
         return Deploy(
             slot="stable",

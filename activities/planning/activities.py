@@ -1,0 +1,66 @@
+"""The bridge between workflows and the pure planner: the policy comes in here, and refusals become values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from workflows.contracts.planning import (
+    FieldProblem,
+    Planned,
+    PlanningActivities,
+    PlanRequest,
+    RollbackPlanRequest,
+    RolloutPlanned,
+    RolloutPlanRequest,
+)
+from workflows.errors import PlanRefused, PolicyRefused, Problem, SpecError
+from workflows.model.documents import parse_release
+from workflows.model.policy import Policy
+from workflows.planning.releases import release_plan
+from workflows.planning.returns import return_plan
+from workflows.planning.rollouts import rollout_plan
+
+
+class Planner(PlanningActivities):
+    """Plans with the policy that the worker was started with; computes only, so any number of attempts is fine."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    async def plan_release(self, request: PlanRequest) -> Planned:
+        try:
+            return Planned(plan=release_plan(parse_release(request.document), self._policy))
+        except SpecError as error:
+            return _refused(error)
+
+    async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
+        try:
+            plan = rollout_plan(
+                request.component, request.baseline, kind=request.kind, analysis_required=request.analysis_required
+            )
+        except PlanRefused as refusal:
+            return RolloutPlanned(reason=refusal.reason, message=str(refusal))
+        return RolloutPlanned(plan=plan)
+
+    async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
+        try:
+            plan = return_plan(
+                request.promoted,
+                self._policy,
+                environment=request.environment,
+                release=request.release,
+                version=request.version,
+            )
+        except SpecError as error:
+            return _refused(error)
+        return Planned(plan=plan)
+
+
+def _refused(error: SpecError) -> Planned:
+    reason: Literal["PolicyRefused", "BadSpec"] = "PolicyRefused" if isinstance(error, PolicyRefused) else "BadSpec"
+    return Planned(reason=reason, problems=tuple(_carried(error.problems)))
+
+
+def _carried(problems: Iterable[Problem]) -> Iterable[FieldProblem]:
+    return (FieldProblem(path=problem.path, message=problem.message) for problem in problems)

@@ -1,0 +1,129 @@
+"""The second pass over a Release: what each field allows by itself but not together. Pure; no cluster is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from workflows.errors import Problem
+from workflows.model.analysis import GaugeMetric, unsupported
+from workflows.model.complaints import did_you_mean, listed
+from workflows.model.release import BlueGreen, Canary, Component, EnvoyTraffic, NoTraffic, ReleaseSpec
+
+_ZERO = timedelta(0)
+
+
+def release_problems(spec: ReleaseSpec) -> list[Problem]:
+    """Everything that makes no sense together."""
+    problems = [*_names(spec), *_dependencies(spec), *_shared_places(spec)]
+    for i, component in enumerate(spec.components):
+        at = f"spec.components[{i}]"
+        found = (*_strategy(component), *_traffic(component), *_judgement(component), *_times(component))
+        problems += [Problem(f"{at}.{path}", message) for path, message in found]
+    return problems
+
+
+def _names(spec: ReleaseSpec) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for i, component in enumerate(spec.components):
+        if component.name in first:
+            where = f"spec.components[{first[component.name]}]"
+            yield Problem(f"spec.components[{i}].name", f"{component.name} is the name of {where} already")
+        first.setdefault(component.name, i)
+
+
+def _dependencies(spec: ReleaseSpec) -> Iterator[Problem]:
+    names = [component.name for component in spec.components]
+    for i, component in enumerate(spec.components):
+        for j, other in enumerate(component.depends_on):
+            at = f"spec.components[{i}].dependsOn[{j}]"
+            if other == component.name:
+                yield Problem(at, f"{other} cannot depend on itself")
+            elif other not in names:
+                yield Problem(at, f"there is no component {other}{did_you_mean(other, names)} ({listed(names)})")
+            elif other in component.depends_on[:j]:
+                yield Problem(at, f"{other} is named twice")
+    if cycle := _cycle({c.name: [d for d in c.depends_on if d in names and d != c.name] for c in spec.components}):
+        where = names.index(cycle[0])
+        yield Problem(f"spec.components[{where}].dependsOn", f"components wait for each other: {' -> '.join(cycle)}")
+
+
+def _cycle(edges: dict[str, list[str]]) -> list[str]:
+    """Names along a cycle, the first repeated at the end; empty when there is none."""
+    left = dict(edges)
+    while ready := [name for name, needs in left.items() if not any(need in left for need in needs)]:
+        for name in ready:
+            del left[name]
+    if not left:
+        return []
+    walk = [next(iter(left))]
+    while walk[-1] not in walk[:-1]:
+        walk.append(next(need for need in left[walk[-1]] if need in left))
+    return walk[walk.index(walk[-1]) :]
+
+
+def _shared_places(spec: ReleaseSpec) -> Iterator[Problem]:
+    workloads: dict[tuple[str | None, ...], str] = {}
+    routes: dict[tuple[str | None, ...], str] = {}
+    for i, component in enumerate(spec.components):
+        work, at = component.workload, f"spec.components[{i}]"
+        if other := _taken(workloads, (work.cluster, work.namespace, work.service), component.name):
+            yield Problem(f"{at}.workload.service", f"{work.service} is the workload of component {other} already")
+        if isinstance(component.traffic, EnvoyTraffic):
+            route = component.traffic.route
+            if other := _taken(routes, (work.cluster, route), component.name):
+                yield Problem(f"{at}.traffic.route", f"{route} is the route of component {other} already")
+
+
+def _taken(places: dict[tuple[str | None, ...], str], place: tuple[str | None, ...], name: str) -> str | None:
+    other = places.get(place)
+    places.setdefault(place, name)
+    return other if other != name else None
+
+
+Found = Iterable[tuple[str, str]]
+
+
+def _strategy(component: Component) -> Found:
+    strategy = component.strategy
+    beside = isinstance(strategy, Canary | BlueGreen)
+    if beside and isinstance(component.traffic, NoTraffic):
+        message = f"{strategy.kind} needs a router to send users to both versions, and traffic is none"
+        yield "strategy.kind", f"{message}; use rolling, or give the component traffic"
+    if not beside and component.capacity != "proportional":
+        yield "capacity", f"{strategy.kind} replaces instances in place and keeps their number; leave capacity out"
+
+
+def _traffic(component: Component) -> Found:
+    traffic, kind = component.traffic, component.strategy.kind
+    if not isinstance(traffic, EnvoyTraffic):
+        return
+    for name, given in (("match", traffic.match), ("preview", traffic.preview)):
+        if given and kind in ("rolling", "recreate"):
+            message = f"{kind} has no second version beside the first to lead to; use canary or blueGreen"
+            yield f"traffic.{name}", f"{message}, or leave {name} out"
+    for i, match in enumerate(traffic.match):
+        if match in traffic.match[:i]:
+            yield f"traffic.match[{i}]", f"header {match.header} with this value is named twice"
+
+
+def _judgement(component: Component) -> Found:
+    if component.analysis is None:
+        return
+    for path, sentence in unsupported(component.analysis):
+        yield f"analysis.{path}", sentence
+    for i, metric in enumerate(component.analysis.metrics):
+        routed = isinstance(component.traffic, EnvoyTraffic)
+        if metric.source == "envoy" and not routed and not isinstance(metric, GaugeMetric):
+            message = "the envoy source reads the router's view, and this component's traffic does not pass an envoy"
+            yield f"analysis.metrics[{i}].source", f"{message}; use app, or series of its own"
+
+
+def _times(component: Component) -> Found:
+    strategy = component.strategy
+    lengths = {"readyWithin": component.ready_within, "strategy.timeout": getattr(strategy, "timeout", None)}
+    for i, check in enumerate(component.checks):
+        lengths[f"checks[{i}].timeout"] = check.timeout
+    for path, length in lengths.items():
+        if length is not None and length <= _ZERO:
+            yield path, "must be longer than 0s, or nothing could ever be ready in time"

@@ -1,0 +1,124 @@
+"""What `headgate.dev/v1` can say and this version cannot do: one table, a sentence each. Nothing is ever ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.errors import Problem
+from workflows.model.complaints import shown
+
+_KUBERNETES = "arrives with Kubernetes support"
+_AWS = "arrives with AWS support"
+_LATER = "is not supported yet"
+_WORKLOADS = "this version runs workloads of kind process"
+_ROUTERS = "this version has traffic of kind envoy and none"
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Something that is refused for now."""
+
+    path: str
+    """Where; `*` stands for any name or index."""
+    sentence: str
+    """Says when it comes or what to do instead; `{}` is the value."""
+    when: Callable[[Any], bool] = lambda value: value not in (None, [], {}, "")
+    hides: int = 0
+    """How many levels up other complaints would only confuse: 1 for a `kind` hides those of its whole object."""
+
+
+def _is(*values: str) -> Callable[[Any], bool]:
+    return lambda value: value in values
+
+
+RELEASE = (
+    NotYet("spec.components.*.artifact.image", f"image {_KUBERNETES}; process workloads run a program"),
+    NotYet("spec.components.*.artifact.images", f"images {_KUBERNETES}; process workloads run a program"),
+    NotYet("spec.components.*.artifact.template", f"template {_KUBERNETES}; process workloads run a program"),
+    NotYet("spec.components.*.workload.kind", f"{{}} {_KUBERNETES}; {_WORKLOADS}", _is("kubernetes"), 1),
+    NotYet("spec.components.*.workload.kind", f"{{}} {_AWS}; {_WORKLOADS}", _is("aws", "asg", "ec2"), 1),
+    NotYet("spec.components.*.workload.targets", f"targets {_LATER}; write one component per target"),
+    NotYet(
+        "spec.components.*.traffic.kind",
+        f"{{}} {_KUBERNETES}; {_ROUTERS}",
+        _is("istio", "gatewayApi", "ingress", "contour", "traefik", "service", "replicas"),
+        1,
+    ),
+    NotYet("spec.components.*.traffic.kind", f"{{}} {_AWS}; {_ROUTERS}", _is("alb"), 1),
+    NotYet("spec.components.*.traffic.mirror", f"mirroring {_LATER}; leave it out"),
+    NotYet(
+        "spec.components.*.strategy.entry",
+        "soft entry arrives with the evidence modes of analysis; write the small weights as stages of their own",
+        _is("soft"),
+    ),
+    NotYet(
+        "spec.components.*.strategy.retire",
+        "{} needs two workloads of your own, which "
+        "Kubernetes support brings; update, the default, gives your workload the new version",
+        _is("keep", "scaleDown", "delete"),
+    ),
+    NotYet("spec.migrations", f"migrations are a later part and {_LATER}; run them before the release"),
+    NotYet("spec.components.*.migrations", f"migrations are a later part and {_LATER}; run them before the release"),
+    NotYet("spec.flags", f"feature flags {_LATER}".replace(" is ", " are ")),
+)
+
+POLICY = (
+    NotYet(
+        "spec.environments.*.windows",
+        "release windows are not supported yet, and a window that nobody keeps is worse than none; leave windows out",
+    ),
+    NotYet("spec.environments.*.gates", "gates on test results are not supported yet; leave gates out"),
+    NotYet("spec.environments.*.hotfix", "rules for hotfixes are not supported yet; leave hotfix out"),
+    NotYet(
+        "spec.environments.*.rollback.approvals",
+        "approvals of a manual rollback are not supported yet; leave them out, a rollback then needs nobody",
+    ),
+    NotYet(
+        "spec.environments.*.approvals.*.override",
+        "emergency overrides are not supported yet, because they need verified identities; leave override out",
+    ),
+    NotYet("spec.environments.*.approvals.*.remindEvery", f"reminding {_LATER}; leave remindEvery out"),
+    NotYet("spec.environments.*.approvals.*.escalateAfter", f"escalation {_LATER}; leave escalateAfter out"),
+)
+
+
+def refusals(data: Any, table: tuple[NotYet, ...]) -> tuple[list[Problem], set[str]]:
+    """Everything in a raw document that the table refuses, and the paths below which other complaints are moot."""
+    problems, hidden = [], set()
+    for entry in table:
+        for path, value in _found(data, entry.path.split("."), ""):
+            try:
+                refused = entry.when(value)
+            except TypeError:  # An unhashable value where a word is wanted; the shape check says so.
+                refused = False
+            if refused:
+                problems.append(Problem(path, entry.sentence.format(shown(value).strip('"'))))
+                hidden.add(_above(path, entry.hides))
+    return problems, hidden
+
+
+def is_hidden(path: str, hidden: set[str]) -> bool:
+    """Whether a complaint at this path would only repeat a refusal."""
+    return any(path == above or path.startswith((f"{above}.", f"{above}[")) for above in hidden)
+
+
+def _found(data: Any, parts: list[str], path: str) -> Iterator[tuple[str, Any]]:
+    if not parts:
+        yield path.lstrip("."), data
+        return
+    head, *rest = parts
+    if head == "*" and isinstance(data, list):
+        for i, item in enumerate(data):
+            yield from _found(item, rest, f"{path}[{i}]")
+    elif isinstance(data, dict):
+        for name in data if head == "*" else [head] if head in data else []:
+            yield from _found(data[name], rest, f"{path}.{name}")
+
+
+def _above(path: str, levels: int) -> str:
+    for _ in range(levels):
+        path = re.sub(r"(\.[^.\[\]]+|\[\d+\])$", "", path)
+    return path
