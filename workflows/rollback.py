@@ -17,10 +17,10 @@ from workflows.contracts.planning import PlanningActivities, RollbackPlanRequest
 from workflows.contracts.targets import FindPromoted, TargetActivities
 from workflows.engine import calls
 from workflows.engine.conductor import Conductor
+from workflows.engine.ends import call_planner, conduct, take_plan
 from workflows.engine.messages import Messages
 from workflows.model.messages import RollbackOrder
 from workflows.model.status import ReleaseResult, ReleaseStatus
-from workflows.release import call_planner, conduct, take_plan
 
 _PAUSE = timedelta(seconds=2)
 

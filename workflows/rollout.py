@@ -28,15 +28,16 @@ from workflows.engine import calls
 from workflows.engine.compensation import complete
 from workflows.engine.guard import Arms, Guard
 from workflows.engine.outbox import Outbox
-from workflows.engine.steps import StepFailed, StepRunner
+from workflows.engine.steps import StepFailed, StepRunner, wait_of
 from workflows.engine.undo import Undo, Undone
-from workflows.engine.visibility import ENVIRONMENT, NAME, PHASE, VERSION, WAITING_FOR, WEIGHT, Visibility
+from workflows.engine.visibility import PHASE, Visibility
 from workflows.model.messages import Command, Report, RolloutOrder
 from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
 from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus, Wait
 from workflows.model.target import Claim, Promoted, TargetState
 
 _LOCK_PAUSE = timedelta(seconds=5)
+_ENDS = ("Succeeded", "RolledBack", "Aborted", "Failed")
 _PARENTS = ("release/", "rollback/", "headgate-janitor")
 
 
@@ -67,7 +68,7 @@ class Rollout:
         self.full = False
         self.committed = False
         self.exposed = False
-        self.barriers: set[str] = set()
+        self.barriers: set[str] = set(order.open_barriers)
         self.granted: set[str] = set()
         self.index = 0
         self.phase: Phase = "Pending"
@@ -135,7 +136,7 @@ class Rollout:
         if self.interrupt is not None:
             return await complete(self._go_back())
         try:
-            planned: RolloutPlanned = await calls.call(
+            planned: RolloutPlanned = await calls.compute(
                 PlanningActivities.plan_rollout,
                 RolloutPlanRequest(
                     component=_present(self.order.component),
@@ -144,8 +145,6 @@ class Rollout:
                     kind="rollback" if self.order.mode == "rollback" else "release",
                     analysis_required=self.order.analysis_required,
                 ),
-                calls.WRITE,
-                "Plan from the captured baseline",
             )
         except ActivityError as error:
             if calls.is_cancelled(error):
@@ -206,8 +205,11 @@ class Rollout:
 
     async def _drive(self) -> RolloutResult:
         """Runs the steps until they are done or something ends the way forward."""
-        self._report("captured")
-        self._show("Waiting", "Wait until the whole group is captured", self._waiting("Group", "the other components"))
+        if "start" not in self.barriers:
+            self._report("captured")
+            self._show(
+                "Waiting", "Wait until the whole group is captured", self._waiting("Group", "the other components")
+            )
         forward = asyncio.create_task(self._forward())
         try:
             await self._watch(forward)
@@ -265,11 +267,9 @@ class Rollout:
     async def _forward(self) -> None:
         steps = _present(self.plan).steps
         await workflow.wait_condition(lambda: "start" in self.barriers)
-        for index, step in enumerate(steps):
-            if index >= self.index:
-                await self._may_go_on()
-                self.index = index
-                await self._do(step)
+        while self.index < len(steps):
+            await self._may_go_on()
+            self.index += await self._do(steps[self.index])
 
     async def _may_go_on(self) -> None:
         if self.paused and not self.committed:
@@ -278,7 +278,8 @@ class Rollout:
             await workflow.wait_condition(lambda: not self.paused)
             self._show(phase, summary)
 
-    async def _do(self, step: Step) -> None:
+    async def _do(self, step: Step) -> int:
+        """Does one step and returns how many steps that were."""
         self._show(step.phase, step.summary)
         self._arm(step)
         action = step.action
@@ -291,9 +292,11 @@ class Rollout:
         elif self.committed:
             await self._perform_late(step)
         else:
-            await _present(self.runner).perform(step)
-            if step.new and self._verified():
-                self.visibility.show({WEIGHT: self._new_weight()})
+            following = self._step_at(self.index + 1)
+            wait = wait_of(step, following)
+            await _present(self.runner).perform(step, wait)
+            return 1 if wait is None else 2
+        return 1
 
     def _arm(self, step: Step) -> None:
         """Tells the guard who can be reached from here on."""
@@ -301,6 +304,10 @@ class Rollout:
         runner = _present(self.runner)
         weights = getattr(step.action, "weights", None) or runner.verified or {}
         self.guard.watch(Arms(step.new, step.old), weights, self._upcoming())
+
+    def _step_at(self, index: int) -> Step | None:
+        steps = _present(self.plan).steps
+        return steps[index] if index < len(steps) else None
 
     def _upcoming(self) -> float | None:
         """What the next stage needs, when nothing has to be waited for before it."""
@@ -333,9 +340,10 @@ class Rollout:
         self._show(self.phase)
 
     async def _meet(self, action: Barrier) -> None:
-        self._show(self.phase, wait=self._waiting("Group", f"the other components before {action.name}"))
-        self._report("passed" if action.name == "promote" else "watched")
-        await workflow.wait_condition(lambda: action.name in self.barriers)
+        if action.name not in self.barriers:
+            self._show(self.phase, wait=self._waiting("Group", f"the other components before {action.name}"))
+            self._report("passed" if action.name == "promote" else "watched")
+            await workflow.wait_condition(lambda: action.name in self.barriers)
         if action.name == "commit":
             self.committed = True
             await self.guard.stop(wait=False)
@@ -450,8 +458,6 @@ class Rollout:
     def _obey(self, command: Command) -> None:
         if command.name == "go":
             self.barriers.add(command.barrier)
-        elif command.name == "commit":
-            self.barriers.add("commit")
         elif command.name == "granted":
             self.granted.add(command.instance)
         elif command.name == "pause":
@@ -509,16 +515,8 @@ class Rollout:
     def _show(self, phase: Phase, summary: str = "", wait: Wait | None = None) -> None:
         self.phase, self.wait = phase, wait
         self.summary = summary or self.summary
-        release = self.order.release
-        self.visibility.show(
-            {
-                NAME: release.name,
-                ENVIRONMENT: release.environment,
-                VERSION: release.version,
-                PHASE: phase,
-                WAITING_FOR: wait.reason if wait else "",
-            }
-        )
+        if phase in _ENDS:
+            self.visibility.show({PHASE: phase})
         waiting = f"\n\n**Waiting:** {wait.message}" if wait else ""
         workflow.set_current_details(f"**{phase}** {self.summary}{waiting}")
 
@@ -529,7 +527,7 @@ class Rollout:
         """Percent of users that reach the new version by the last verified weights."""
         if self.plan is None or not self.exposed:
             return 0.0
-        step = self.plan.steps[self.index]
+        step = self.plan.steps[min(self.index, len(self.plan.steps) - 1)]
         verified = self._verified()
         if not verified:
             return 100.0 if step.new else 0.0

@@ -21,17 +21,29 @@ class Workloads(WorkloadActivities):
     def __init__(self, providers: Registry[WorkloadProvider]) -> None:
         self._providers = providers
 
-    async def deploy(self, request: DeployRequest) -> SlotState:
-        return await self._of(request.target).deploy(request)
+    async def deploy(self, request: DeployRequest) -> ReadyResult:
+        return await self._follow(request, await self._of(request.target).deploy(request))
 
-    async def scale(self, request: ScaleRequest) -> SlotState:
-        return await self._of(request.target).scale(request)
+    async def scale(self, request: ScaleRequest) -> ReadyResult:
+        return await self._follow(request, await self._of(request.target).scale(request))
 
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
         return await self._of(request.target).wait_ready(request)
 
     async def retire(self, request: RetireRequest) -> None:
         await self._of(request.target).retire(request)
+
+    async def _follow(self, request: DeployRequest | ScaleRequest, state: SlotState) -> ReadyResult:
+        if request.ready_within_seconds is None:
+            return ReadyResult(ready=False, state=state)
+        wait = WaitReadyRequest(
+            target=request.target,
+            claim=request.claim,
+            slot=request.slot,
+            replicas=request.replicas,
+            timeout_seconds=request.ready_within_seconds,
+        )
+        return await self.wait_ready(wait)
 
     def _of(self, target: Target) -> WorkloadProvider:
         return self._providers.get(str(target.workload.get("kind", "")))

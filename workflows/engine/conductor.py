@@ -150,6 +150,7 @@ class Conductor:
         self.refresh()
 
     def _members(self, plan: ReleasePlan) -> list[Member]:
+        alone = ("start", "promote", "commit") if len(plan.components) == 1 else ()
         return [
             Member(
                 RolloutOrder(
@@ -162,6 +163,7 @@ class Conductor:
                     mode=plan.kind,
                     again=plan.again,
                     analysis_required=plan.analysis_required,
+                    open_barriers=alone,
                 ),
                 component.wave,
                 self._on_member,
@@ -191,21 +193,21 @@ class Conductor:
 
     def _advance_group(self, group: Group, plan: ReleasePlan) -> None:
         """Tells each member what it may do now."""
-        moving = [m for m in group.running() if "go/start" in m.told and "passed" not in m.events]
+        moving = [m for m in group.running() if "start" in m.open and "passed" not in m.events]
         for member in group.members:
             lower = [other for other in group.members if other.wave < member.wave]
             free = len(moving) < plan.parallel
-            if "go/start" not in member.told and free and all(_has_passed(other) for other in lower):
-                member.tell_once("go", barrier="start")
+            if "start" not in member.open and free and all(_has_passed(other) for other in lower):
+                member.go("start")
                 moving.append(member)
         everybody = all(_has_passed(member) for member in group.members)
         for member in group.members:
             if _has_passed(member) and (everybody or plan.promote == "independently"):
-                member.tell_once("go", barrier="promote")
+                member.go("promote")
         if all(member.is_over or "watched" in member.events for member in group.members):
             self.committing = True
             for member in group.members:
-                member.tell_once("commit")
+                member.go("commit")
 
     async def _close(self, group: Group) -> None:
         """Ends every Rollout: forward when committed, back otherwise."""
@@ -237,7 +239,8 @@ class Conductor:
         stuck = next((r for r in results if not r.undone), None)
         if stuck is not None:
             return End("Failed", stuck.reason, f"{stuck.component}: {stuck.message}")
-        if self.end is not None:
+        promoted = all(r.outcome == "Succeeded" for r in results)
+        if self.end is not None and not promoted:
             return self.end
         bad = next((r for r in results if r.outcome != "Succeeded"), None)
         if bad is not None:

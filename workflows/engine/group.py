@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
 from workflows.engine.outbox import Outbox
+from workflows.engine.visibility import ENVIRONMENT, NAME, PHASE, VERSION, cut
 from workflows.model.messages import Command, Report, RolloutOrder
 from workflows.model.status import RolloutResult, RolloutStatus
 
@@ -28,7 +30,7 @@ class Member:
         self.events: set[str] = set()
         self.exposed = False
         self.result: RolloutResult | None = None
-        self.told: set[str] = set()
+        self.open = set(order.open_barriers)
         self._on_change = on_change
         self._outbox = Outbox(order.target.rollout_id, "command", lambda: None)
         self._farewell: dict[str, str] | None = None
@@ -46,20 +48,19 @@ class Member:
 
     @property
     def is_captured(self) -> bool:
-        """Whether the Rollout holds its target and knows its baseline."""
-        return "captured" in self.events
+        """Whether the Rollout holds its target; one that is released alone need not say so."""
+        return "captured" in self.events or (self._started and bool(self.order.open_barriers))
 
     def tell(self, name: str, **more: Any) -> None:
         """Sends a command to whichever run holds the target."""
         if not self.is_over and self._started:
             self._outbox.send(Command.model_validate({"name": name, **more}))
 
-    def tell_once(self, name: str, **more: Any) -> None:
-        """Sends a command the first time it is asked for."""
-        key = f"{name}/{more.get('barrier', '')}"
-        if key not in self.told:
-            self.told.add(key)
-            self.tell(name, **more)
+    def go(self, barrier: str) -> None:
+        """Opens a barrier for this member, once."""
+        if barrier not in self.open:
+            self.open.add(barrier)
+            self.tell("go", barrier=barrier)
 
     def go_back(self, name: str, *, reason: str, message: str) -> None:
         """Tells the Rollout to undo; one that still waits for its lock never starts."""
@@ -96,6 +97,7 @@ class Member:
                     id=order.target.rollout_id,
                     result_type=RolloutResult,
                     parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+                    search_attributes=_attributes(order),
                     static_summary=f"{'Restore' if undo else 'Release'} {self.name} {order.release.version}",
                 )
             except WorkflowAlreadyStartedError:
@@ -133,13 +135,10 @@ class Group:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def capture(self) -> None:
-        """Starts the Rollouts one after the other; each takes its lock and captures, nothing more, until it is told to
-        go.
-        """
+        """Starts the Rollouts one after the other; each locks and captures, nothing more, until it is told to go."""
         for member in self.members:
             self._tasks.append(asyncio.create_task(member.run()))
-            await workflow.wait_condition(partial(_is_settled_in, member))  # type:
-            ignore[misc]
+            await workflow.wait_condition(partial(_is_settled_in, member))
 
     def find(self, component: str) -> Member | None:
         """The member with this name."""
@@ -165,6 +164,13 @@ class Group:
                 if member.wave == wave:
                     member.go_back(name, reason=reason, message=message)
             await workflow.wait_condition(partial(self._is_wave_over, wave))
+
+
+def _attributes(order: RolloutOrder) -> TypedSearchAttributes:
+    """What lists show of a Rollout; given at its start they cost no history."""
+    release = order.release
+    values = {NAME: release.name, ENVIRONMENT: release.environment, VERSION: release.version, PHASE: "Pending"}
+    return TypedSearchAttributes([SearchAttributePair(key, cut(value)) for key, value in values.items()])
 
 
 def _is_settled_in(member: Member) -> bool:

@@ -22,10 +22,12 @@ from workflows.engine import calls
 from workflows.model.decision import Decision, Evidence, MetricReport
 from workflows.model.target import Slot, Target
 
-SEGMENT = timedelta(minutes=30)
-_MARGIN = 1.0
-"""Seconds asked for above the need of a stage whose weight is not verified yet, so that a quick shift needs no second
-segment."""
+SEGMENT = timedelta(minutes=31)
+"""A window of 30 minutes and the margin fit into one segment."""
+_MARGIN = 0.1
+_MARGIN_LIMIT = 2.0
+"""Share of a stage's need that is asked for on top while its weight is not verified yet, and its limit in seconds: so
+a quick shift needs no second segment."""
 _PAUSE = timedelta(seconds=30)
 """Between segments while a hold stands or observers fail: each segment costs history."""
 
@@ -132,10 +134,8 @@ class Guard:
         while not self._stopped and self.verdict is None:
             started = workflow.now()
             result = await self._observe()
-            if result is None:
-                await self._pause(started)
-                continue
-            self._merge(result, started)
+            if result is not None:
+                self._merge(result, started)
             if self.hold is not None and not self._woken:
                 await self._pause(started)
 
@@ -154,7 +154,7 @@ class Guard:
             return None
         if self.need is not None and self.observed < self.need:
             return self.need - self.observed
-        return None if self._upcoming is None else self._upcoming + _MARGIN
+        return None if self._upcoming is None else self._upcoming + min(self._upcoming * _MARGIN, _MARGIN_LIMIT)
 
     async def _observe(self) -> Observed | None:
         self.segment += 1

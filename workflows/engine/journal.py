@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any, Literal
 
 from temporalio import workflow
@@ -55,10 +54,10 @@ class Journal:
         )
         self._start()
 
-    async def flush(self, limit: timedelta = timedelta(minutes=2)) -> None:
-        """Waits until everything is written, at most this long."""
+    async def flush(self) -> None:
+        """Waits until everything is written or out of tries."""
         if self._task is not None and not self._task.done():
-            await workflow.wait([self._task], timeout=limit.total_seconds())
+            await workflow.wait([self._task])
 
     def _start(self) -> None:
         if self._task is None or self._task.done():

@@ -14,6 +14,7 @@ from workflows.contracts.checks import CheckActivities, CheckRequest
 from workflows.contracts.traffic import ShiftRequest, TrafficActivities, VerifyRequest
 from workflows.contracts.workloads import (
     DeployRequest,
+    ReadyResult,
     RetireRequest,
     ScaleRequest,
     WaitReadyRequest,
@@ -48,40 +49,53 @@ class StepRunner:
     asked: dict[Backend, float] | None = None
     verified: dict[Backend, float] | None = None
 
-    async def perform(self, step: Step) -> None:
-        """Does one step that changes or asks the world. Errors: StepFailed."""
+    async def perform(self, step: Step, then: WaitReady | None = None) -> None:
+        """Does one step that changes or asks the world, and the wait that belongs to it. Errors: StepFailed."""
         action = step.action
         table: dict[type, Callable[[Any, str], Awaitable[None]]] = {
-            Deploy: self._deploy,
-            Scale: self._scale,
             WaitReady: self._wait_ready,
             RunChecks: self._check,
             Shift: self._shift,
             Retire: self._retire,
         }
         try:
-            await table[type(action)](action, step.summary)
+            if isinstance(action, Deploy | Scale):
+                await self._size(action, step.summary, then)
+            else:
+                await table[type(action)](action, step.summary)
         except ActivityError as error:
             if calls.is_cancelled(error):
                 raise
             failure = calls.failure_of(error)
             raise StepFailed(failure.reason, failure.message) from error
 
-    async def _deploy(self, action: Deploy, summary: str) -> None:
-        request = DeployRequest(
-            target=self.target,
-            claim=self.claim,
-            slot=action.slot,
-            template=action.template,
-            replicas=action.replicas,
-            max_surge=action.max_surge,
-            max_unavailable=action.max_unavailable,
-        )
-        await calls.call(WorkloadActivities.deploy, request, self.write, summary)
-
-    async def _scale(self, action: Scale, summary: str) -> None:
-        request = ScaleRequest(target=self.target, claim=self.claim, slot=action.slot, replicas=action.replicas)
-        await calls.call(WorkloadActivities.scale, request, self.write, summary)
+    async def _size(self, action: Deploy | Scale, summary: str, then: WaitReady | None) -> None:
+        within = None if then is None else then.timeout_seconds
+        profile = self.write if then is None else self.wait
+        result: ReadyResult
+        if isinstance(action, Deploy):
+            wish = DeployRequest(
+                target=self.target,
+                claim=self.claim,
+                slot=action.slot,
+                template=action.template,
+                replicas=action.replicas,
+                max_surge=action.max_surge,
+                max_unavailable=action.max_unavailable,
+                ready_within_seconds=within,
+            )
+            result = await calls.call(WorkloadActivities.deploy, wish, profile, summary)
+        else:
+            size = ScaleRequest(
+                target=self.target,
+                claim=self.claim,
+                slot=action.slot,
+                replicas=action.replicas,
+                ready_within_seconds=within,
+            )
+            result = await calls.call(WorkloadActivities.scale, size, profile, summary)
+        if then is not None:
+            _demand_ready(result, action.slot)
 
     async def _wait_ready(self, action: WaitReady, summary: str) -> None:
         request = WaitReadyRequest(
@@ -91,9 +105,7 @@ class StepRunner:
             replicas=action.replicas,
             timeout_seconds=action.timeout_seconds,
         )
-        result = await calls.call(WorkloadActivities.wait_ready, request, self.wait, summary)
-        if not result.ready:
-            raise StepFailed("NotReady", result.message or f"{action.slot} did not become ready in time")
+        _demand_ready(await calls.call(WorkloadActivities.wait_ready, request, self.wait, summary), action.slot)
 
     async def _check(self, action: RunChecks, summary: str) -> None:
         request = CheckRequest(target=self.target, slot=action.slot, checks=action.checks)
@@ -126,3 +138,17 @@ class StepRunner:
             target=self.target, claim=self.claim, slot=action.slot, drain_seconds=action.drain_seconds
         )
         await calls.call(WorkloadActivities.retire, request, self.wait, summary)
+
+
+def wait_of(step: Step, following: Step | None) -> WaitReady | None:
+    """The wait that directly follows a change of a slot's size or template, when there is one."""
+    action, wait = step.action, following.action if following is not None else None
+    if isinstance(action, Deploy | Scale) and isinstance(wait, WaitReady):
+        same = (wait.slot, wait.replicas) == (action.slot, action.replicas)
+        return wait if same else None
+    return None
+
+
+def _demand_ready(result: ReadyResult, slot: str) -> None:
+    if not result.ready:
+        raise StepFailed("NotReady", result.message or f"{slot} did not become ready in time")

@@ -84,6 +84,8 @@ class RolloutOrder(Message):
     again: bool = False
     hold_seconds: float = 4 * 3600
     analysis_required: bool = False
+    open_barriers: tuple[str, ...] = ()
+    """Barriers nobody has to be waited for at; a component that is released alone has all of them open."""
     resume: dict[str, Any] | None = None
     """State carried over by continue-as-new."""
 
@@ -91,9 +93,9 @@ class RolloutOrder(Message):
 class Command(Message):
     """Release to Rollout, by signal."""
 
-    name: Literal["go", "granted", "pause", "resume", "advance", "abort", "undo", "commit", "abandonUndo"]
+    name: Literal["go", "granted", "pause", "resume", "advance", "abort", "undo", "abandonUndo"]
     barrier: str = ""
-    """For `go`: `start` or `promote`."""
+    """For `go`: `start`, `promote` or `commit`."""
     instance: str = ""
     """For `granted`: the gate instance."""
     full: bool = False

@@ -1,0 +1,361 @@
+"""A world in memory behind the real contracts, so that real workflows can be interrupted anywhere.
+
+Every write tests the fence as a provider does. `violations` collects what must never happen: users sent to a version without
+ready instances, or a write without the claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.boundary import implement
+from workflows.contracts.audit import AuditActivities, AuditRecord
+from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResult
+from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
+from workflows.contracts.notifications import Notification, NotificationActivities
+from workflows.contracts.planning import (
+    Planned,
+    PlanningActivities,
+    PlanRequest,
+    RollbackPlanRequest,
+    RolloutPlanned,
+    RolloutPlanRequest,
+)
+from workflows.contracts.targets import (
+    Acquired,
+    AcquireRequest,
+    Captured,
+    CaptureRequest,
+    FindPromoted,
+    MarkFound,
+    SettleRequest,
+    TargetActivities,
+    UndoRequest,
+    UndoState,
+)
+from workflows.contracts.traffic import RestoreRequest, Shifted, ShiftRequest, TrafficActivities, VerifyRequest
+from workflows.contracts.workloads import (
+    DeployRequest,
+    ReadyResult,
+    RetireRequest,
+    ScaleRequest,
+    WaitReadyRequest,
+    WorkloadActivities,
+)
+from workflows.errors import Fenced, NotReady, PlanRefused
+from workflows.model.decision import Decision
+from workflows.model.plan import ReleasePlan
+from workflows.model.target import (
+    Claim,
+    Mark,
+    Promoted,
+    ReleaseRef,
+    Slot,
+    SlotState,
+    Target,
+    TargetState,
+    Template,
+    TrafficState,
+)
+from workflows.planning.rollouts import rollout_plan
+from workflows.planning.undo import next_undo_step
+
+Hook = Callable[[Any], Awaitable[None]]
+
+
+@dataclass
+class Place:
+    """One target's state."""
+
+    slots: dict[Slot, SlotState]
+    traffic: TrafficState | None
+    epoch: int = 0
+    owner: Claim | None = None
+    mark: Mark | None = None
+    kept: list[Promoted] = field(default_factory=list)
+    log: list[tuple[str, Any]] = field(default_factory=list)
+
+    def state(self) -> TargetState:
+        return TargetState(slots=dict(self.slots), traffic=self.traffic)
+
+
+@dataclass
+class FakeWorld:
+    """All targets, what observers say, and hooks that run before an activity of one target."""
+
+    places: dict[str, Place] = field(default_factory=dict)
+    plans: dict[str, ReleasePlan] = field(default_factory=dict)
+    hooks: dict[tuple[str, str], Hook] = field(default_factory=dict)
+    """By target key and activity name."""
+    verdicts: dict[str, Callable[[ObserveRequest], Decision | None]] = field(default_factory=dict)
+    """By target key: what an observer says at once; None lets time pass."""
+    unready: set[str] = field(default_factory=set)
+    """Digests that never become ready."""
+    closed_runs: set[str] = field(default_factory=set)
+    audit: list[AuditRecord] = field(default_factory=list)
+    notes: list[Notification] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    tick: float = 0.02
+    speed: float = 1.0
+    """Observed seconds that pass in one real second."""
+
+    def add(self, key: str, old: Template | None, replicas: int = 4, *, routed: bool = True) -> Place:
+        ready = {old.digest: replicas} if old else {}
+        stable = SlotState(template=old, replicas=replicas, ready=ready, running=replicas) if old else SlotState()
+        traffic = TrafficState(weights={"stable": 100} if old else {}) if routed else None
+        self.places[key] = Place({"stable": stable, "canary": SlotState()}, traffic)
+        return self.places[key]
+
+    def activities(self) -> list[Callable[..., Any]]:
+        family: list[tuple[type, Any]] = [
+            (TargetActivities, _Targets(self)),
+            (WorkloadActivities, _Workloads(self)),
+            (TrafficActivities, _Traffic(self)),
+            (MetricActivities, _Metrics(self)),
+            (CheckActivities, _Checks(self)),
+            (NotificationActivities, _Notifications(self)),
+            (AuditActivities, _Audit(self)),
+            (PlanningActivities, _Planning(self)),
+        ]
+        return [bound for contract, instance in family for bound in implement(contract, instance)]
+
+    async def enter(self, target: Target, request: Any = None) -> Place:
+        name = activity.info().activity_type
+        place = self.places[target.key]
+        hook = self.hooks.get((target.key, name))
+        if hook is not None:
+            await hook(request)
+        place.log.append((name, request))
+        return place
+
+    def check_claim(self, place: Place, claim: Claim) -> None:
+        info = activity.info()
+        if place.owner != claim or (claim.workflow_id, claim.run_id) != (info.workflow_id, info.workflow_run_id):
+            raise Fenced(f"the target belongs to {place.owner}")
+
+    def raise_fence(self, place: Place, purpose: str) -> Claim:
+        info = activity.info()
+        owner = (info.workflow_id or "", info.workflow_run_id or "", purpose)
+        held = place.owner
+        if held is not None and (held.workflow_id, held.run_id, held.purpose) == owner:
+            return held
+        place.epoch += 1
+        place.owner = Claim(epoch=place.epoch, workflow_id=owner[0], run_id=owner[1], purpose=purpose)
+        return place.owner
+
+    def see_users(self, key: str, place: Place) -> None:
+        for backend, weight in (place.traffic.weights if place.traffic else {}).items():
+            if weight and backend != "maintenance" and not sum(place.slots[backend].ready.values()):
+                self.violations.append(f"{key}: {weight:g} % of the users reach {backend}, which has nothing ready")
+
+
+class _Part:
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+
+class _Targets(_Part):
+    async def capture(self, request: CaptureRequest) -> Captured:
+        place = await self.world.enter(request.target, request)
+        info = activity.info()
+        if place.mark is not None:
+            if place.mark.rollout_run_id == info.workflow_run_id:
+                return Captured(status="captured", baseline=place.mark.baseline, claim=place.owner)
+            return Captured(status="orphaned", mark=place.mark, holder=place.mark.release.workflow_id)
+        stable = place.slots["stable"]
+        if (
+            stable.template
+            and stable.template.digest == request.template.digest
+            and stable.ready_of(request.template.digest) == stable.replicas
+            and not request.restart
+        ):
+            return Captured(status="running", message=f"{request.template.version} runs already")
+        newest = next((kept for kept in reversed(place.kept) if kept.version == request.template.version), None)
+        if newest is not None and newest.outcome == "rolledBack" and not request.again:
+            return Captured(status="refused", message=f"{request.template.version} was rolled back here; use --again")
+        claim = self.world.raise_fence(place, "release")
+        place.mark = Mark(
+            target=request.target,
+            release=request.release,
+            rollout_run_id=info.workflow_run_id or "",
+            baseline=place.state(),
+            version=request.template.version,
+        )
+        return Captured(status="captured", baseline=place.mark.baseline, claim=claim)
+
+    async def acquire(self, request: AcquireRequest) -> Acquired:
+        place = await self.world.enter(request.target, request)
+        claim = self.world.raise_fence(place, request.purpose)
+        step = next_undo_step(place.mark.baseline, place.state(), request.target) if place.mark else None
+        return Acquired(claim=claim, state=place.state(), mark=place.mark, step=step)
+
+    async def inspect(self, target: Target) -> TargetState:
+        return (await self.world.enter(target)).state()
+
+    async def next_undo(self, request: UndoRequest) -> UndoState:
+        place = await self.world.enter(request.target, request)
+        step = next_undo_step(request.mark.baseline, place.state(), request.target)
+        return UndoState(state=place.state(), step=step)
+
+    async def settle(self, request: SettleRequest) -> None:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        if place.mark is not None and request.promoted is not None:
+            place.kept.append(request.promoted)
+        place.mark = None
+
+    async def find_marks(self) -> list[MarkFound]:
+        found = [place.mark for place in self.world.places.values() if place.mark]
+        return [MarkFound(mark=mark, orphaned=mark.rollout_run_id in self.world.closed_runs) for mark in found]
+
+    async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
+        wanted = (request.environment, request.release)
+        kept = [k for place in self.world.places.values() for k in reversed(place.kept)]
+        return [k for k in kept if (k.environment, k.release) == wanted]
+
+
+class _Workloads(_Part):
+    async def deploy(self, request: DeployRequest) -> ReadyResult:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        digest = request.template.digest
+        running = place.slots[request.slot]
+        ready = {} if digest in self.world.unready else {digest: request.replicas}
+        if digest in self.world.unready:
+            ready = running.ready if request.max_unavailable == 0 else {}
+        place.slots[request.slot] = SlotState(
+            template=request.template, replicas=request.replicas, ready=ready, running=request.replicas
+        )
+        self.world.see_users(request.target.key, place)
+        return self._ready(place.slots[request.slot], request.replicas)
+
+    async def scale(self, request: ScaleRequest) -> ReadyResult:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        slot = place.slots[request.slot]
+        digest = slot.template.digest if slot.template else ""
+        ready = {} if digest in self.world.unready or not request.replicas else {digest: request.replicas}
+        changed = slot.model_copy(update={"replicas": request.replicas, "ready": ready, "running": request.replicas})
+        place.slots[request.slot] = changed
+        self.world.see_users(request.target.key, place)
+        return self._ready(changed, request.replicas)
+
+    async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
+        place = await self.world.enter(request.target, request)
+        return self._ready(place.slots[request.slot], request.replicas)
+
+    def _ready(self, slot: SlotState, replicas: int) -> ReadyResult:
+        digest = slot.template.digest if slot.template else ""
+        ready = slot.ready_of(digest) == replicas == sum(slot.ready.values())
+        return ReadyResult(ready=ready, state=slot, message="" if ready else "the new instances never became ready")
+
+    async def retire(self, request: RetireRequest) -> None:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        place.slots[request.slot] = SlotState()
+        self.world.see_users(request.target.key, place)
+
+
+class _Traffic(_Part):
+    async def shift(self, request: ShiftRequest) -> Shifted:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        return self._write(request.target, place, request.weights, request.preview_to)
+
+    async def verify(self, request: VerifyRequest) -> Shifted:
+        place = await self.world.enter(request.target, request)
+        return Shifted(verification="verified", state=place.traffic or TrafficState())
+
+    async def restore(self, request: RestoreRequest) -> Shifted:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        return self._write(request.target, place, request.state.weights, request.state.preview_to)
+
+    def _write(self, target: Target, place: Place, weights: dict[Any, float], preview: Slot | None) -> Shifted:
+        before = place.traffic.weights if place.traffic else {}
+        for backend, weight in weights.items():
+            rises = weight > before.get(backend, 0)
+            if rises and backend != "maintenance" and not sum(place.slots[backend].ready.values()):
+                raise NotReady(f"{backend} has no ready instances")
+        place.traffic = TrafficState(weights=weights, preview_to=preview)
+        self.world.see_users(target.key, place)
+        return Shifted(verification="verified", state=place.traffic)
+
+
+class _Metrics(_Part):
+    """Observes in short ticks; a verdict function may decide at each."""
+
+    async def observe(self, request: ObserveRequest) -> Observed:
+        await self.world.enter(request.target, request)
+        passed = 0.0
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            while True:
+                passed = (loop.time() - began) * self.world.speed
+                judge = self.world.verdicts.get(request.target.key)
+                decision = judge(request) if judge else None
+                if decision is not None:
+                    return self._answer(request, decision, passed)
+                if request.need_seconds is not None and passed >= request.need_seconds:
+                    return self._answer(request, Decision(verdict="pass"), passed)
+                if passed >= request.limit_seconds:
+                    return self._answer(request, Decision(verdict="continue"), passed)
+                activity.heartbeat(passed)
+                await asyncio.sleep(self.world.tick)
+        except asyncio.CancelledError:
+            return self._answer(request, Decision(verdict="continue"), passed)
+
+    def _answer(self, request: ObserveRequest, decision: Decision, passed: float) -> Observed:
+        return Observed(segment=request.segment, decision=decision, evidence=request.evidence, observed_seconds=passed)
+
+
+class _Checks(_Part):
+    async def run(self, request: CheckRequest) -> CheckResult:
+        await self.world.enter(request.target, request)
+        return CheckResult(passed=True, message="all passed")
+
+
+class _Notifications(_Part):
+    async def send(self, notification: Notification) -> None:
+        self.world.notes.append(notification)
+
+
+class _Audit(_Part):
+    async def append(self, records: list[AuditRecord]) -> None:
+        known = {record.id for record in self.world.audit}
+        self.world.audit += [record for record in records if record.id not in known]
+
+
+class _Planning(_Part):
+    async def plan_release(self, request: PlanRequest) -> Planned:
+        name = request.document.get("plan")
+        if name in self.world.plans:
+            return Planned(plan=self.world.plans[name])
+        raise ApplicationError("no such plan", non_retryable=True)
+
+    async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
+        await self.world.enter(request.component.target, request)
+        try:
+            plan = rollout_plan(
+                request.component,
+                request.baseline,
+                kind=request.kind,
+                analysis_required=request.analysis_required,
+            )
+        except PlanRefused as error:
+            return RolloutPlanned(reason=error.reason, message=str(error))
+        return RolloutPlanned(plan=plan)
+
+    async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
+        raise NotImplementedError
+
+
+def a_release(key: str) -> ReleaseRef:
+    return ReleaseRef(workflow_id=key, first_run_id="r", environment="test", name="shop", version="v2")

@@ -1,0 +1,56 @@
+"""From a document to a plan, and from an outcome to the workflow's end: the edges that Release and Rollback share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from workflows.contracts.planning import Planned
+from workflows.engine import calls
+from workflows.engine.conductor import Conductor
+from workflows.engine.messages import Messages
+from workflows.model.plan import ReleasePlan
+from workflows.model.status import ReleaseResult
+
+
+async def conduct(conductor: Conductor, messages: Messages, plan: ReleasePlan) -> ReleaseResult:
+    """Runs the plan and turns its outcome into the workflow's end."""
+    serving = asyncio.create_task(messages.serve())
+    try:
+        result = await conductor.run(plan)
+    finally:
+        serving.cancel()
+    if result.outcome == "Succeeded":
+        return result
+    message = f"{result.outcome}: {result.message}"[:2000]
+    raise ApplicationError(message, result, type=result.outcome, non_retryable=True)
+
+
+def take_plan(planned: Planned, prefix: str) -> ReleasePlan:
+    """The plan, or the workflow fails at once with everything that is wrong."""
+    if planned.plan is None:
+        lines = "\n".join(f"{problem.path}: {problem.message}" for problem in planned.problems)
+        raise ApplicationError(lines, list(planned.problems), type=planned.reason or "BadSpec", non_retryable=True)
+    expected = f"{prefix}/{planned.plan.environment}/{planned.plan.name}"
+    if workflow.info().workflow_id != expected:
+        message = (
+            f"the workflow id must be {expected}, because it is the release's lock; got {workflow.info().workflow_id}"
+        )
+        raise ApplicationError(message, type="BadSpec", non_retryable=True)
+    return planned.plan
+
+
+async def call_planner(method: Callable[..., Any], request: Any) -> Planned:
+    """Asks the planner; when it cannot answer, the workflow fails with the reason."""
+    try:
+        planned: Planned = await calls.compute(method, request)
+    except ActivityError as error:
+        if calls.is_cancelled(error):
+            raise
+        message = f"no plan could be made: {calls.failure_of(error).message}"
+        raise ApplicationError(message, type="Failed", non_retryable=True) from error
+    return planned
