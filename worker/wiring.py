@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from activities.boundary import Activity, implement
+from activities.clusters.envoy.bootstrap import write_bootstrap
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
 from activities.traffic.registry import traffic_routers
@@ -45,7 +46,12 @@ def workflow_classes() -> list[type]:
 
 
 def wire(settings: Settings, client: Client) -> Wired:
-    """Makes every provider that the settings name; opens no connection. Errors: SpecError."""
+    """Makes every provider that the settings name, and the files that an Envoy starts from; opens no connection.
+
+    Errors: SpecError.
+    """
+    if settings.envoy:
+        write_bootstrap(settings.envoy, settings.process.clusters)
     workloads = workload_providers(settings.process)
     routers = traffic_routers(settings.envoy)
     targets = Targets(workloads, routers, TemporalRuns(client))
