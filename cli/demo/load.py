@@ -22,6 +22,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -193,6 +194,11 @@ class Users:
             connection.sent = 0.0
             connection.close()
         self._record.flush()
+
+
+def users_command(url: str, rate: float, record: Path) -> list[str]:
+    """The command line that does all this."""
+    return [sys.executable, "-m", __name__, url, "--rate", f"{rate:g}", "--record", str(record)]
 
 
 async def serve(url: str, rate: float, record: Path) -> None:
