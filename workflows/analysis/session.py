@@ -7,6 +7,7 @@ batches into segments and attempts leads to the same evidence. There is no clock
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -144,7 +145,7 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     moment = _Moment(analysis, segment, moved, readings, elapsed)
     looks = [_look(moment, metric) for metric in analysis.metrics]
     is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.required)
-    timed = _timed(analysis, moved, is_covered=is_covered, elapsed=elapsed, need=segment.need_seconds)
+    timed = _timed(analysis.tick, moved, is_covered=is_covered, elapsed=elapsed, need=segment.need_seconds)
     counted = timed.model_copy(
         update={
             "metrics": {**state.metrics, **{look.metric.name: look.state for look in looks}},
@@ -163,30 +164,41 @@ def progress(state: SessionState, *, need: float | None) -> Progress:
     return Progress(observed=state.observed, need=need, stage_need=state.stage_need, short=state.short)
 
 
-def gap_after(analysis: Analysis) -> float:
+def gap_after(tick: timedelta) -> float:
     """Seconds between two answers above which nobody was looking."""
-    return 2.5 * analysis.tick.total_seconds() + 1.0
+    return 2.5 * tick.total_seconds() + 1.0
 
 
 def _moved(analysis: Analysis, state: SessionState, batch: Batch, *, elapsed: float) -> SessionState:
-    aged = 0.0 if elapsed > gap_after(analysis) else elapsed
+    aged = 0.0 if elapsed > gap_after(analysis.tick) else elapsed
     raw = remembered(state.raw, batch.units, at=batch.at)
     return state.model_copy(update={"at": batch.at, "age": min(state.age + aged, 2.0**53), "raw": raw})
 
 
+def step_time(tick: timedelta, segment: Segment, state: SessionState, at: float) -> Step:
+    """Counts time where there is no analysis: it passes when the wanted time was observed, whatever happened in it."""
+    elapsed = 0.0 if state.at is None else max(0.0, at - state.at)
+    moved = state.model_copy(update={"at": at})
+    timed = _timed(tick, moved, is_covered=True, elapsed=elapsed, need=segment.need_seconds)
+    where = progress(timed, need=segment.need_seconds)
+    verdict, reason = ("pass", reasons.TIME_REACHED) if where.is_over else ("continue", reasons.OBSERVING)
+    message = f"{duration(where.observed)} observed without metrics"
+    return Step(timed, Decision.model_validate({"verdict": verdict, "reason": reason, "message": message}), ())
+
+
 def _timed(
-    analysis: Analysis, state: SessionState, *, is_covered: bool, elapsed: float, need: float | None
+    tick: timedelta, state: SessionState, *, is_covered: bool, elapsed: float, need: float | None
 ) -> SessionState:
     """Counts observed time: what lies between two answers in full, neither before the segment nor across a gap."""
     if state.is_opening:
         return state.model_copy(update={"is_opening": False, "covered_at": state.at if is_covered else None})
     short = state.short
-    if progress(state, need=need).is_over and elapsed <= gap_after(analysis):
+    if progress(state, need=need).is_over and elapsed <= gap_after(tick):
         short += elapsed
     if not is_covered or state.at is None:
         return state.model_copy(update={"short": short})
     span = 0.0 if state.covered_at is None else max(0.0, state.at - state.covered_at)
-    is_gap = span > gap_after(analysis)
+    is_gap = span > gap_after(tick)
     return state.model_copy(
         update={
             "short": short,
@@ -225,7 +237,7 @@ class _Look(NamedTuple):
 def _look(moment: _Moment, metric: Metric) -> _Look:
     before = moment.state.metrics.get(metric.name, MetricState())
     tick = _tick(moment, metric, before)
-    gap = gap_after(moment.analysis)
+    gap = gap_after(moment.analysis.tick)
     silence = 0.0 if tick.new.has_data and not tick.error else before.silent + min(moment.elapsed, gap)
     modes, decision, report = _evaluated(metric, before.modes, tick, is_warming=moment.is_warming)
     requests = before.requests + (0.0 if tick.is_gap or moment.is_warming else tick.new.total)
@@ -238,7 +250,7 @@ def _look(moment: _Moment, metric: Metric) -> _Look:
 def _tick(moment: _Moment, metric: Metric, before: MetricState) -> Tick:
     error = moment.readings.problem(metric, moment.segment.new)
     unread = 0.0 if error or before.read_at is None else moment.readings.batch.at - before.read_at
-    gap = gap_after(moment.analysis)
+    gap = gap_after(moment.analysis.tick)
     return Tick(
         seconds=moment.elapsed if moment.elapsed <= gap else 0.0,
         new=moment.readings.arm(metric, moment.segment.new),

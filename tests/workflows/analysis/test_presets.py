@@ -153,8 +153,8 @@ class TestArgo:
         assert a_minute(world, share=0.9).last.reports[0].failures == 1, "no sample is taken any more"
 
     def test_count_without_enough_consecutive_successes_is_inconclusive(self) -> None:
-        rule = {"like": "argo", "count": 2, "consecutiveSuccessLimit": 2, "failureLimit": 5}
-        world = World(an_analysis(ratio(**rule), optional_gauge()))
+        rule = ratio(like="argo", count=2, consecutiveSuccessLimit=2, failureLimit=5)
+        world = World(an_analysis(rule, optional_gauge()))
         world.look(requests=50, share=0.9)
         assert (a_minute(world).verdict, world.reason) == ("hold", reasons.INCONCLUSIVE)
 

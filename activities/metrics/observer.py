@@ -1,0 +1,202 @@
+"""One segment of the guard: read, judge, heartbeat, sleep, until there is something to say.
+
+All that decides is in `workflows.analysis`; here is only when to look, and what survives a worker that dies: each
+heartbeat carries the whole state, so that the next attempt goes on where this one stopped, wherever it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import activity
+
+from activities.metrics.clock import Clock
+from activities.metrics.protocol import MetricsProvider, Query
+from workflows.analysis import reasons
+from workflows.analysis.arms import source_of
+from workflows.analysis.batches import Batch, Missing
+from workflows.analysis.session import Segment, SessionState, Step, begin, evidence, restored, step, step_time
+from workflows.contracts.metrics import Observed, ObserveRequest
+from workflows.errors import ProviderError
+from workflows.model.analysis import Analysis
+from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.shapes import Message
+
+logger = logging.getLogger(__name__)
+
+BEAT = 4.0
+"""Longest time between two heartbeats; the heartbeat timeout is 15 s."""
+
+WITHOUT_ANALYSIS = timedelta(seconds=5)
+"""The tick where only time is observed."""
+
+
+class Beat(Message):
+    """What a heartbeat carries to the next attempt."""
+
+    segment: int
+    started: float
+    """When the segment's first attempt began."""
+    evidence: Evidence
+
+
+class Observer:
+    """Runs once; the request's evidence, or that of the last heartbeat, is where it starts."""
+
+    def __init__(
+        self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None, clock: Clock
+    ) -> None:
+        self._request = request
+        self._analysis = analysis
+        self._provider = provider
+        self._clock = clock
+        self._tick = (analysis.tick if analysis else WITHOUT_ANALYSIS).total_seconds()
+        self._segment = Segment(
+            request.segment,
+            request.new,
+            request.old,
+            need_seconds=request.need_seconds,
+            stage=_stage(request),
+        )
+        self._started = clock.now()
+        self._state = SessionState()
+        self._reports: tuple[MetricReport, ...] = ()
+
+    async def run(self) -> Observed:
+        """Ends with the first decision that is not `continue`, at the segment's limit, on cancellation and shutdown."""
+        self._resume()
+        try:
+            decision = await self._watch()
+        except asyncio.CancelledError:
+            decision = Decision(verdict="continue", reason=reasons.CANCELLED)
+        return self._observed(decision)
+
+    def _resume(self) -> None:
+        beat = _last_beat(self._request.segment)
+        if beat is not None:
+            self._started = min(self._started, beat.started)
+        self._state = begin(restored(beat.evidence if beat else self._request.evidence), self._segment)
+
+    async def _watch(self) -> Decision:
+        is_first = True
+        end = self._started + self._request.limit_seconds
+        while True:
+            result = await self._look(fresh=is_first)
+            is_first = False
+            self._note(result)
+            if result.decision.verdict != "continue":
+                return result.decision
+            if self._clock.now() >= end:
+                return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=result.decision.message)
+            if await self._sleep_is_cut(until=min(self._next_tick(), end)):
+                message = "the worker is stopping; another one goes on"
+                return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=message)
+
+    async def _look(self, *, fresh: bool) -> Step:
+        if self._analysis is None or self._provider is None:
+            return step_time(WITHOUT_ANALYSIS, self._segment, self._state, self._clock.now())
+        query = Query(
+            target=self._request.target,
+            metrics=self._analysis.metrics,
+            new=self._segment.new,
+            old=self._segment.old,
+            version=self._request.version,
+            clock=self._clock,
+            max_age=self._tick / 2,
+        )
+        try:
+            batch = await self._provider.read(query, fresh=fresh)
+        except ProviderError as error:
+            batch = _nothing(query, str(error))
+        return step(self._analysis, self._segment, self._state, batch)
+
+    def _note(self, result: Step) -> None:
+        """Keeps a step's outcome; one log line per metric that changed, none per tick."""
+        before = {report.name: report.state for report in self._reports}
+        for report in result.reports:
+            if before.get(report.name, "insufficient") != report.state:
+                logger.info(
+                    "%s of %s %s is %s: %s",
+                    report.name,
+                    self._request.target.component,
+                    self._request.version,
+                    report.state,
+                    report.sentence,
+                    extra={"component": self._request.target.component, "metric": report.name, "state": report.state},
+                )
+        self._state, self._reports = result.state, result.reports
+        self._beat()
+
+    def _beat(self) -> None:
+        beat = Beat(segment=self._request.segment, started=self._started, evidence=evidence(self._state))
+        activity.heartbeat(beat.model_dump(mode="json", by_alias=True))
+
+    def _next_tick(self) -> float:
+        """The next point of a grid that all observers share, so that they ask an endpoint at the same time."""
+        return (self._clock.now() // self._tick + 1) * self._tick
+
+    async def _sleep_is_cut(self, *, until: float) -> bool:
+        """Sleeps, heartbeating on the way; True when the worker is about to stop."""
+        while (left := until - self._clock.now()) > 0:
+            if await self._nap(min(left, BEAT)):
+                return True
+            if until - self._clock.now() > BEAT / 2:
+                self._beat()
+        return False
+
+    async def _nap(self, seconds: float) -> bool:
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        stop = asyncio.ensure_future(activity.wait_for_worker_shutdown())
+        try:
+            await asyncio.wait({sleep, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return stop.done()
+        finally:
+            for task in (sleep, stop):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    def _observed(self, decision: Decision) -> Observed:
+        return Observed(
+            segment=self._request.segment,
+            decision=decision,
+            evidence=evidence(self._state),
+            observed_seconds=_granted(self._state.observed, self._request.need_seconds, decision),
+            gap_seconds=self._state.gap,
+            metrics=self._reports,
+        )
+
+
+def _stage(request: ObserveRequest) -> str:
+    """Segments with the same slots and weights belong to one stage."""
+    weights = sorted((name, weight) for name, weight in request.weights.items() if weight)
+    return repr((request.new, request.old, weights))
+
+
+def _granted(observed: float, need: float | None, decision: Decision) -> float:
+    """Observed time; the last second of a wanted time comes only with `pass`, so that nobody passes by counting."""
+    if need is None or decision.verdict == "pass":
+        return observed
+    return min(observed, max(0.0, need - 1.0))
+
+
+def _last_beat(segment: int) -> Beat | None:
+    """The last heartbeat of an earlier attempt; one that cannot be read counts as none."""
+    details: list[Any] = list(activity.info().heartbeat_details)
+    if not details:
+        return None
+    try:
+        beat = Beat.model_validate(details[0])
+    except ValidationError:
+        return None
+    return beat if beat.segment == segment else None
+
+
+def _nothing(query: Query, message: str) -> Batch:
+    sources = dict.fromkeys(source_of(metric) for metric in query.metrics)
+    return Batch(query.clock.now(), (), tuple(Missing(s, slot, message) for s in sources for slot in query.slots))

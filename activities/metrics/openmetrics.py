@@ -1,0 +1,69 @@
+"""Direct scraping: no metric store, just the endpoints of Envoy and of the instances themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from activities.metrics.protocol import Query
+from activities.metrics.scraping import Scraper
+from activities.metrics.sources.app import AppSource, Endpoints
+from activities.metrics.sources.envoy import EnvoySource
+from activities.metrics.sources.protocol import Answers, Source
+from activities.settings import SettingsModel
+from workflows.analysis.arms import source_of
+from workflows.analysis.batches import Batch, Missing
+
+
+class OpenMetricsSettings(SettingsModel):
+    """Settings of a provider that scrapes endpoints directly."""
+
+    kind: Literal["openmetrics"] = "openmetrics"
+    envoys: tuple[Annotated[str, Field(pattern=r"^https?://[^/@]+/?$")], ...] = ()
+    """Admin endpoints of the Envoys that carry the routes, such as http://127.0.0.1:9901."""
+    path: Annotated[str, Field(pattern=r"^/\S*$")] = "/metrics"
+    """Where instances show their metrics."""
+    timeout: Annotated[float, Field(gt=0, le=5)] = 2
+    """Seconds that an endpoint may take to answer; slower counts as no answer."""
+    parallel: Annotated[int, Field(ge=1, le=1000)] = 32
+    """Requests under way at the same time."""
+
+
+class OpenMetricsProvider:
+    """Scrapes each address once per tick, however many observations need it."""
+
+    def __init__(
+        self, settings: OpenMetricsSettings, endpoints: Endpoints, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.scraper = Scraper(timeout=settings.timeout, parallel=settings.parallel, now=now)
+        sources: tuple[Source, ...] = (
+            EnvoySource(settings.envoys, self.scraper),
+            AppSource(endpoints, self.scraper, path=settings.path),
+        )
+        self._sources = {source.name: source for source in sources}
+
+    async def read(self, query: Query, *, fresh: bool = False) -> Batch:
+        max_age = 0.0 if fresh else query.max_age
+        names = dict.fromkeys(source_of(metric) for metric in query.metrics)
+        answers = await asyncio.gather(*(self._ask(name, query, max_age=max_age) for name in names))
+        return Batch(
+            query.clock.now(),
+            tuple(unit for answer in answers for unit in answer.units),
+            tuple(gap for answer in answers for gap in answer.missing),
+        )
+
+    async def close(self) -> None:
+        await self.scraper.close()
+
+    async def _ask(self, name: str, query: Query, *, max_age: float) -> Answers:
+        source = self._sources.get(name)
+        if source is None:
+            known = ", ".join(sorted(self._sources))
+            problem = f"this metrics provider has no source {name}; it has {known}"
+            return Answers([], [Missing(name, slot, problem) for slot in query.slots])
+        metrics = [metric for metric in query.metrics if source_of(metric) == name]
+        return await source.read(query, metrics, max_age=max_age)

@@ -1,0 +1,48 @@
+"""What a metrics provider implements: raw counters of both versions, read at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from activities.metrics.clock import Clock
+from workflows.analysis.batches import Batch
+from workflows.model.analysis import Metric
+from workflows.model.target import Slot, Target
+
+
+@dataclass(frozen=True)
+class Query:
+    """What one observation asks at every tick."""
+
+    target: Target
+    metrics: tuple[Metric, ...]
+    new: tuple[Slot, ...]
+    """Slots that run the new version."""
+    old: tuple[Slot, ...]
+    version: str
+    """The new version's name, where a source can tell versions inside one slot apart."""
+    clock: Clock
+    """Stamps the batch, unless the store has a clock of its own."""
+    max_age: float
+    """Seconds that an answer given to another observation may be old."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Every slot of interest, the new version's first."""
+        return tuple(dict.fromkeys((*self.new, *self.old)))
+
+
+class MetricsProvider(Protocol):
+    """Reads counters; it never differences, sums or judges them."""
+
+    async def read(self, query: Query, *, fresh: bool = False) -> Batch:
+        """Everything the metrics need, now; with `fresh` nothing that was read before.
+
+        An answer that does not come is part of the batch (`missing`), never an exception: no data is not an error.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Gives connections back; idempotent."""
+        ...

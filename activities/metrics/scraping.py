@@ -1,0 +1,144 @@
+"""Asks metrics endpoints: once per tick and address however many want to know, and less and less when refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+from yarl import URL
+
+from activities.metrics.exposition import Exposition
+from workflows.errors import RateLimited, TemporaryError, Unavailable
+
+LARGEST = 32 * 1024 * 1024
+"""Bytes of one answer."""
+
+INLINE = 256 * 1024
+"""Bytes above which an answer is sorted in a thread, so that the loop stays free."""
+
+FORGET = 600.0
+"""Seconds after which an address that nobody asked for is forgotten."""
+
+_BACKOFF_FIRST, _BACKOFF_MOST = 1.0, 60.0
+_ACCEPT = {"Accept": "text/plain;version=0.0.4,*/*;q=0.1"}
+
+
+@dataclass(slots=True)
+class _Page:
+    """What is known about one address."""
+
+    asked_at: float = 0.0
+    answered_at: float = float("-inf")
+    answer: Exposition | TemporaryError | None = None
+    running: asyncio.Task[Exposition] | None = None
+    refused: int = 0
+    not_before: float = field(default=float("-inf"))
+
+
+class Scraper:
+    """Shared by all observations of one provider in one event loop."""
+
+    def __init__(self, *, timeout: float, parallel: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._slots = asyncio.Semaphore(parallel)
+        self._now = now
+        self._pages: dict[str, _Page] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self.requests = 0
+        """Requests made so far."""
+
+    async def get(self, url: str, *, max_age: float) -> Exposition:
+        """The page, at most `max_age` seconds old. Errors: Unavailable, RateLimited; both also while backing off."""
+        page = self._pages.setdefault(url, _Page())
+        page.asked_at = self._now()
+        if page.running is None:
+            if isinstance(page.answer, TemporaryError) and self._now() < page.not_before:
+                raise page.answer
+            if page.answer is not None and self._now() - page.answered_at <= max_age:
+                return _unpacked(page.answer)
+            page.running = asyncio.create_task(self._refresh(url, page))
+            page.running.add_done_callback(_seen)
+            self._forget()
+        # Whoever asked first may be cancelled; the others still want the answer.
+        return await asyncio.shield(page.running)
+
+    async def close(self) -> None:
+        """Ends what runs and closes the connections; idempotent."""
+        running = [page.running for page in self._pages.values() if page.running]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _refresh(self, url: str, page: _Page) -> Exposition:
+        try:
+            page.answer = await self._ask(url)
+            page.refused = 0
+        except TemporaryError as error:
+            page.answer = error
+            page.not_before = self._now() + self._backoff(page, error)
+            raise
+        else:
+            return page.answer
+        finally:
+            page.answered_at = self._now()
+            page.running = None
+
+    def _backoff(self, page: _Page, error: TemporaryError) -> float:
+        """Seconds of silence after a refusal. An address that does not answer at all is asked again at every tick."""
+        if error.retry_after is None:
+            return 0.0
+        page.refused += 1
+        doubled = _BACKOFF_FIRST * 2.0 ** min(page.refused - 1, 10)
+        return min(max(error.retry_after, doubled), _BACKOFF_MOST)
+
+    async def _ask(self, url: str) -> Exposition:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(headers=_ACCEPT, connector=aiohttp.TCPConnector(limit=0))
+        where = url.partition("?")[0]
+        try:
+            async with self._slots, self._session.get(URL(url, encoded=True), timeout=self._timeout) as answer:
+                self.requests += 1
+                if answer.status != 200:
+                    raise _refusal(where, answer)
+                body = await answer.content.read(LARGEST + 1)
+                while len(body) <= LARGEST and (more := await answer.content.read(LARGEST + 1 - len(body))):
+                    body += more
+        except TimeoutError as error:
+            raise Unavailable(f"{where} did not answer within {self._timeout.total:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"{where} cannot be read: {type(error).__name__}") from error
+        if len(body) > LARGEST:
+            raise Unavailable(f"{where} answers with more than {LARGEST // 2**20} MiB")
+        text = body.decode("utf-8", errors="replace")
+        return Exposition(text) if len(body) < INLINE else await asyncio.to_thread(Exposition, text)
+
+    def _forget(self) -> None:
+        oldest = self._now() - FORGET
+        for url in [url for url, page in self._pages.items() if page.asked_at < oldest and page.running is None]:
+            del self._pages[url]
+
+
+def _seen(task: asyncio.Task[Exposition]) -> None:
+    """Everybody who wanted the answer may have left; its error must not be reported as forgotten."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _unpacked(answer: Exposition | TemporaryError) -> Exposition:
+    if isinstance(answer, TemporaryError):
+        raise answer
+    return answer
+
+
+def _refusal(where: str, answer: aiohttp.ClientResponse) -> TemporaryError:
+    asked = answer.headers.get("Retry-After", "")
+    wait = float(asked) if asked.isdecimal() else 0.0
+    if answer.status == 429:
+        return RateLimited(f"{where} asks for fewer questions (429)", retry_after=wait)
+    return Unavailable(f"{where} answers {answer.status}", retry_after=wait if answer.status >= 500 else None)
