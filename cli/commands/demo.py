@@ -23,7 +23,9 @@ def demo(  # noqa: PLR0913 - one parameter per option.
         ),
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C, to try things out.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running until Ctrl-C, to try things out.")
+    ] = False,
     kill_workers: Annotated[
         bool, typer.Option("--kill-workers", help="Kill a worker with SIGKILL every few seconds meanwhile.")
     ] = False,
@@ -33,7 +35,9 @@ def demo(  # noqa: PLR0913 - one parameter per option.
     requests_per_second: Annotated[float, typer.Option("--requests-per-second", min=1, max=2000, help="Users.")] = 200,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=1024, max=64535, help="Temporal's; its UI gets 1000 more.", show_default="free ones"),
+        typer.Option(
+            "--port", min=1024, max=64535, help="Temporal's; its UI gets 1000 more.", show_default="free ones"
+        ),
     ] = None,
     users_port: Annotated[
         int | None,

@@ -163,7 +163,8 @@ class Users:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await asyncio.wait_for(
-                loop.create_connection(lambda: Connection(self._report, self._free.append), self._host, self._port), PATIENCE
+                loop.create_connection(lambda: Connection(self._report, self._free.append), self._host, self._port),
+                PATIENCE,
             )
         except OSError:
             self._report(sent, "lost", "-")
@@ -212,7 +213,9 @@ async def serve(url: str, rate: float, record: Path) -> None:
 
 def main() -> None:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="python -m cli.demo.load", description="Send requests and write down the answers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m cli.demo.load", description="Send requests and write down the answers."
+    )
     parser.add_argument("url")
     parser.add_argument("--rate", type=float, default=200, help="requests a second")
     parser.add_argument("--record", type=Path, required=True, help="the file to write")

@@ -20,7 +20,6 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.client import Headgate
-from cli.connection import Connection
 from cli.demo.chaos import Chaos
 from cli.demo.playground import ROUTE, Places, Playground
 from cli.demo.programs import DemoError
@@ -109,7 +108,7 @@ class Demo:
         places = Places.free(temporal=options.port, users=options.users_port)
         async with AsyncExitStack() as stack:
             self._playground = await stack.enter_async_context(Playground(places, rate=options.rate, say=say))
-            self._headgate = Headgate(await Connection(address=places.address).open())
+            self._headgate = Headgate(await self._playground.connect())
             self._record = Record(self._playground.record)
             self._witness = Witness(places.admin_url, ROUTE)
             watching = asyncio.create_task(self._witness.run())

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -26,6 +26,9 @@ from cli.demo.scenarios import examples
 from cli.demo.sweeper import MARK
 from cli.errors import Unreachable
 from cli.tools import Toolbox
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
 
 ROUTE = "shop"
 START_SECONDS = 60.0
@@ -96,13 +99,27 @@ class Playground:
             raise
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._stack.aclose()
 
     @property
     def settings(self) -> Path:
         """The settings file of the workers."""
         return self.directory / "settings.yaml"
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """The variables that lead to this Temporal, and keep the profile of another one away."""
+        return {"TEMPORAL_ADDRESS": self.places.address, "TEMPORAL_CONFIG_FILE": os.devnull}
+
+    async def connect(self) -> Client:
+        """A connection to this Temporal, whatever the demo's own environment says. Errors: Unreachable."""
+        for name in [name for name in os.environ if name.startswith("TEMPORAL_")]:
+            del os.environ[name]
+        os.environ |= self.connection
+        return await Connection().open()
 
     @property
     def record(self) -> Path:
@@ -115,13 +132,18 @@ class Playground:
         self.directory = Path(tempfile.mkdtemp(prefix="headgate-demo-"))
         self._stack.push_async_callback(self._sweep, await _sweeper(self.directory))
         self._say(f"Temporal {temporal.version}, its UI at {self.places.ui_url}")
-        await self._run(Program("temporal", self._temporal(temporal.path), directory=self.directory), _connects(self.places))
+        await self._run(
+            Program("temporal", self._temporal(temporal.path), directory=self.directory), self._is_reachable
+        )
         self._write_settings()
         self._say(f"two workers; logs in {self.directory}/logs")
         self.workers = [self._worker(number) for number in (1, 2)]
         await asyncio.gather(*(self._run(worker, self.is_ready(worker)) for worker in self.workers))
         self._say(f"Envoy {envoy.version}; users come in at {self.places.users_url}")
-        await self._run(Program("envoy", self._envoy(envoy.path), directory=self.directory), _answers(f"{self.places.admin_url}/ready"))
+        await self._run(
+            Program("envoy", self._envoy(envoy.path), directory=self.directory),
+            _answers(f"{self.places.admin_url}/ready"),
+        )
 
     async def send_users(self) -> None:
         """Lets the users in; they come until the end."""
@@ -141,6 +163,13 @@ class Playground:
     def _health(self, worker: Program) -> int:
         return self.places.health[int(worker.name[-1]) - 1]
 
+    async def _is_reachable(self) -> bool:
+        try:
+            await self.connect()
+        except Unreachable:
+            return False
+        return True
+
     async def _run(self, program: Program, is_up: Check) -> None:
         await program.start()
         self._stack.push_async_callback(program.stop)
@@ -153,16 +182,29 @@ class Playground:
         await sweeper.wait()
 
     def _temporal(self, program: Path) -> list[str]:
+        from temporalio.common import SearchAttributeIndexedValueType as Type
+
         from workflows.engine.visibility import KEYS
 
+        types = {Type.KEYWORD: "Keyword", Type.DOUBLE: "Double", Type.INT: "Int", Type.BOOL: "Bool"}
         ports = ["--port", str(self.places.temporal), "--ui-port", str(self.places.ui)]
-        attributes = [f"--search-attribute={key.name}={_TYPES[key.origin_type]}" for key in KEYS]
+        attributes = [f"--search-attribute={key.name}={types[key.indexed_value_type]}" for key in KEYS]
         database = self.directory / "temporal.db"
-        return [str(program), "server", "start-dev", "--ip", "127.0.0.1", *ports, "--db-filename", str(database), *attributes]
+        return [
+            str(program),
+            "server",
+            "start-dev",
+            "--ip",
+            "127.0.0.1",
+            *ports,
+            "--db-filename",
+            str(database),
+            *attributes,
+        ]
 
     def _worker(self, number: int) -> Program:
         address = f"127.0.0.1:{self.places.health[number - 1]}"
-        env = {"TEMPORAL_ADDRESS": self.places.address, "HEADGATE_HEALTH__BIND": address}
+        env = {**self.connection, "HEADGATE_HEALTH__BIND": address}
         command = python("cli.app", "worker", "--settings", str(self.settings))
         return Program(f"worker-{number}", command, directory=self.directory, env=env)
 
@@ -191,8 +233,6 @@ class Playground:
             YAML(typ="safe").dump(settings, file)
 
 
-_TYPES = {str: "Keyword", float: "Double", int: "Int", bool: "Bool"}
-
 Check = Callable[[], Awaitable[bool]]
 
 
@@ -205,17 +245,6 @@ async def _until(is_up: Check, program: Program) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise program.failure(f"is not ready after {START_SECONDS:g} s") from None
-
-
-def _connects(places: Places) -> Check:
-    async def check() -> bool:
-        try:
-            await Connection(address=places.address).open()
-        except Unreachable:
-            return False
-        return True
-
-    return check
 
 
 def _answers(url: str) -> Check:

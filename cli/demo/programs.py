@@ -30,11 +30,13 @@ class DemoError(HeadgateError):
 class Program:
     """One child process with its log."""
 
-    def __init__(self, name: str, command: Sequence[str], *, directory: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], *, directory: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = directory / "logs" / f"{name}.log"
         self._command = command
-        self._env = {**os.environ, **(env or {}), MARK: str(directory)}
+        self._env = {**surroundings(), **(env or {}), MARK: str(directory)}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -90,6 +92,11 @@ class Program:
     def failure(self, what: str) -> DemoError:
         """The error for a program that does not do what it should."""
         return DemoError(f"{self.name} {what}. It said last:\n{self.last_words() or '(nothing)'}")
+
+
+def surroundings() -> dict[str, str]:
+    """The environment without what configures another Temporal or another worker."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "HEADGATE_"))}
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -109,7 +109,9 @@ def _sentences(played: Sequence[Played], total: Tally) -> Iterator[Text]:
         )
     for item in played:
         if item.tally.maintenance:
-            yield Text(f"{item.scenario.name}: {item.tally.maintenance:,} requests got the maintenance answer, as it should be.")
+            yield Text(
+                f"{item.scenario.name}: {item.tally.maintenance:,} requests got the maintenance answer, as it should be."
+            )
         for complaint in item.complaints:
             yield Text(f"{item.scenario.name}: {complaint}", style="bold red")
     yield Text()

@@ -1,0 +1,99 @@
+"""Every example is right, can be planned, and leaves no minute unguarded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.demo.scenarios import FIRST, SCENARIOS, examples
+from cli.reading import Overrides, read_policy, read_release
+from tests.builders import a_baseline
+from worker.settings import load
+from workflows.model.plan import Observe, ReleasePlan, RolloutPlan, Shift
+from workflows.planning.releases import release_plan
+from workflows.planning.rollouts import rollout_plan
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+RELEASES = sorted(
+    path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.glob("*/*.yaml") if path.name != "policy.yaml"
+)
+
+
+def policy_of(name: str) -> Path:
+    own = EXAMPLES / Path(name).parent / "policy.yaml"
+    return own if own.exists() else EXAMPLES / "policy.yaml"
+
+
+def planned(name: str, environment: str | None = None) -> ReleasePlan:
+    release = read_release(EXAMPLES / name, Overrides(environment=environment))
+    return release_plan(release, read_policy(policy_of(name)))
+
+
+def rollouts(plan: ReleasePlan) -> list[RolloutPlan]:
+    """What a release would do where four instances of an old version serve everybody."""
+    old = a_baseline("v0.9.0")
+    return [rollout_plan(component, old, analysis_required=plan.analysis_required) for component in plan.components]
+
+
+def weights(plan: RolloutPlan) -> list[float]:
+    """Percent of the users on the new version beside the old one, shift by shift, up to the first time it has them all."""
+    shifts = [step.action.weights for step in plan.steps if isinstance(step.action, Shift)]
+    found = [w.get("canary", 0.0) for w in shifts]
+    return found[: found.index(100) + 1] if 100 in found else found
+
+
+def observed(plan: RolloutPlan) -> list[float]:
+    return [step.action.seconds for step in plan.steps if isinstance(step.action, Observe)]
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_every_example_can_be_planned_and_is_guarded(name: str) -> None:
+    (rollout,) = rollouts(planned(name))
+    assert rollout.steps
+    assert not rollout.warnings
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_every_example_can_be_a_first_release(name: str) -> None:
+    plan = planned(name)
+    (component,) = plan.components
+    assert rollout_plan(component, a_baseline(None)).kind == "initial"
+
+
+def test_r0_3_has_its_stages_and_windows() -> None:
+    (rollout,) = rollouts(planned("r0.3/release.yaml"))
+    assert weights(rollout) == [5, 25, 50, 100]
+    assert observed(rollout) == [600, 900, 1200, 1800, 1800]
+
+
+def test_r0_5_has_a_strategy_for_each_environment() -> None:
+    kinds = {name: rollouts(planned("r0.5/release.yaml", name))[0].kind for name in ("staging", "canary", "production")}
+    assert kinds == {"staging": "rolling", "canary": "canary", "production": "blueGreen"}
+    gates = {name: planned("r0.5/release.yaml", name).components[0].gate for name in kinds}
+    assert [name for name, gate in gates.items() if gate] == ["production"]
+
+
+def test_r2_1_goes_up_in_six_steps_and_updates_blue() -> None:
+    (rollout,) = rollouts(planned("r2.1/release.yaml"))
+    assert weights(rollout) == [10, 30, 50, 70, 90, 100]
+    assert rollout.steps[-1].summary.startswith("Drain and remove")
+
+
+def test_r3_1_sends_users_away_before_anything_stops() -> None:
+    (rollout,) = rollouts(planned("r3.1/release.yaml"))
+    first = rollout.steps[0].action
+    assert isinstance(first, Shift)
+    assert first.weights == {"maintenance": 100}
+
+
+def test_every_scenario_of_the_demo_is_an_example() -> None:
+    assert examples() == EXAMPLES
+    for scenario in (FIRST, *SCENARIOS.values()):
+        assert scenario.file.is_file()
+
+
+def test_the_settings_of_the_examples_are_right() -> None:
+    settings = load(EXAMPLES / "settings.yaml", {})
+    assert settings.policy == EXAMPLES / "policy.yaml"
