@@ -27,7 +27,12 @@ class Connection:
     address: str | None = None
     namespace: str | None = None
     profile: str | None = None
-    task_queue: str = "headgate"
+    task_queue: str | None = None
+
+    @property
+    def queue(self) -> str:
+        """The workers' task queue."""
+        return self.task_queue or "headgate"
 
     async def open(self) -> Client:
         """Connects, or raises Unreachable within about four seconds. Errors: BadInput for a wrong profile."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cli import sources
 from cli.errors import BadInput
 from cli.sources import Source
-from workflows.errors import Problem, SpecError
-
-if TYPE_CHECKING:
-    from workflows.model.policy import Policy
-    from workflows.model.release import Release
-
-KINDS = ("Release", "Policy")
+from workflows.errors import PolicyRefused, Problem, SpecError
+from workflows.model import documents
+from workflows.model.policy import Policy
+from workflows.model.release import Release
 
 
 @dataclass(frozen=True)
@@ -28,89 +27,91 @@ class Overrides:
     """`path=value`, in order."""
 
 
-def read_release(file: Path, overrides: Overrides = Overrides()) -> Release:
-    """The one Release of a file. Errors: SpecError with lines, BadInput for the wrong number of documents."""
-    source = _only(file, "Release")
-    return parse_release(source, overrides)
+_NONE = Overrides()
+
+
+def read_release(file: Path, overrides: Overrides = _NONE) -> Release:
+    """The one Release of a file. Errors: BadInput with every problem and its line."""
+    with named(file):
+        return as_release(only(file, "Release"), overrides)
 
 
 def read_policy(file: Path) -> Policy:
     """The one Policy of a file. Errors as `read_release`."""
-    from workflows.model.documents import parse_policy
-
-    source = _only(file, "Policy")
-    with _Located(source):
-        return parse_policy(source.data)
-    raise AssertionError
+    with named(file):
+        return as_policy(only(file, "Policy"))
 
 
-def parse_release(source: Source, overrides: Overrides = Overrides()) -> Release:
-    """The document with the command line's words applied. Errors: SpecError with lines."""
-    from workflows.model import documents
-
-    data = source.data
-    for setting in overrides.settings:
-        data = assign(data, setting)
-    with _Located(source):
-        return documents.parse_release(data, environment=overrides.environment, version=overrides.version)
-    raise AssertionError
-
-
-def problems_of(source: Source, overrides: Overrides = Overrides()) -> list[Problem]:
-    """Everything wrong with one document, by line; empty when it is right."""
-    from workflows.model.documents import parse_policy
-
-    try:
-        if source.kind == "Policy":
-            with _Located(source):
-                parse_policy(source.data)
-        elif source.kind == "Release":
-            parse_release(source, overrides)
-        else:
-            return [source.locate(_wrong_kind(source))]
-    except SpecError as error:
-        return sorted(error.problems, key=lambda problem: problem.line or 0)
-    return []
-
-
-def _wrong_kind(source: Source) -> Problem:
-    if not isinstance(source.data, dict):
-        return Problem("", "not a mapping; a document starts with apiVersion and kind")
-    allowed = " or ".join(KINDS)
-    if "kind" not in source.data:
-        return Problem("", f"kind is missing; allowed are {allowed}")
-    return Problem("kind", f"{source.data['kind']!r} is not known; allowed are {allowed}")
-
-
-class _Located:
-    """Gives the problems of a SpecError their lines, and adds those of the YAML itself."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        found = list(self._source.problems)
-        if isinstance(error, SpecError):
-            found += [self._source.locate(problem) for problem in error.problems]
-        if found and (error is None or isinstance(error, SpecError)):
-            raise SpecError(found) from error
-
-
-def _only(file: Path, kind: str) -> Source:
+def only(file: Path, kind: str) -> Source:
+    """The one document of a file. Errors: SpecError for another kind, BadInput for another number."""
     found = sources.read(file)
     if len(found) != 1:
         raise BadInput(f"{file} has {len(found)} documents; give a file with one {kind}.")
-    source = found[0]
-    if source.kind != kind:
-        problem = source.locate(
-            Problem("kind", f"{source.kind!r} where a {kind} is needed")
-            if source.kind in KINDS
-            else _wrong_kind(source)
-        )
-        raise SpecError([problem])
-    return source
+    if (written := kind_of(found[0])) != kind:
+        raise SpecError([found[0].locate(Problem("kind", f"this is a {written}, and a {kind} is wanted here"))])
+    return found[0]
+
+
+def kind_of(source: Source) -> str:
+    """The document's kind. Errors: SpecError with its line."""
+    try:
+        return documents.kind_of(source.data)
+    except SpecError as error:
+        raise SpecError([source.locate(problem) for problem in error.problems]) from error
+
+
+def as_release(source: Source, overrides: Overrides = _NONE) -> Release:
+    """The document with the command line's words applied. Errors: SpecError with lines."""
+    data = source.data
+    for setting in overrides.settings:
+        data = assign(data, setting)
+    with located(source):
+        return documents.parse_release(data, environment=overrides.environment, version=overrides.version)
+
+
+def as_policy(source: Source) -> Policy:
+    """The policy. Errors: SpecError with lines."""
+    with located(source):
+        return documents.parse_policy(source.data)
+
+
+def problems_of(source: Source, overrides: Overrides = _NONE) -> list[Problem]:
+    """Everything wrong with one document, by line; empty when it is right."""
+    try:
+        as_policy(source) if kind_of(source) == "Policy" else as_release(source, overrides)
+    except SpecError as error:
+        return _by_line(error.problems)
+    return []
+
+
+def _by_line(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """Puts the file's name before what is wrong in it."""
+    try:
+        yield
+    except SpecError as error:
+        refused = isinstance(error, PolicyRefused)
+        count = "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
+        said = "policy does not allow this" if refused else count
+        reason = "PolicyRefused" if refused else ""
+        where = "standard input" if str(file) == "-" else file
+        raise BadInput(f"{where}: {said}", reason=reason, problems=_by_line(error.problems)) from error
+
+
+@contextmanager
+def located(source: Source) -> Iterator[None]:
+    """Gives the problems of a SpecError their lines, and adds those of the YAML itself."""
+    try:
+        yield
+    except SpecError as error:
+        error.problems = [*source.problems, *map(source.locate, error.problems)]
+        raise
+    if source.problems:
+        raise SpecError(list(source.problems))
 
 
 def assign(data: Any, setting: str) -> Any:

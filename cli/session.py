@@ -19,7 +19,7 @@ import typer
 
 from cli.connection import Connection
 from cli.errors import CommandError
-from workflows.errors import HeadgateError, PlanRefused, Problem, SpecError
+from workflows.errors import HeadgateError, PlanRefused, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -75,7 +75,7 @@ class Session:
 
         async def connected() -> T:
             client = await self.connection.open()
-            return await work(Headgate(client, task_queue=self.connection.task_queue))
+            return await work(Headgate(client, task_queue=self.connection.queue))
 
         return asyncio.run(connected())
 
@@ -96,14 +96,10 @@ def _as_command_error(error: HeadgateError) -> CommandError:
     if isinstance(error, CommandError):
         return error
     if isinstance(error, SpecError):
-        return BadInput(_counted(error.problems), problems=error.problems)
+        return BadInput("the document is wrong", problems=error.problems)
     if isinstance(error, PlanRefused):
         return BadInput(str(error), reason=error.reason)
     return CommandError(str(error))
-
-
-def _counted(problems: list[Problem]) -> str:
-    return "the document has 1 problem" if len(problems) == 1 else f"the document has {len(problems)} problems"
 
 
 _COMMON: dict[str, Any] = {

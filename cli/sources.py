@@ -47,6 +47,11 @@ class Source:
         """The document's `kind`, or nothing."""
         return str(self.data.get("kind", "")) if isinstance(self.data, dict) else ""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it means to be a Headgate document."""
+        return isinstance(self.data, dict) and str(self.data.get("apiVersion", "")).startswith("headgate.dev/")
+
     def locate(self, problem: Problem) -> Problem:
         """The problem with the line of its path, or of the nearest parent that was written."""
         if problem.line:
@@ -57,23 +62,28 @@ class Source:
         return Problem(problem.path, problem.message, self.lines.get(segments, self.line))
 
 
-def read(argument: Path) -> list[Source]:
-    """Every document of a file, of a directory's YAML and JSON files, or of standard input (`-`).
+def files(argument: Path) -> list[Path]:
+    """The file itself, or every YAML and JSON file of a directory. Errors: SpecError when there is none."""
+    if not argument.is_dir():
+        return [argument]
+    found = sorted(path for path in argument.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    if not found:
+        raise _unreadable(f"has no {', '.join(SUFFIXES)} file")
+    return found
+
+
+def read(file: Path) -> list[Source]:
+    """Every document of a file, or of standard input (`-`).
 
     Errors: SpecError when nothing can be read; a document's own problems are in `Source.problems`.
     """
-    if str(argument) == "-":
+    if str(file) == "-":
         return parse(_text(sys.stdin.buffer.read(LIMIT_BYTES + 1)), "-")
-    if argument.is_dir():
-        files = sorted(path for path in argument.rglob("*") if path.suffix in SUFFIXES and path.is_file())
-        if not files:
-            raise _unreadable(f"{argument} has no {', '.join(SUFFIXES)} file")
-        return [source for file in files for source in read(file)]
     try:
-        with argument.open("rb") as stream:
-            return parse(_text(stream.read(LIMIT_BYTES + 1)), str(argument))
+        with file.open("rb") as stream:
+            return parse(_text(stream.read(LIMIT_BYTES + 1)), str(file))
     except OSError as error:
-        raise _unreadable(f"{argument} cannot be read: {error.strerror or error}") from error
+        raise _unreadable(f"cannot be read: {error.strerror or error}") from error
 
 
 def _unreadable(message: str, line: int | None = None) -> SpecError:

@@ -33,3 +33,9 @@ Timeout = Annotated[
         "--timeout", help="Stop waiting after this time (30s, 10m); the release goes on.", show_default="no limit"
     ),
 ]
+Version = Annotated[str | None, typer.Option("--version", help="Wins over the file's spec.version.")]
+Environment = Annotated[str | None, typer.Option("--environment", "-e", help="Wins over the file's spec.environment.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Set a field, such as spec.components.web.drain=10s; repeatable."),
+]

@@ -1,9 +1,46 @@
-"""`init`, `validate`, `explain`, `schema`: everything about documents, without any server."""
+"""`plan`: what a release would do, without any server."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from cli.commands.options import Document, Environment, Set, Version
+from cli.session import Session, command
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Adds the command."""
+    example = "headgate plan release.yaml --policy policy.yaml --replicas 4"
+    command(app, "plan", example=example, connected=False, panel="Documents")(plan)
+
+
+def plan(  # noqa: PLR0913 (an option is a parameter)
+    session: Session,
+    file: Document,
+    *,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="The Policy to judge it by.", show_default=False)
+    ] = None,
+    replicas: Annotated[
+        int,
+        typer.Option("--replicas", min=0, max=10_000, help="Instances assumed to run now; 0 plans a first release."),
+    ] = 3,
+    version: Version = None,
+    environment: Environment = None,
+    settings: Set = None,
+) -> None:
+    """Show every step a release would take: weights, times, gates, what guards it, and how it is undone."""
+    from cli.preview import preview
+    from cli.reading import Overrides, as_release, located, named, only, read_policy
+    from cli.render.plan import render
+
+    judged = read_policy(policy) if policy else None
+    with named(file):
+        source = only(file, "Release")
+        release = as_release(source, Overrides(version, environment, tuple(settings or ())))
+        with located(source):
+            made = preview(release, judged, replicas=replicas)
+    session.show(made.to_json(), render(made))

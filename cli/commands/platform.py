@@ -1,9 +1,85 @@
-"""`init`, `validate`, `explain`, `schema`: everything about documents, without any server."""
+"""`setup` and `doctor`: what a namespace and a machine need."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+
+from cli.session import Session, command
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cli.client import Headgate
+    from cli.platform import Finding
+
+_MARKS = {"ok": ("✓", "green"), "missing": ("✗", "bold red"), "unknown": ("?", "yellow")}
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
+    command(app, "setup", example="headgate setup --namespace releases", panel="Platform")(setup)
+    command(app, "doctor", example="headgate doctor", panel="Platform")(doctor)
+
+
+def setup(session: Session) -> None:
+    """Prepare a namespace: search attributes and the janitor's schedule. Running it again changes nothing."""
+    from cli import platform
+
+    queue = session.connection.queue
+
+    async def prepare(headgate: Headgate) -> tuple[list[str], str]:
+        return await platform.register(headgate.temporal), await platform.keep_janitor(headgate.temporal, queue)
+
+    added, janitor = session.run(prepare)
+    session.show(
+        {"searchAttributes": {"added": added}, "janitor": janitor, "taskQueue": queue},
+        f"search attributes: {'added ' + ', '.join(added) if added else 'all there'}",
+        f"janitor: schedule {janitor}, every {platform.JANITOR_EVERY.seconds} s on task queue {queue}",
+    )
+
+
+def doctor(session: Session) -> None:
+    """Say what is missing for releases to run and how to fix it; exits 1 when something is."""
+    from cli.platform import examine_machine
+
+    findings = [*_server(session), *examine_machine()]
+    healthy = all(finding.state != "missing" for finding in findings)
+    session.show({"healthy": healthy, "findings": [finding.to_json() for finding in findings]}, _table(findings))
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _server(session: Session) -> list[Finding]:
+    from cli.errors import CommandError
+    from cli.platform import Finding, examine
+
+    async def look(headgate: Headgate) -> list[Finding]:
+        client = headgate.temporal
+        where = f"{client.service_client.config.target_host}, namespace {client.namespace}"
+        await client.count_workflows()
+        found = [Finding("temporal server", "ok", where)]
+        found += [finding async for finding in examine(client, session.connection.queue)]
+        return found
+
+    try:
+        return session.run(look)
+    except CommandError as error:
+        return [Finding("temporal server", "missing", str(error), "temporal server start-dev, or set TEMPORAL_ADDRESS")]
+
+
+def _table(findings: list[Finding]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark, style = _MARKS[finding.state]
+        said = Text(finding.message)
+        if finding.fix and finding.state != "ok":
+            said.append(f"\nfix: {finding.fix}", style="cyan")
+        table.add_row(Text(mark, style=style), finding.subject, said)
+    return table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.options import By, Document, Release, Rollback, Timeout
+from cli.commands.options import By, Document, Environment, Release, Rollback, Set, Timeout, Version
 from cli.names import Ref, whoami
 from cli.session import Session, command
 
@@ -31,14 +31,9 @@ def register(app: typer.Typer) -> None:
 def start(
     session: Session,
     file: Document,
-    version: Annotated[str | None, typer.Option("--version", help="Wins over the file's spec.version.")] = None,
-    environment: Annotated[str | None, typer.Option("--environment", "-e", help="Wins over spec.environment.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Set a field, such as spec.components.web.drain=10s; repeatable."
-        ),
-    ] = None,
+    version: Version = None,
+    environment: Environment = None,
+    settings: Set = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Show the release until it ends and exit by its outcome.")
     ] = False,

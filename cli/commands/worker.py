@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +13,25 @@ from cli.session import Session, command
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    command(app, "worker", example="headgate worker --settings headgate.yaml", connected=False, panel="Platform")(
-        worker
-    )
+    command(app, "worker", example="headgate worker --settings headgate.yaml", panel="Platform")(worker)
 
 
 def worker(
-    session: Session,  # noqa: ARG001 (every command gets one)
+    session: Session,
     settings: Annotated[
         Path | None,
-        typer.Option("--settings", help="The worker's settings file.  [env: HEADGATE_SETTINGS]", show_default=False),
+        typer.Option("--settings", help="The worker's settings file.", envvar="HEADGATE_SETTINGS", show_default=False),
     ] = None,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT: it carries out releases and drains before it leaves."""
     from worker.main import run
 
-    run(settings)
+    connection = session.connection
+    given = {  # A worker reads these itself, as every client of Temporal does.
+        "TEMPORAL_ADDRESS": connection.address,
+        "TEMPORAL_NAMESPACE": connection.namespace,
+        "TEMPORAL_PROFILE": connection.profile,
+        "HEADGATE_TASK_QUEUE": connection.task_queue,
+    }
+    os.environ.update({name: value for name, value in given.items() if value})
+    raise typer.Exit(run(settings))

@@ -1,0 +1,173 @@
+"""What a release would do, planned on this machine: the worker's own planner on a baseline that is assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.model.plan import ComponentPlan, Observe, ReleasePlan, RolloutPlan, Step, WaitReady
+from workflows.model.policy import Policy
+from workflows.model.release import Component, Release
+from workflows.model.target import SlotState, Target, TargetState, Template, TrafficState
+from workflows.planning.guarded import unguarded
+from workflows.planning.ideal import applied
+from workflows.planning.releases import release_plan
+from workflows.planning.rollouts import rollout_plan
+
+RUNNING = "current"
+"""What stands for the version that runs now, which only a worker can find out."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step with what it means for users."""
+
+    number: int
+    step: Step
+    share: float | None
+    """Percent of the users on the new version afterwards; None while both versions run in one place."""
+    observe: float
+    """Seconds of observation."""
+    limit: float
+    """Seconds until the step gives up, where it has such a limit."""
+    guard: tuple[str, ...]
+    """The metrics that can roll back during it; empty where users cannot reach the new version."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable shape of a step in `plan -o json`."""
+        return {
+            "number": self.number,
+            "summary": self.step.summary,
+            "phase": self.step.phase,
+            "action": self.step.action.model_dump(mode="json"),
+            "newVersionPercent": self.share,
+            "observeSeconds": self.observe,
+            "timeoutSeconds": self.limit or None,
+            "exposed": bool(self.step.new),
+            "guard": list(self.guard),
+        }
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A whole release in thought."""
+
+    release: ReleasePlan
+    rollouts: tuple[RolloutPlan, ...]
+    replicas: int
+    notes: tuple[str, ...]
+    """What was assumed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable shape of `plan -o json`."""
+        return {
+            "release": f"{self.release.environment}/{self.release.name}",
+            "version": self.release.version,
+            "digest": self.release.digest,
+            "parallel": self.release.parallel,
+            "assumed": {"replicas": self.replicas, "notes": list(self.notes)},
+            "warnings": list(self.release.warnings),
+            "components": [
+                {
+                    "name": component.name,
+                    "wave": component.wave,
+                    "target": component.target.key,
+                    "kind": rollout.kind,
+                    "gate": component.gate.model_dump(mode="json") if component.gate else None,
+                    "observeSeconds": observed(rollout),
+                    "peakReplicas": rollout.peak_replicas,
+                    "undo": rollout.undo,
+                    "warnings": list(rollout.warnings),
+                    "unguarded": unguarded(rollout),
+                    "steps": [row.to_json() for row in rows(rollout)],
+                }
+                for component, rollout in zip(self.release.components, self.rollouts, strict=True)
+            ],
+        }
+
+
+def preview(release: Release, policy: Policy | None, *, replicas: int) -> Preview:
+    """Plans every component. Errors: PolicyRefused, PlanRefused."""
+    notes = [f"Baseline assumed: {replicas} healthy instances of the running version get all users (--replicas)."]
+    if policy is None:
+        notes.append("No --policy given: approvals, floors and allowed targets are not judged.")
+    plan = release_plan(release, policy or _permissive(release))
+    rollouts = tuple(
+        rollout_plan(component, _baseline(component, replicas), analysis_required=plan.analysis_required)
+        for component in plan.components
+    )
+    return Preview(plan, rollouts, replicas, tuple(notes))
+
+
+def observed(plan: RolloutPlan) -> float:
+    """Seconds of observation in all: the least that the rollout takes."""
+    return sum(step.action.seconds for step in plan.steps if isinstance(step.action, Observe))
+
+
+def rows(plan: RolloutPlan) -> list[Row]:
+    """The steps with their meaning, followed in thought."""
+    state = plan.baseline
+    metrics = tuple(metric["name"] for metric in (plan.analysis or {}).get("metrics", ()))
+    result = []
+    for number, step in enumerate(plan.steps, start=1):
+        state = applied(state, step.action)
+        action = step.action
+        result.append(
+            Row(
+                number,
+                step,
+                _share(state, plan.target, plan.template),
+                action.seconds if isinstance(action, Observe) else 0.0,
+                action.timeout_seconds if isinstance(action, WaitReady) else 0.0,
+                metrics if step.new else (),
+            )
+        )
+    return result
+
+
+def _share(state: TargetState, target: Target, new: Template) -> float | None:
+    """Percent of the users on the new version; by replicas where nothing routes."""
+    if target.is_routed:
+        return sum(state.weight(slot) for slot in state.slots if _runs(state.slots[slot], new))
+    total = sum(slot.replicas for slot in state.slots.values())
+    return 100 * sum(slot.replicas for slot in state.slots.values() if _runs(slot, new)) / total if total else 0.0
+
+
+def _runs(slot: SlotState, template: Template) -> bool:
+    return slot.template is not None and slot.template.digest == template.digest
+
+
+def _baseline(component: ComponentPlan, replicas: int) -> TargetState:
+    if replicas == 0:
+        return TargetState(traffic=TrafficState() if component.target.is_routed else None)
+    running = Template(version=RUNNING, digest="running")
+    stable = SlotState(template=running, replicas=replicas, ready={running.digest: replicas})
+    traffic = TrafficState(weights={"stable": 100}) if component.target.is_routed else None
+    return TargetState(slots={"stable": stable}, traffic=traffic)
+
+
+def _permissive(release: Release) -> Policy:
+    """A policy that allows everything the release asks for, gates of its stages included."""
+    spec = release.spec
+    places: dict[str, set[str]] = {}
+    for component in spec.components:
+        cluster = component.workload.cluster or "local"
+        places.setdefault(cluster, set()).add(component.workload.namespace or "default")
+    gates = sorted({gate for component in spec.components for gate in _gates(component)})
+    environment = {
+        "targets": [{"cluster": cluster, "namespaces": sorted(names)} for cluster, names in sorted(places.items())],
+        "approvals": [{"name": gate, "from": ["anybody"]} for gate in gates],
+    }
+    return Policy.model_validate(
+        {
+            "apiVersion": "headgate.dev/v1",
+            "kind": "Policy",
+            "spec": {"groups": {"anybody": []}, "environments": {spec.environment: environment}},
+        }
+    )
+
+
+def _gates(component: Component) -> list[str]:
+    strategy = component.strategy
+    asked = [getattr(strategy, "approval", None), *(stage.approval for stage in getattr(strategy, "stages", ()))]
+    return [gate for gate in asked if gate]
