@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     command(app, "demo", example="headgate demo canary-bad --kill-workers", connected=False, panel="Start here")(demo)
 
 
-def demo(  # noqa: PLR0913 - one parameter per option.
+def demo(  # noqa: PLR0913, PLR0917 (an option is a parameter)
     session: Session,
     scenarios: Annotated[
         list[str] | None,

@@ -1,8 +1,8 @@
 """The demo's users: an open loop of GET requests against one address, every answer written down.
 
-`python -m cli.demo.load http://127.0.0.1:10000/ --rate 200 --record requests.txt`, in a process of its own so that nothing
-disturbs it. Requests leave when they are due, however slow the answers are. Plain asyncio protocols instead of an HTTP
-client, because the demo shares its cores with what it shows: 200 requests a second cost 3 % of one.
+`python -m cli.demo.load http://127.0.0.1:10000/ --rate 200 --record requests.txt`, in a process of its own so that
+nothing disturbs it. Requests leave when they are due, however slow the answers are. Plain asyncio protocols instead of
+an HTTP client, because the demo shares its cores with what it shows: 200 requests a second cost 3 % of one.
 
 One line per request, in the order of the answers: when it was sent (Unix time), how long it took in milliseconds, what
 became of it, and the version that answered. `cli/demo/traffic.py` reads them.
@@ -35,8 +35,8 @@ TICK = 0.005
 PATIENCE = 10.0
 """Seconds after which an answer is not waited for any more."""
 IDLE = 5.0
-"""Seconds after which an unused connection is closed, well before the server would: the one that speaks last must not be
-the one that hangs up."""
+"""Seconds after which an unused connection is closed, well before the server would: whoever sends the next request must
+be the one that hangs up."""
 FLUSH = 0.1
 
 Report = Callable[[float, str, str], None]
@@ -188,7 +188,7 @@ class Users:
 
     async def _finish(self) -> None:
         deadline = time.monotonic() + 2
-        while time.monotonic() < deadline and (self._opening or any(c.sent for c in self._all)):
+        while time.monotonic() < deadline and (self._opening or any(c.sent for c in self._all)):  # noqa: ASYNC110 (once)
             await asyncio.sleep(TICK)
         for connection in self._all:
             # What had no time to be answered was neither served nor lost.

@@ -212,7 +212,7 @@ class Demo:
             "",
             "Everything keeps running until Ctrl-C. In another terminal:",
             f"  export TEMPORAL_ADDRESS={places.address}",
-            f"  headgate start {_shown(SCENARIOS['canary-bad'].file)} --version v9.0.0 --wait     # edit it first, or not",
+            f"  headgate start {_shown(SCENARIOS['canary-bad'].file)} --version v9.0.0 --wait  # edit it first",
             "  headgate list --all",
             f"  temporal workflow list          # UI: {places.ui_url}",
             f"  curl -i {places.users_url}",

@@ -260,7 +260,7 @@ def _answers(url: str) -> Check:
 
 def _exists(file: Path) -> Check:
     async def check() -> bool:
-        return file.exists()
+        return file.exists()  # noqa: ASYNC240 - a look at a local file.
 
     return check
 

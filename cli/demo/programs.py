@@ -1,7 +1,7 @@
 """Child processes of the demo: started with a log, told to stop, and never left behind.
 
-Every process that belongs to a demo, the instances of the released service included, carries the demo's directory in its
-environment; that is how the sweeper finds what nobody stopped.
+Every process that belongs to a demo, the instances of the released service included, carries the demo's directory in
+its environment; that is how the sweeper finds what nobody stopped.
 """
 
 from __future__ import annotations

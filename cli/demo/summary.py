@@ -104,14 +104,12 @@ def _sentences(played: Sequence[Played], total: Tally) -> Iterator[Text]:
     yield Text(f"{total.sent:,} requests were sent in all, {total.failed:,} failed.")
     if any(item.scenario.fault for item in played):
         yield Text(
-            "“fault → 0 %”: from the first bad answer that a user saw until Envoy sent nobody to the new version any more.",
+            "“fault → 0 %”: from the first bad answer a user saw until Envoy sent nobody to the new version.",
             style="dim",
         )
     for item in played:
         if item.tally.maintenance:
-            yield Text(
-                f"{item.scenario.name}: {item.tally.maintenance:,} requests got the maintenance answer, as it should be."
-            )
+            yield Text(f"{item.scenario.name}: {item.tally.maintenance:,} requests got the maintenance answer.")
         for complaint in item.complaints:
             yield Text(f"{item.scenario.name}: {complaint}", style="bold red")
     yield Text()

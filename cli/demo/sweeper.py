@@ -1,6 +1,6 @@
 """Removes what a demo leaves behind, however the demo ended: `python -m cli.demo.sweeper DIRECTORY`.
 
-It waits until its standard input closes, which happens when the demo says so and just as surely when the demo is killed.
+It waits until its standard input closes, which happens when the demo says so and just as surely when it is killed.
 Then it ends every process that carries the directory in its environment and removes the directory. It imports little,
 because it lives beside every demo.
 """

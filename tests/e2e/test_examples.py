@@ -38,7 +38,7 @@ def rollouts(plan: ReleasePlan) -> list[RolloutPlan]:
 
 
 def weights(plan: RolloutPlan) -> list[float]:
-    """Percent of the users on the new version beside the old one, shift by shift, up to the first time it has them all."""
+    """Percent of the users on the new version, shift by shift, up to the first time it has them all."""
     shifts = [step.action.weights for step in plan.steps if isinstance(step.action, Shift)]
     found = [w.get("canary", 0.0) for w in shifts]
     return found[: found.index(100) + 1] if 100 in found else found
