@@ -41,12 +41,7 @@ _EXPECTED = (NotReady, Conflict)
 _SECRETS = (
     (re.compile(r"(\w+://)[^/\s@]+@"), r"\1***@"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 ***"),
-    (
-        re.compile(
-            r"(?i)\b((?:\w*[-_])?(?:token|secret|password|passwd|api[-_]?key)\w*)(\"?\s*[=:]\s*\"?)[^\s\"',;&]+"
-        ),
-        r"\1\2***",
-    ),
+    (re.compile(r"(?i)(token|secret|passw(?:or)?d|api[-_]?key)([\w-]*\"?\s*[=:]\s*\"?)[^\s\"',;&]+"), r"\1\2***"),
 )
 
 _DEFINITION = "__temporal_activity_definition"
@@ -104,6 +99,7 @@ def translate(error: Exception, *, operation: str = "") -> ApplicationError:
 
 def redact(message: str) -> str:
     """A message without anything that looks like a credential, cut to what a person reads."""
+    message = message[: 4 * MESSAGE_LIMIT]
     for pattern, replacement in _SECRETS:
         message = pattern.sub(replacement, message)
     return message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…"

@@ -56,7 +56,7 @@ class Traffic(TrafficActivities):
         rising = [slot for slot in SLOTS if wanted.weights.get(slot, 0) > current.weights.get(slot, 0)]
         if not rising:
             return
-        slots = await self._workloads.get(str(target.workload.get("kind", ""))).observe(target)
+        slots = await self._workloads.get(str(target.workload.get("kind", ""))).observe(target, rising)
         for slot in rising:
             ready = sum(slots[slot].ready.values())
             if ready < (needed := max(1, minimum.get(slot, 1))):

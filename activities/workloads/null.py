@@ -24,8 +24,8 @@ class NullWorkloads:
     def objects(self, target: Target) -> Sequence[FencedObject]:
         return (_Memory(target.key, self._state(target)),)
 
-    async def observe(self, target: Target) -> dict[Slot, SlotState]:
-        return {slot: self._slot(target, slot) for slot in SLOTS}
+    async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
+        return {slot: self._slot(target, slot) for slot in slots}
 
     async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
         del target, slot
@@ -66,9 +66,7 @@ class NullWorkloads:
     async def settle(self, target: Target, claim: Claim, promoted: Promoted | None) -> None:
         if self._state(target).mark is None:
             return
-        state = self._checked(target, claim)
-        state.mark = None
-        state.kept += [promoted] if promoted else []
+        self._checked(target, claim).settle(promoted)
 
     async def records(self) -> list[Record]:
         return [Record(mark=state.mark, kept=tuple(state.kept)) for state in self._states.values()]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,10 +35,10 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-KEPT = 10
-"""Records of each outcome that stay beside a service."""
-PAUSE = 0.1
-"""Seconds between two passes."""
+PAUSE = 0.05
+"""Seconds between two passes while something changes."""
+SLOW = 0.25
+"""Seconds between two passes when nothing has changed for a while."""
 
 
 class ProcessWorkloads:
@@ -61,10 +60,10 @@ class ProcessWorkloads:
         service = self.service(target)
         return (FencedFile(service.label, service.file, after=lambda _: endpoints.prepare(service)),)
 
-    async def observe(self, target: Target) -> dict[Slot, SlotState]:
+    async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
         state = await asyncio.to_thread(self.service(target).file.read)
-        sights = await self._reconciler.look(state)
-        return {slot: slot_state(state, slot, sights) for slot in SLOTS}
+        sights = await self._reconciler.look(state, slots)
+        return {slot: slot_state(state, slot, sights) for slot in slots}
 
     async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
         return await asyncio.to_thread(self._endpoints, self.service(target), slot)
@@ -99,8 +98,8 @@ class ProcessWorkloads:
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
         service = self.service(request.target)
         guard = _guard(service, request.target, request.claim)
-        waited = _waited()
-        started = time.monotonic() - waited
+        started = time.monotonic() - _waited()
+        before, pause = None, PAUSE
         while True:
             state = await self._reconciler.step(service, guard)
             current = slot_state(state, request.slot)
@@ -113,7 +112,9 @@ class ProcessWorkloads:
                 )
                 return ReadyResult(ready=False, state=current, message=f"{message} (waited {waited:.0f} s)")
             activity.heartbeat(waited)
-            await asyncio.sleep(PAUSE)
+            pause = min(pause * 1.5, SLOW) if state == before else PAUSE
+            before = state
+            await asyncio.sleep(pause)
 
     async def retire(self, request: RetireRequest) -> None:
         def change(state: ServiceState) -> None:
@@ -147,12 +148,7 @@ class ProcessWorkloads:
         if (await asyncio.to_thread(service.file.read)).mark is None:
             return
 
-        def change(state: ServiceState) -> None:
-            if state.mark and promoted:
-                state.kept = _keep([*state.kept, promoted])
-            state.mark = None
-
-        await self._edit(service, _guard(service, target, claim), change)
+        await self._edit(service, _guard(service, target, claim), lambda state: state.settle(promoted))
 
     async def records(self) -> list[Record]:
         return await asyncio.to_thread(self._records)
@@ -211,16 +207,6 @@ def _edit(service: Service, guard: Guard, change: Callable[[ServiceState], R]) -
         result = change(edit.state)
         edit.save()
         return result
-
-
-def _keep(records: list[Promoted]) -> list[Promoted]:
-    kept: list[Promoted] = []
-    seen: Counter[str] = Counter()
-    for record in reversed(records):
-        seen[record.outcome] += 1
-        if seen[record.outcome] <= KEPT:
-            kept.insert(0, record)
-    return kept
 
 
 def _forget(state: ServiceState, slot: Slot) -> None:

@@ -34,8 +34,8 @@ def is_done(state: ServiceState, slot: Slot, replicas: int) -> bool:
     wish = state.wishes.get(slot)
     if wish is None:
         return False
-    wanted = [i for i in instances if i.digest == wish.template.digest and not i.is_draining]
-    return len(wanted) == len(instances) and sum(i.is_published for i in wanted) >= replicas
+    others = [i for i in instances if i.digest != wish.template.digest or i.is_draining]
+    return not others and len(instances) <= wish.replicas and sum(i.is_published for i in instances) >= replicas
 
 
 def is_hopeless(state: ServiceState, slot: Slot, limit: int) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from activities.clusters.fence import FencedObject
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
 from workflows.model.shapes import Message
-from workflows.model.target import Claim, Mark, Promoted, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
 
 
 class Endpoint(NamedTuple):
@@ -38,17 +38,21 @@ class WorkloadProvider(Protocol):
         """This provider's part of the write set. Errors: NotFound for a cluster it does not know."""
         ...
 
-    async def observe(self, target: Target) -> dict[Slot, SlotState]:
-        """What each slot wants and what is ready in it now; changes nothing."""
+    async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
+        """What slots want, and what is ready in them now, asked and not remembered; changes nothing."""
         ...
 
     async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
         """The published instances of a slot that still run; changes nothing."""
         ...
 
-    async def deploy(self, request: DeployRequest) -> SlotState: ...
+    async def deploy(self, request: DeployRequest) -> SlotState:
+        """Writes the wish and returns at once; `ready_within_seconds` is the bridge's business."""
+        ...
 
-    async def scale(self, request: ScaleRequest) -> SlotState: ...
+    async def scale(self, request: ScaleRequest) -> SlotState:
+        """As `deploy`. Errors: NotFound for an empty slot."""
+        ...
 
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult: ...
 

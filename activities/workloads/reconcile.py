@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -61,9 +61,9 @@ class Reconciler:
         sights = await self.look(await asyncio.to_thread(service.file.read))
         return await asyncio.to_thread(self._act, service, sights, guard)
 
-    async def look(self, state: ServiceState) -> dict[str, Sight]:
-        """Asks every process of a service how it is; changes nothing."""
-        known = [i for i in state.instances.values() if i.pid is not None]
+    async def look(self, state: ServiceState, slots: Sequence[Slot] = SLOTS) -> dict[str, Sight]:
+        """Asks every process in the slots how it is; changes nothing."""
+        known = [i for i in state.instances.values() if i.pid is not None and i.slot in slots]
         sights = await asyncio.to_thread(_vitals, known)
         asked = [i for i in known if sights[i.token].is_alive and not i.is_draining]
         answers = await asyncio.gather(*(self._is_ready(i) for i in asked))
@@ -225,6 +225,7 @@ def _note(service: Service, state: ServiceState, token: str, sight: Sight, *, no
 
 def _bury(service: Service, state: ServiceState, instance: Instance, now: float) -> None:
     del state.instances[instance.token]
+    processes.sweep(instance.token)
     log = service.log(instance.token)
     if not instance.is_draining:
         status = processes.exit_status(instance.pid or 0)

@@ -11,17 +11,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.request import urlopen
 
 import aiohttp
+import pytest
 from temporalio.testing import ActivityEnvironment
 
-import envoy
 from activities.clusters.envoy.bootstrap import write_bootstrap
 from activities.clusters.envoy.settings import EnvoySettings, Route
 from activities.clusters.local import processes
@@ -31,12 +32,20 @@ from activities.traffic.activities import Traffic
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
-from workflows.model.target import ReleaseRef, Target, Template
+from cli.tools import Toolbox
+from workflows.contracts.targets import AcquireRequest, CaptureRequest, SettleRequest
+from workflows.contracts.traffic import Shifted, ShiftRequest
+from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, WaitReadyRequest
+from workflows.model.target import Backend, Claim, ReleaseRef, Slot, Target, Template
 
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).parents[2]
-ENVOY = Path(str(envoy.__file__)).parent / "_bin" / "envoy"
+
+
+@cache
+def envoy_program() -> Path:
+    return Toolbox(may_install=False).envoy().path
 
 
 def a_template(version: str, **env: str) -> Template:
@@ -59,6 +68,14 @@ def free_ports(count: int) -> list[int]:
             probe.bind(("127.0.0.1", port))
             found.append(port)
     return found
+
+
+async def until(fact: Callable[[], object], *, seconds: float = 20) -> bool:
+    """Whether something becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not (is_true := bool(fact())) and time.monotonic() < deadline:  # noqa: ASYNC110 - the world sends no events.
+        await asyncio.sleep(0.02)
+    return is_true
 
 
 @dataclass
@@ -106,7 +123,7 @@ class World:
         self.process = ProcessSettings(
             clusters={"local": LocalCluster(root=directory / "services")},
             programs={
-                "demo": Program(command=(sys.executable, "-m", "cli.demo.service"), directory=REPOSITORY, stop_grace=3),
+                "demo": Program(command=(sys.executable, "-m", "cli.demo.service"), directory=REPOSITORY, stop_grace=1),
                 "gone": Program(command=("/no/such/program",)),
             },
             **process,
@@ -118,30 +135,85 @@ class World:
         )
         self.runs = Runs()
         self.url = f"http://127.0.0.1:{port}"
+        self.kinds = ("process", "envoy")
         self._envoy: subprocess.Popen[bytes] | None = None
+        self.rebuild(self.envoy, self.runs)
+
+    def rebuild(self, envoy: EnvoySettings, runs: Runs) -> None:
+        """Makes the activities anew, as another worker would that shares the Envoy and the server."""
+        self.envoy, self.runs = envoy, runs
         self.providers = workload_providers(self.process)
-        self.routers = traffic_routers(self.envoy)
+        self.routers = traffic_routers(envoy)
         self.workloads = Workloads(self.providers)
         self.traffic = Traffic(self.routers, self.providers)
-        self.targets = Targets(self.providers, self.routers, self.runs)
+        self.targets = Targets(self.providers, self.routers, runs)
 
-    def target(self, *, workload: str = "process", traffic: str = "envoy", **more: Any) -> Target:
+    def target(self, *, workload: str = "", traffic: str = "", **more: Any) -> Target:
+        """The target of the world's kinds, or of others; more is for the router."""
         return Target(
             component="trip",
             cluster="local",
             namespace="test",
-            workload={"kind": workload, "service": "trip"},
-            traffic={"kind": traffic, "route": "trip"} | more,
+            workload={"kind": workload or self.kinds[0], "service": "trip"},
+            traffic={"kind": traffic or self.kinds[1], "route": "trip"} | more,
             drain_seconds=3,
         )
 
     def run(self, run_id: str = "run-1", workflow_id: str = "") -> Run:
         return Run(workflow_id or self.target().rollout_id, run_id)
 
+    async def capture(self, run: Run, target: Target, version: str = "v2") -> Claim:
+        """Captures for a release of a version and returns the claim."""
+        request = CaptureRequest(target=target, release=a_release(version), template=a_template(version))
+        captured = await run.call(self.targets.capture, request)
+        assert captured.claim, captured
+        return captured.claim
+
+    async def capture_undo(self, run: Run, target: Target) -> Claim:
+        """Takes the target for an undo."""
+        return (await run.call(self.targets.acquire, AcquireRequest(target=target))).claim
+
+    async def deploy(
+        self, run: Run, target: Target, claim: Claim, *, slot: Slot, template: Template, replicas: int, **more: Any
+    ) -> ReadyResult:
+        """Deploys and waits."""
+        deploy = DeployRequest(target=target, claim=claim, slot=slot, template=template, replicas=replicas, **more)
+        await run.call(self.workloads.deploy, deploy)
+        wait = WaitReadyRequest(target=target, claim=claim, slot=slot, replicas=replicas, timeout_seconds=20)
+        return await run.call(self.workloads.wait_ready, wait)
+
+    async def shift(
+        self, run: Run, target: Target, claim: Claim, weights: dict[Backend, float], **more: Any
+    ) -> Shifted:
+        return await run.call(self.traffic.shift, ShiftRequest(target=target, claim=claim, weights=weights, **more))
+
+    async def retire(self, run: Run, target: Target, claim: Claim, slot: Slot = "canary") -> None:
+        request = RetireRequest(target=target, claim=claim, slot=slot, drain_seconds=3)
+        await run.call(self.workloads.retire, request)
+
+    async def stable(self, run: Run, target: Target, *, version: str = "v1", replicas: int = 1) -> Claim:
+        """A released version with all users on it, settled."""
+        claim = await self.capture(run, target, version)
+        ready = await self.deploy(run, target, claim, slot="stable", template=a_template(version), replicas=replicas)
+        assert ready.ready, ready.message
+        if target.is_routed:
+            assert (await self.shift(run, target, claim, {"stable": 100})).verification == "verified"
+        await run.call(self.targets.settle, SettleRequest(target=target, claim=claim))
+        return claim
+
     def start_envoy(self) -> None:
         """Starts the Envoy and waits until it serves."""
         bootstrap = write_bootstrap(self.envoy, self.process.clusters)
-        command = [ENVOY, "-c", bootstrap, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        command = [
+            str(envoy_program()),
+            "-c",
+            str(bootstrap),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+        ]
         with (self.directory / "envoy.log").open("wb") as log:
             self._envoy = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
@@ -165,7 +237,7 @@ class World:
         for entry in Path("/proc").iterdir():
             with suppress(OSError, ValueError):
                 is_ours = processes.TOKEN.encode() in (entry / "environ").read_bytes()
-                if is_ours and os.readlink(entry / "fd" / "1").encode().startswith(marker):
+                if is_ours and bytes((entry / "fd" / "1").readlink()).startswith(marker):
                     found.append(int(entry.name))
         return found
 
@@ -175,6 +247,24 @@ class World:
         for pid in self.running():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A world without an Envoy."""
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def routed(world: World) -> World:
+    """A world whose Envoy runs."""
+    world.start_envoy()
+    return world
 
 
 class Load:
@@ -185,6 +275,7 @@ class Load:
         self._users = users
         self._pause = pause
         self._stop = asyncio.Event()
+        self._answered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.answers: Counter[tuple[str, int]] = Counter()
 
@@ -200,9 +291,14 @@ class Load:
     async def reach(self, total: int) -> None:
         """Waits until so many requests were answered."""
         while self.total < total:
-            await asyncio.sleep(0.02)
+            self._answered.clear()
+            await self._answered.wait()
 
-    async def __aenter__(self) -> Load:
+    def finish(self) -> None:
+        """Lets every user finish the request under way and leave."""
+        self._stop.set()
+
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._use()) for _ in range(self._users)]
         return self
 
@@ -219,4 +315,5 @@ class Load:
                         self.answers[answer.headers.get("x-version", ""), answer.status] += 1
                 except (aiohttp.ClientError, TimeoutError):
                     self.answers["", 0] += 1
+                self._answered.set()
                 await asyncio.sleep(self._pause)

@@ -100,6 +100,16 @@ def stop(process: Process, *, kill: bool = False) -> None:
             os.kill(process.pid, signal.SIGTERM)
 
 
+def sweep(token: str) -> None:
+    """Ends whatever an instance started and left behind."""
+    marker = f"{TOKEN}={token}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if marker in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+
+
 def exit_status(pid: int) -> int | None:
     """How a process of this worker ended; None when another worker had started it."""
     return _children.status(pid)

@@ -1,0 +1,230 @@
+"""Marks, fences and settlement, the same on every pair of workload and router."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activities.boundary import implement
+from tests.activities.world import Run, World, a_release, a_template
+from workflows.contracts.targets import (
+    AcquireRequest,
+    Captured,
+    CaptureRequest,
+    FindPromoted,
+    SettleRequest,
+    TargetActivities,
+)
+from workflows.errors import Fenced
+from workflows.model.target import Claim, Promoted, Target
+
+V1, V2 = a_template("v1"), a_template("v2")
+PAIRS = [
+    pytest.param(("process", "envoy"), id="process behind envoy"),
+    pytest.param(("process", "none"), id="process without router"),
+    pytest.param(("null", "none"), id="null"),
+]
+
+
+@pytest.fixture(params=PAIRS)
+def world(world: World, request: pytest.FixtureRequest) -> World:
+    world.kinds = request.param
+    if "envoy" in request.param:
+        world.start_envoy()
+    return world
+
+
+@pytest.fixture
+def target(world: World) -> Target:
+    return world.target()
+
+
+@pytest.fixture
+def run(world: World) -> Run:
+    return world.run()
+
+
+async def capture(world: World, run: Run, target: Target, version: str = "v2", **more: bool) -> Captured:
+    request = CaptureRequest(target=target, release=a_release(version), template=a_template(version), **more)
+    return await run.call(world.targets.capture, request)
+
+
+def a_record(target: Target, version: str, **more: object) -> Promoted:
+    return Promoted.model_validate(
+        {
+            "target": target,
+            "environment": "test",
+            "release": "trip",
+            "version": version,
+            "template": a_template(version),
+            **more,
+        }
+    )
+
+
+async def release(world: World, run_id: str, target: Target, version: str, **record: object) -> None:
+    """A release of a version that changes nothing but the records."""
+    run = world.run(run_id)
+    captured = await capture(world, run, target, version, again=True, restart=True)
+    assert captured.claim, captured.message
+    request = SettleRequest(target=target, claim=captured.claim, promoted=a_record(target, version, **record))
+    await run.call(world.targets.settle, request)
+
+
+async def test_a_capture_records_the_baseline_and_marks_the_target(world: World, run: Run, target: Target) -> None:
+    await world.stable(run, target)
+    captured = await capture(world, world.run("run-2"), target)
+    assert captured.status == "captured"
+    assert captured.baseline.slot("stable").ready == {V1.digest: 1}
+    assert captured.baseline.weight("stable") == (100 if target.is_routed else 0)
+    assert captured.mark
+    assert captured.mark.baseline == captured.baseline
+    assert (captured.mark.rollout_run_id, captured.mark.version) == ("run-2", "v2")
+    [found] = await run.call(world.targets.find_marks)
+    assert (found.mark, found.orphaned) == (captured.mark, False)
+
+
+async def test_a_second_attempt_answers_what_the_first_recorded(world: World, run: Run, target: Target) -> None:
+    first = await capture(world, run, target)
+    assert first.claim
+    await world.deploy(run, target, first.claim, slot="canary", template=V2, replicas=1)
+    assert await capture(world, run, target) == first
+
+
+async def test_an_open_runs_mark_holds_the_target(world: World, run: Run, target: Target) -> None:
+    first = await capture(world, run, target)
+    held = await capture(world, world.run("run-2"), target, "v3")
+    assert (held.status, held.claim) == ("held", None)
+    assert "run-1" in held.holder
+    assert (await capture(world, run, target)).claim == first.claim
+
+
+async def test_a_closed_runs_mark_is_an_orphan_and_no_baseline(world: World, run: Run, target: Target) -> None:
+    first = await capture(world, run, target)
+    world.runs.close(run.workflow_id, run.run_id)
+    second = await capture(world, world.run("run-2"), target, "v3")
+    assert (second.status, second.claim, second.mark) == ("orphaned", None, first.mark)
+
+
+async def test_a_mark_is_orphaned_only_when_nobody_holds_the_lock(world: World, run: Run, target: Target) -> None:
+    await capture(world, run, target)
+    world.runs.closed.add((run.workflow_id, run.run_id))
+    [found] = await run.call(world.targets.find_marks)
+    assert not found.orphaned
+    world.runs.close(run.workflow_id, run.run_id)
+    [found] = await run.call(world.targets.find_marks)
+    assert found.orphaned
+
+
+async def test_a_target_that_runs_exactly_this_is_left_alone(world: World, run: Run, target: Target) -> None:
+    await world.stable(run, target)
+    second = world.run("run-2")
+    found = await capture(world, second, target, "v1")
+    assert (found.status, found.claim, found.mark) == ("running", None, None)
+    assert await run.call(world.targets.find_marks) == []
+    assert (await capture(world, second, target, "v1", restart=True)).status == "captured"
+
+
+async def test_a_version_that_was_rolled_back_here_needs_again(world: World, target: Target) -> None:
+    await release(world, "run-1", target, "v2", outcome="rolledBack")
+    refused = await capture(world, world.run("run-2"), target)
+    assert (refused.status, refused.claim) == ("refused", None)
+    assert "v2 was rolled back" in refused.message
+    assert (await capture(world, world.run("run-2"), target, again=True)).status == "captured"
+
+
+async def test_only_the_newest_record_of_a_version_counts(world: World, target: Target) -> None:
+    await release(world, "run-1", target, "v2", outcome="rolledBack")
+    await release(world, "run-2", target, "v2", outcome="promoted")
+    assert (await capture(world, world.run("run-3"), target)).status == "captured"
+
+
+async def test_settling_takes_the_mark_away_and_keeps_the_version_once(world: World, run: Run, target: Target) -> None:
+    claim = await world.capture(run, target)
+    request = SettleRequest(target=target, claim=claim, promoted=a_record(target, "v2"))
+    for _ in range(3):
+        await run.call(world.targets.settle, request)
+    assert await run.call(world.targets.find_marks) == []
+    [kept] = await run.call(world.targets.find_promoted, FindPromoted(environment="test", release="trip"))
+    assert kept.version == "v2"
+    assert kept.at
+
+
+async def test_settling_needs_the_exact_claim_while_there_is_a_mark(world: World, run: Run, target: Target) -> None:
+    claim = await world.capture(run, target)
+    undo = await world.capture_undo(run, target)
+    with pytest.raises(Fenced):
+        await run.call(world.targets.settle, SettleRequest(target=target, claim=claim))
+    assert len(await run.call(world.targets.find_marks)) == 1
+    await run.call(world.targets.settle, SettleRequest(target=target, claim=undo))
+    await run.call(world.targets.settle, SettleRequest(target=target, claim=claim))
+
+
+async def test_the_last_ten_of_each_outcome_are_kept_newest_first(world: World, target: Target) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(12):
+        when = {"at": start + timedelta(days=number)}
+        await release(world, f"good-{number}", target, f"v{number}", **when)
+        await release(world, f"bad-{number}", target, f"x{number}", outcome="rolledBack", **when)
+    request = FindPromoted(environment="test", release="trip")
+    found = await world.run().call(world.targets.find_promoted, request)
+    assert [kept.version for kept in found if kept.outcome == "promoted"] == [f"v{n}" for n in range(11, 1, -1)]
+    assert len([kept for kept in found if kept.outcome == "rolledBack"]) == 10
+    assert await world.run().call(world.targets.find_promoted, FindPromoted(environment="x", release="trip")) == []
+
+
+async def test_an_acquired_target_shows_mark_state_and_the_first_step_back(
+    world: World, run: Run, target: Target
+) -> None:
+    await world.stable(run, target)
+    second = world.run("run-2")
+    claim = await world.capture(second, target)
+    await world.deploy(second, target, claim, slot="stable", template=V2, replicas=1)
+    acquired = await second.call(world.targets.acquire, AcquireRequest(target=target))
+    assert acquired.claim.epoch > claim.epoch
+    assert acquired.state.slot("stable").ready == {V2.digest: 1}
+    assert acquired.mark
+    assert acquired.mark.baseline.slot("stable").ready == {V1.digest: 1}
+    assert acquired.step
+    again = await second.call(world.targets.acquire, AcquireRequest(target=target))
+    assert (again.claim, again.mark) == (acquired.claim, acquired.mark)
+
+
+async def test_a_settled_target_has_nothing_to_undo(world: World, run: Run, target: Target) -> None:
+    await world.stable(run, target)
+    acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
+    assert (acquired.mark, acquired.step) == (None, None)
+
+
+async def test_a_run_that_has_ended_claims_nothing_from_its_successor(world: World, run: Run, target: Target) -> None:
+    await world.capture(run, target)
+    second = world.run("run-2")
+    claim = await world.capture_undo(second, target)
+    world.runs.closed.add((run.workflow_id, run.run_id))
+    with pytest.raises(Fenced, match="has ended"):
+        await world.capture_undo(run, target)
+    await world.deploy(second, target, claim, slot="canary", template=V2, replicas=1)
+
+
+async def test_a_late_capture_does_not_fence_the_same_runs_undo(world: World, run: Run, target: Target) -> None:
+    await world.capture(run, target)
+    undo = await world.capture_undo(run, target)
+    with pytest.raises(Fenced, match="undoing already"):
+        await capture(world, run, target)
+    await run.call(world.targets.settle, SettleRequest(target=target, claim=undo))
+
+
+@pytest.mark.parametrize("intruder", ["run-reset", "run-other"])
+async def test_the_claim_of_one_run_is_worthless_to_another(
+    world: World, run: Run, target: Target, *, intruder: str
+) -> None:
+    claim: Claim = await world.capture(run, target)
+    workflow = run.workflow_id if intruder == "run-reset" else "rollout/other"
+    with pytest.raises(Fenced, match="another run"):
+        await world.run(intruder, workflow).call(world.targets.settle, SettleRequest(target=target, claim=claim))
+    assert len(await run.call(world.targets.find_marks)) == 1
+
+
+def test_the_contract_is_implemented_in_full(world: World) -> None:
+    assert len(implement(TargetActivities, world.targets)) == 7

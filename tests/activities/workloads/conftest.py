@@ -1,0 +1,3 @@
+from tests.activities.world import routed, world
+
+__all__ = ["routed", "world"]
