@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from activities.endpoints import Endpoints
 from activities.metrics.protocol import Query
 from activities.metrics.scraping import Scraper
-from activities.metrics.sources.app import AppSource, Endpoints
+from activities.metrics.sources.app import AppSource
 from activities.metrics.sources.envoy import EnvoySource
 from activities.metrics.sources.protocol import Answers, Source
 from activities.settings import SettingsModel

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from activities.endpoints import Endpoints
 from activities.metrics.null import NullMetrics, NullMetricsSettings
 from activities.metrics.openmetrics import OpenMetricsProvider, OpenMetricsSettings
 from activities.metrics.protocol import MetricsProvider
-from activities.metrics.sources.app import Endpoints
 from activities.registry import Factory, Registry
 
 MetricsSettings = Annotated[OpenMetricsSettings | NullMetricsSettings, Field(discriminator="kind")]

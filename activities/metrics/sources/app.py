@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
+from activities.endpoints import Endpoints
 from activities.metrics.exposition import Exposition
 from activities.metrics.protocol import Query
 from activities.metrics.scraping import Scraper
@@ -20,7 +20,7 @@ from workflows.analysis.batches import Missing, Unit
 from workflows.errors import HeadgateError, TemporaryError
 from workflows.model.analysis import Metric
 from workflows.model.series import Matcher
-from workflows.model.target import Slot, Target
+from workflows.model.target import Slot
 
 _STATUS = ("code", "status", "status_code", "http_status", "http_status_code", "http_response_status_code")
 _NAMING = Naming(
@@ -28,14 +28,6 @@ _NAMING = Naming(
     failed=tuple(Matcher(label, "=~", "5.+") for label in _STATUS),
     durations="http_request_duration_seconds",
 )
-
-
-class Endpoints(Protocol):
-    """Knows the ready instances of a slot; every workload provider does."""
-
-    async def endpoints(self, target: Target, slot: Slot) -> Sequence[Endpoint]:
-        """Instances that users can reach; changes nothing."""
-        ...
 
 
 class AppSource:
