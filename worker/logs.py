@@ -52,7 +52,7 @@ class JsonFormatter(logging.Formatter):
             **fields_of(record),
         }
         if record.exc_info:
-            line["error"] = redact(self.formatException(record.exc_info))
+            line["error"] = _traceback(self, record)
         return json.dumps(line, default=str)
 
 
@@ -65,8 +65,13 @@ class ConsoleFormatter(logging.Formatter):
         line = f"{_time(record)} {record.levelname.lower():<7} {redact(record.getMessage())}"
         if about:
             line += f"  [{about}]"
-        return f"{line}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else line
+        return f"{line}\n{_traceback(self, record)}" if record.exc_info else line
 
 
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    text = formatter.formatException(record.exc_info) if record.exc_info else ""
+    return "\n".join(map(redact, text.splitlines()))

@@ -24,6 +24,9 @@ from workflows.errors import SpecError
 
 logger = logging.getLogger(__name__)
 
+ECHO = 0.5
+"""Seconds in which a repeated signal is the same wish: `timeout`, shells and supervisors signal process and group."""
+
 
 def run(file: Path | None = None) -> int:
     """Runs a worker in this process until SIGTERM or SIGINT and returns its exit status."""
@@ -50,14 +53,17 @@ def leave(status: int) -> NoReturn:
 
 async def _serve(settings: Settings, config: ClientConnectConfig) -> int:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    received: list[float] = []
 
     def on_signal(number: int) -> None:
-        if stop.is_set():
+        received.append(loop.time())
+        if received[-1] - received[0] > ECHO:
             leave(128 + number)
-        logger.info("%s received; a second one ends at once", signal.Signals(number).name)
-        stop.set()
+        if not stop.is_set():
+            logger.info("%s received; a second one ends at once", signal.Signals(number).name)
+            stop.set()
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return await serve(settings, config, stop)

@@ -5,7 +5,7 @@ A worker that starts is often the first one after an outage, so orphaned targets
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 
 from temporalio.client import (
     Client,
@@ -23,13 +23,10 @@ from worker.connection import persistently
 from worker.settings import Settings
 from workflows.janitor import SCHEDULE_ID, Janitor
 
-logger = logging.getLogger(__name__)
-
 
 async def keep_janitor(client: Client, settings: Settings) -> None:
-    """Creates the schedule or makes it as these settings say, and starts one round now."""
+    """Makes the schedule as these settings say and starts a round now; who paused it meant that, so then it rests."""
     await persistently("the janitor's schedule", lambda: _keep(client, _schedule(settings)))
-    logger.debug("janitor's schedule %s is in place", SCHEDULE_ID)
 
 
 async def _keep(client: Client, schedule: Schedule) -> None:
@@ -37,8 +34,10 @@ async def _keep(client: Client, schedule: Schedule) -> None:
         await client.create_schedule(SCHEDULE_ID, schedule, trigger_immediately=True)
     except ScheduleAlreadyRunningError:
         handle = client.get_schedule_handle(SCHEDULE_ID)
-        await handle.update(lambda _: ScheduleUpdate(schedule))
-        await handle.trigger()
+        state = (await handle.describe()).schedule.state
+        await handle.update(lambda _: ScheduleUpdate(replace(schedule, state=state)))
+        if not state.paused:
+            await handle.trigger()
 
 
 def _schedule(settings: Settings) -> Schedule:

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConnectConfig
-from temporalio.worker import Interceptor, Worker
+from temporalio.worker import Worker
 
 from worker.census import Census
 from worker.connection import connect, missing_search_attributes, persistently
@@ -24,7 +25,7 @@ from worker.measures import MeasureInterceptor
 from worker.sandbox import workflow_runner
 from worker.schedule import keep_janitor
 from worker.settings import Settings
-from worker.telemetry import MetricsPage, Tracing, make_runtime
+from worker.telemetry import MetricsPage, Tracing, headgate_version, make_runtime
 from worker.wiring import Wired, wire, workflow_classes
 from workflows.errors import HeadgateError
 
@@ -118,6 +119,8 @@ class Service:
         finally:
             for task in background:
                 await _cancelled(task)
+            for provider in wired.providers:
+                await provider.close()
 
     async def _poll(self, workers: Sequence[Worker]) -> int:
         runs = [asyncio.create_task(worker.run()) for worker in workers]
@@ -149,40 +152,39 @@ class Service:
 
 def make_workers(client: Client, settings: Settings, wired: Wired) -> list[Worker]:
     """The three workers of a process: everything regular, observers, and undo."""
-    interceptors: list[Interceptor] = [ContextInterceptor(), MeasureInterceptor()]
-    slots, queue = settings.slots, settings.task_queue
-    regular = Worker(
+    slots, queue, grace = settings.slots, settings.task_queue, settings.shutdown.grace
+    make = partial(
+        Worker,
         client,
-        task_queue=queue,
-        workflows=workflow_classes(),
-        activities=wired.regular,
-        workflow_runner=workflow_runner(),
-        interceptors=interceptors,
-        max_concurrent_workflow_tasks=slots.workflow_tasks,
-        max_concurrent_activities=slots.activities,
-        sticky_queue_schedule_to_start_timeout=STICKY_PATIENCE,
+        # Without one the SDK hashes the code of every module it finds, which blocks the loop for a second per process.
+        build_id=f"headgate-{headgate_version()}",
+        interceptors=[ContextInterceptor(), MeasureInterceptor()],
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        graceful_shutdown_timeout=settings.shutdown.grace,
     )
-    observers = Worker(
-        client,
-        task_queue=f"{queue}.observe",
-        activities=wired.observers,
-        interceptors=interceptors,
-        max_concurrent_activities=slots.observers,
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        graceful_shutdown_timeout=min(OBSERVER_GRACE, settings.shutdown.grace),
-    )
-    undo = Worker(
-        client,
-        task_queue=f"{queue}.undo",
-        activities=wired.regular,
-        interceptors=interceptors,
-        max_concurrent_activities=slots.undo,
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        graceful_shutdown_timeout=settings.shutdown.grace,
-    )
-    return [regular, observers, undo]
+    return [
+        make(
+            task_queue=queue,
+            workflows=workflow_classes(),
+            activities=wired.regular,
+            workflow_runner=workflow_runner(),
+            max_concurrent_workflow_tasks=slots.workflow_tasks,
+            max_concurrent_activities=slots.activities,
+            sticky_queue_schedule_to_start_timeout=STICKY_PATIENCE,
+            graceful_shutdown_timeout=grace,
+        ),
+        make(
+            task_queue=f"{queue}.observe",
+            activities=wired.observers,
+            max_concurrent_activities=slots.observers,
+            graceful_shutdown_timeout=min(OBSERVER_GRACE, grace),
+        ),
+        make(
+            task_queue=f"{queue}.undo",
+            activities=wired.regular,
+            max_concurrent_activities=slots.undo,
+            graceful_shutdown_timeout=grace,
+        ),
+    ]
 
 
 async def _check(client: Client) -> None:

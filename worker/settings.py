@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from activities.clusters.envoy.settings import EnvoySettings
 from activities.clusters.local.settings import ProcessSettings
+from activities.metrics.registry import MetricsSettings
 from activities.settings import SettingsModel
-from worker.problems import problems_of
-from worker.sources import FILE_VARIABLE, Variables, read_file
+from worker.sources import FILE_VARIABLE, Variables, read_yaml
 from workflows.errors import SpecError
-from workflows.model.shapes import Duration
+from workflows.model.complaints import problems_of
+from workflows.model.locations import locate
+from workflows.model.shapes import Duration, Name
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -90,7 +93,7 @@ class JanitorSettings(SettingsModel):
 
     enabled: bool = True
     """Whether this worker keeps the schedule `headgate-janitor`, and runs it once when it starts."""
-    every: Annotated[Duration, Field(ge=timedelta(seconds=5))] = timedelta(seconds=20)
+    every: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=20)
     """How often orphaned targets are looked for."""
 
 
@@ -112,6 +115,8 @@ class Settings(BaseSettings):
     shutdown: ShutdownSettings = ShutdownSettings()
     janitor: JanitorSettings = JanitorSettings()
     process: ProcessSettings = ProcessSettings()
+    metrics: dict[Name, MetricsSettings] = {}
+    """Metrics providers by the names that `analysis.provider` uses; without any, `main` scrapes the Envoy below."""
     envoy: EnvoySettings | None = None
     """The Envoy that the `envoy` router writes for; without it that router is unknown."""
 
@@ -138,10 +143,30 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         file = Path(named)
     surrounded: type[Settings] = type("Settings", (Settings,), {"variables": variables})
     try:
-        settings = surrounded(**(read_file(file) if file else {}))
+        settings = surrounded(**(read_yaml(file) if file else {}))
     except ValidationError as error:
-        raise SpecError(problems_of(error, Settings)) from None
+        raise SpecError(problems_of(_masked(error), Settings)) from None
     return resolved(settings, (file.parent if file else Path()).absolute())
+
+
+def _masked(error: ValidationError) -> ValidationError:
+    """The same findings without the values of secrets, since every problem shows what it found."""
+    findings = [
+        InitErrorDetails(
+            type=details["type"],
+            loc=details["loc"],
+            input="***" if _may_be_secret(details) else details["input"],
+            ctx=details.get("ctx", {}),
+        )
+        for details in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, findings)
+
+
+def _may_be_secret(details: ErrorDetails) -> bool:
+    location = details["loc"]
+    fields = [locate(Settings, location[:end]).field for end in range(1, len(location) + 1)]
+    return isinstance(details["input"], dict | list) or any(f and "SecretStr" in str(f.annotation) for f in fields)
 
 
 def resolved(model: M, base: Path) -> M:

@@ -59,8 +59,8 @@ class Variables(PydanticBaseSettingsSource):
         return values
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The settings file as plain data. Errors: SpecError with the line."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of fields as plain data. Errors: SpecError with the line."""
     try:
         data = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
@@ -73,7 +73,7 @@ def read_file(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise SpecError([Problem(str(path), "holds no settings; write one `name: value` a line")])
+        raise SpecError([Problem(str(path), "holds no fields; write one `name: value` a line")])
     return data
 
 

@@ -6,26 +6,59 @@ Nothing else in Headgate decides which class does a job; a test compares what is
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from temporalio.client import Client
 
 from activities.boundary import Activity, implement
 from activities.clusters.envoy.bootstrap import write_bootstrap
+from activities.metrics.activities import Metrics
+from activities.metrics.openmetrics import OpenMetricsSettings
+from activities.metrics.registry import MetricsSettings, metrics_providers
+from activities.planning.activities import Planner
+from activities.registry import Registry
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
+from activities.workloads.protocol import Endpoint, WorkloadProvider
 from activities.workloads.registry import workload_providers
 from worker.probe import TemporalRuns
 from worker.settings import Settings
+from worker.sources import read_yaml
+from workflows.contracts.metrics import MetricActivities
+from workflows.contracts.planning import PlanningActivities
 from workflows.contracts.targets import MarkFound, TargetActivities
 from workflows.contracts.traffic import TrafficActivities
 from workflows.contracts.workloads import WorkloadActivities
+from workflows.errors import SpecError
 from workflows.janitor import Janitor
+from workflows.model.documents import parse_policy
+from workflows.model.policy import Policy
+from workflows.model.release import API_VERSION
+from workflows.model.target import Slot, Target
 from workflows.release import Release
 from workflows.rollback import Rollback
 from workflows.rollout import Rollout
+
+
+class Closable(Protocol):
+    """Holds connections."""
+
+    async def close(self) -> None:
+        """Gives them back; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A provider with something to do between activities."""
+
+    async def keep(self) -> None:
+        """Does it until cancelled."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +71,8 @@ class Wired:
     find_marks: Callable[[], Awaitable[list[MarkFound]]]
     background: list[Callable[[], Awaitable[None]]]
     """Duties that last as long as the worker."""
+    providers: list[Closable]
+    """What holds connections until the end."""
 
 
 def workflow_classes() -> list[type]:
@@ -50,18 +85,49 @@ def wire(settings: Settings, client: Client) -> Wired:
 
     Errors: SpecError.
     """
+    policy = read_policy(settings.policy)
     if settings.envoy:
         write_bootstrap(settings.envoy, settings.process.clusters)
     workloads = workload_providers(settings.process)
     routers = traffic_routers(settings.envoy)
+    metrics = metrics_providers(_metrics(settings), Instances(workloads))
     targets = Targets(workloads, routers, TemporalRuns(client))
     return Wired(
         regular=[
             *implement(TargetActivities, targets),
             *implement(WorkloadActivities, Workloads(workloads)),
             *implement(TrafficActivities, Traffic(routers, workloads)),
+            *implement(PlanningActivities, Planner(policy)),
         ],
-        observers=[],
+        observers=implement(MetricActivities, Metrics(metrics)),
         find_marks=targets.find_marks,
-        background=[],
+        background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
+        providers=list(metrics),
     )
+
+
+def read_policy(file: Path | None) -> Policy:
+    """The platform team's policy; without a file one that knows no environment. Errors: SpecError."""
+    if file is None:
+        return Policy.model_validate({"apiVersion": API_VERSION, "kind": "Policy", "spec": {"environments": {}}})
+    try:
+        return parse_policy(read_yaml(file))
+    except SpecError as error:
+        raise SpecError([replace(problem, path=f"{file}: {problem.path}") for problem in error.problems]) from error
+
+
+class Instances:
+    """The ready instances of any target, whatever kind of workload it has."""
+
+    def __init__(self, workloads: Registry[WorkloadProvider]) -> None:
+        self._workloads = workloads
+
+    async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
+        """Instances that users can reach. Errors: Unsupported for an unknown kind, and the provider's own."""
+        return await self._workloads.get(str(target.workload.get("kind", ""))).endpoints(target, slot)
+
+
+def _metrics(settings: Settings) -> dict[str, MetricsSettings]:
+    """The named providers; where none is, `main` scrapes the Envoy that this worker writes for."""
+    admin = (settings.envoy.admin,) if settings.envoy else ()
+    return settings.metrics or {"main": OpenMetricsSettings(envoys=admin)}
