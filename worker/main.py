@@ -18,9 +18,9 @@ from temporalio.envconfig import ClientConnectConfig
 
 from worker import logs
 from worker.connection import profile
-from worker.service import NotSetUp, serve
+from worker.service import serve
 from worker.settings import Settings, load
-from workflows.errors import SpecError
+from workflows.errors import HeadgateError, SpecError
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +29,29 @@ ECHO = 0.5
 
 
 def run(file: Path | None = None) -> int:
-    """Runs a worker in this process until SIGTERM or SIGINT and returns its exit status."""
+    """Runs a worker until SIGTERM or SIGINT and ends the process; returns the status only of what could not start."""
     try:
-        settings = load(file)
-        logs.configure(settings.log)
-        return asyncio.run(_serve(settings, profile()))
+        settings, config = load(file), profile()
     except SpecError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - logging may not be configured yet.
-        return 2
-    except NotSetUp as error:
+        return _refuse(error)
+    logs.configure(settings.log)
+    try:
+        status = asyncio.run(_serve(settings, config))
+    except SpecError as error:
+        status = _refuse(error)
+    except HeadgateError as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence says it all.
-        return 1
+        status = 1
+    except Exception:
+        logger.exception("the worker failed")
+        status = 1
+    leave(status)
+
+
+def _refuse(error: SpecError) -> int:
+    for problem in error.problems:
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - logging may not be configured yet.
+    return 2
 
 
 def leave(status: int) -> NoReturn:

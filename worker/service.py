@@ -26,8 +26,9 @@ from worker.sandbox import workflow_runner
 from worker.schedule import keep_janitor
 from worker.settings import Settings
 from worker.telemetry import MetricsPage, Tracing, headgate_version, make_runtime
-from worker.wiring import Wired, wire, workflow_classes
+from worker.wiring import Wired, read_policy, wire, workflow_classes
 from workflows.errors import HeadgateError
+from workflows.model.policy import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,12 @@ class Stopped(Exception):
 async def serve(settings: Settings, config: ClientConnectConfig, stop: asyncio.Event) -> int:
     """Works until `stop` is set and returns the exit status: 0 when everything was drained.
 
-    Errors: NotSetUp; SpecError when the health address cannot be had.
+    Errors: SpecError when the policy is wrong or the health address cannot be had; NotSetUp.
     """
+    policy = read_policy(settings.policy)
     runtime, page = make_runtime()
     tracing = Tracing(settings.telemetry) if settings.telemetry.otlp_endpoint else None
-    service = Service(settings, page, stop)
+    service = Service(settings, policy, page, stop)
     async with HealthServer(settings.health.bind, service.health, service.render_metrics) as server:
         if server.address:
             logger.info("health and metrics at http://%s", server.address)
@@ -78,9 +80,10 @@ async def serve(settings: Settings, config: ClientConnectConfig, stop: asyncio.E
 class Service:
     """What the parts of one worker process share."""
 
-    def __init__(self, settings: Settings, page: MetricsPage, stop: asyncio.Event) -> None:
+    def __init__(self, settings: Settings, policy: Policy, page: MetricsPage, stop: asyncio.Event) -> None:
         self.health = Health()
         self._settings = settings
+        self._policy = policy
         self._page = page
         self._stop = stop
         self._census: Census | None = None
@@ -108,7 +111,7 @@ class Service:
         """Checks the namespace, then takes work until told to stop."""
         self.health.stage = "checking"
         await self.unless_stopped(_check(client))
-        wired = wire(self._settings, client)
+        wired = wire(self._settings, self._policy, client)
         self._census = Census(client, wired.find_marks)
         self._page.registry.register(self._census)
         background = [asyncio.create_task(_lasting(run)) for run in wired.background]

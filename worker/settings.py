@@ -17,9 +17,11 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationErro
 from pydantic_core import ErrorDetails, InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from activities.audit.registry import AuditSettings
 from activities.clusters.envoy.settings import EnvoySettings
 from activities.clusters.local.settings import ProcessSettings
 from activities.metrics.registry import MetricsSettings
+from activities.notifications.registry import ChannelSettings
 from activities.settings import SettingsModel
 from worker.sources import FILE_VARIABLE, Variables, read_yaml
 from workflows.errors import SpecError
@@ -115,6 +117,10 @@ class Settings(BaseSettings):
     shutdown: ShutdownSettings = ShutdownSettings()
     janitor: JanitorSettings = JanitorSettings()
     process: ProcessSettings = ProcessSettings()
+    notifications: dict[Name, ChannelSettings] = {}
+    """Channels to people by name; each message goes to all of them, and without any to the log."""
+    audit: dict[Name, AuditSettings] = {}
+    """Audit sinks by name; each record goes to all of them, and without any nothing is kept."""
     metrics: dict[Name, MetricsSettings] = {}
     """Metrics providers by the names that `analysis.provider` uses; without any, `main` scrapes the Envoy below."""
     envoy: EnvoySettings | None = None

@@ -12,23 +12,31 @@ from typing import Protocol, runtime_checkable
 
 from temporalio.client import Client
 
+from activities.audit.activities import Audit
+from activities.audit.registry import audit_sinks
 from activities.boundary import Activity, implement
+from activities.checks.activities import Checks
+from activities.checks.registry import check_providers
 from activities.clusters.envoy.bootstrap import write_bootstrap
+from activities.endpoints import WorkloadEndpoints
 from activities.metrics.activities import Metrics
 from activities.metrics.openmetrics import OpenMetricsSettings
 from activities.metrics.registry import MetricsSettings, metrics_providers
+from activities.notifications.activities import Notifications
+from activities.notifications.registry import channels
 from activities.planning.activities import Planner
-from activities.registry import Registry
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
-from activities.workloads.protocol import Endpoint, WorkloadProvider
 from activities.workloads.registry import workload_providers
 from worker.probe import TemporalRuns
 from worker.settings import Settings
 from worker.sources import read_yaml
+from workflows.contracts.audit import AuditActivities
+from workflows.contracts.checks import CheckActivities
 from workflows.contracts.metrics import MetricActivities
+from workflows.contracts.notifications import NotificationActivities
 from workflows.contracts.planning import PlanningActivities
 from workflows.contracts.targets import MarkFound, TargetActivities
 from workflows.contracts.traffic import TrafficActivities
@@ -38,7 +46,6 @@ from workflows.janitor import Janitor
 from workflows.model.documents import parse_policy
 from workflows.model.policy import Policy
 from workflows.model.release import API_VERSION
-from workflows.model.target import Slot, Target
 from workflows.release import Release
 from workflows.rollback import Rollback
 from workflows.rollout import Rollout
@@ -80,17 +87,18 @@ def workflow_classes() -> list[type]:
     return [Release, Rollout, Rollback, Janitor]
 
 
-def wire(settings: Settings, client: Client) -> Wired:
+def wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     """Makes every provider that the settings name, and the files that an Envoy starts from; opens no connection.
 
-    Errors: SpecError.
+    Errors: what a provider says that cannot work with its settings.
     """
-    policy = read_policy(settings.policy)
     if settings.envoy:
         write_bootstrap(settings.envoy, settings.process.clusters)
     workloads = workload_providers(settings.process)
     routers = traffic_routers(settings.envoy)
-    metrics = metrics_providers(_metrics(settings), Instances(workloads))
+    endpoints = WorkloadEndpoints(workloads)
+    metrics = metrics_providers(_metrics(settings), endpoints)
+    checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     targets = Targets(workloads, routers, TemporalRuns(client))
     return Wired(
         regular=[
@@ -98,11 +106,14 @@ def wire(settings: Settings, client: Client) -> Wired:
             *implement(WorkloadActivities, Workloads(workloads)),
             *implement(TrafficActivities, Traffic(routers, workloads)),
             *implement(PlanningActivities, Planner(policy)),
+            *implement(CheckActivities, Checks(checks, endpoints)),
+            *implement(NotificationActivities, Notifications(people)),
+            *implement(AuditActivities, Audit(sinks)),
         ],
         observers=implement(MetricActivities, Metrics(metrics)),
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
-        providers=list(metrics),
+        providers=[*metrics, *checks, *people, *sinks],
     )
 
 
@@ -114,17 +125,6 @@ def read_policy(file: Path | None) -> Policy:
         return parse_policy(read_yaml(file))
     except SpecError as error:
         raise SpecError([replace(problem, path=f"{file}: {problem.path}") for problem in error.problems]) from error
-
-
-class Instances:
-    """The ready instances of any target, whatever kind of workload it has."""
-
-    def __init__(self, workloads: Registry[WorkloadProvider]) -> None:
-        self._workloads = workloads
-
-    async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
-        """Instances that users can reach. Errors: Unsupported for an unknown kind, and the provider's own."""
-        return await self._workloads.get(str(target.workload.get("kind", ""))).endpoints(target, slot)
 
 
 def _metrics(settings: Settings) -> dict[str, MetricsSettings]:
