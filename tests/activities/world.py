@@ -139,13 +139,13 @@ class World:
         self._envoy: subprocess.Popen[bytes] | None = None
         self.rebuild(self.envoy, self.runs)
 
-    def rebuild(self, envoy: EnvoySettings, runs: Runs) -> None:
+    def rebuild(self, envoy: EnvoySettings, runs: Runs, *, patience: float = 3) -> None:
         """Makes the activities anew, as another worker would that shares the Envoy and the server."""
         self.envoy, self.runs = envoy, runs
         self.providers = workload_providers(self.process)
         self.routers = traffic_routers(envoy)
         self.workloads = Workloads(self.providers)
-        self.traffic = Traffic(self.routers, self.providers)
+        self.traffic = Traffic(self.routers, self.providers, patience=patience)
         self.targets = Targets(self.providers, self.routers, runs)
 
     def target(self, *, workload: str = "", traffic: str = "", **more: Any) -> Target:
