@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
@@ -126,7 +127,7 @@ def _unknown(details: Finding, location: Location) -> str:
 def _literal(details: Finding, location: Location) -> str:
     annotation = location.field.annotation if location.field else None
     allowed = [str(w) for each in alternatives(annotation) if get_origin(each) is Literal for w in get_args(each)]
-    allowed = allowed or [str(_context(details).get("expected", ""))]
+    allowed = allowed or re.findall(r"'([^']*)'", str(_context(details).get("expected", "")))
     value = details["input"]
     hint = did_you_mean(value, allowed) if isinstance(value, str) else ""
     return f"{shown(value)} is not allowed{hint} (allowed: {listed(allowed)})"

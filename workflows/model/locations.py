@@ -31,19 +31,23 @@ def locate(root: type[BaseModel], location: tuple[int | str, ...]) -> Location:
     field: FieldInfo | None = None
     for part in location:
         variants = [node for each in nodes for node in alternatives(each)]
+        if part == "[key]":  # What follows the name that was refused as a name.
+            continue
         if isinstance(part, int):
             path.append(f"[{part}]")
             nodes = [item for node in variants for item in _items(node)]
             continue
         models = [node for node in variants if _is_model(node)]
+        if chosen := [model for model in models if part in tags(model) and field_named(model, part) is None]:
+            nodes = chosen
+            continue
         if len(models) > 1:
-            nodes = [model for model in models if part in tags(model)] or nodes
             continue
         if not models:
             values = [get_args(node)[1] for node in variants if get_origin(node) is dict]
-            if values and part != "[key]":
+            if values:
                 path.append(f".{part}")
-                nodes, owner, field = values, None, None
+                nodes, owner, field = values, None, FieldInfo.from_annotation(values[0])
             continue
         owner, field = models[0], field_named(models[0], part)
         path.append(f".{part}")

@@ -14,7 +14,9 @@ class AllowedTarget(Document):
     """A cluster and those of its namespaces that the environment may touch."""
 
     cluster: Name
+    """An alias in the worker's settings."""
     namespaces: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Those of its namespaces that may be touched."""
 
 
 class Floor(Document):
@@ -39,6 +41,7 @@ class Approval(Document):
     """A gate that people open."""
 
     name: Name
+    """What stages and people call it."""
     count: Annotated[int, Field(ge=1, le=20)] = 1
     """Different people that must approve."""
     from_: Annotated[tuple[Name, ...], Field(alias="from", min_length=1)]
@@ -48,7 +51,9 @@ class Approval(Document):
     override: tuple[Name, ...] = ()
     """Groups one of whose members opens the gate alone in an emergency."""
     remind_every: Duration | None = None
+    """How often those who have not answered are asked again."""
     escalate_after: Duration | None = None
+    """When somebody else is told that nobody answered."""
 
 
 class Limits(Document):
@@ -62,6 +67,7 @@ class ManualRollback(Document):
     """What a person's return to an earlier version needs."""
 
     approvals: tuple[Approval, ...] = ()
+    """At most an emergency approval."""
 
 
 class Environment(Document):
@@ -80,10 +86,15 @@ class Environment(Document):
     advance: bool = True
     """Whether a person may end an observation early."""
     limits: Limits = Limits()
+    """How much of a release may move at one time."""
     hotfix: dict[str, Any] | None = None
+    """Approvals of hotfixes."""
     rollback: ManualRollback | None = None
+    """What a person's return to an earlier version needs; an automatic one needs nobody."""
     windows: tuple[dict[str, Any], ...] = ()
+    """When releases may begin to move users."""
     gates: dict[str, Any] | None = None
+    """Results of other tools that must or should be good."""
 
 
 class PolicySpec(Document):
@@ -92,6 +103,7 @@ class PolicySpec(Document):
     groups: dict[Name, tuple[str, ...]] = {}
     """Names of people by group."""
     environments: dict[Name, Environment]
+    """The only environments there are."""
 
 
 class Policy(Document):
@@ -100,3 +112,4 @@ class Policy(Document):
     api_version: Literal["headgate.dev/v1"]
     kind: Literal["Policy"]
     spec: PolicySpec
+    """Groups of people, and what each environment demands."""

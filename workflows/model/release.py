@@ -74,13 +74,16 @@ class HeaderMatch(Document):
     """Requests with this header always reach the new version, whatever the weight."""
 
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    """The header's name."""
     exact: Annotated[str, Field(min_length=1, max_length=200)]
+    """The header's whole value."""
 
 
 class Preview(Document):
     """A host name that reaches the new version before users do."""
 
     host: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+    """The host name, without a port."""
 
 
 class EnvoyTraffic(Document):
@@ -222,10 +225,15 @@ class Component(Document):
     """One thing that is released: what, where, how, and how it is judged."""
 
     name: Name
+    """Unique in the document; overrides and dependencies use it."""
     artifact: Artifact = Artifact()
+    """What runs."""
     workload: Workload
+    """Where it runs."""
     traffic: Traffic = NoTraffic(kind="none")
+    """What brings users to it."""
     strategy: Strategy
+    """How the new version takes over."""
     capacity: Literal["proportional"] | Annotated[int, Field(ge=1, le=10_000)] = "proportional"
     """Replicas of the new version in a stage: in proportion to the weight, or a fixed number."""
     drain: Duration = timedelta(seconds=30)
@@ -248,7 +256,9 @@ class ReleaseSpec(Document):
     version: Version
     """The version to release."""
     change: Change = Change()
+    """What the team says about the change."""
     components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=50)]
+    """What is released together."""
     overrides: dict[Name, dict[str, Any]] = {}
     """Per environment: fields merged over `spec`, components by name."""
     on_failure: Literal["rollbackAll", "rollbackFailed", "hold"] = "rollbackAll"
@@ -271,4 +281,6 @@ class Release(Document):
     api_version: Literal["headgate.dev/v1"]
     kind: Literal["Release"]
     metadata: Metadata
+    """What the release is called."""
     spec: ReleaseSpec
+    """What is released, where and how."""

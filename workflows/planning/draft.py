@@ -46,9 +46,11 @@ class Draft:
     steps: list[Step] = field(default_factory=list)
     peak: int = 0
     """The most instances that exist at one time."""
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = self.baseline
+        self._replacing: set[Slot] = set()
         self.peak = sum(self.baseline.slot(slot).replicas for slot in SLOTS)
 
     @property
@@ -143,27 +145,28 @@ class Draft:
 
     def _add(self, action: Action, phase: Phase | None = None) -> None:
         before, after = self.state, applied(self.state, action)
+        if isinstance(action, Deploy):
+            self._replacing.add(action.slot)
         reached = reachable(before, self.plan.target) | reachable(after, self.plan.target)
-        self.steps.append(
-            Step(
-                action=action,
-                summary=sentences.of_action(action, before, after),
-                phase=phase or self.phase,
-                new=tuple(
-                    slot
-                    for slot in SLOTS
-                    if slot in reached and (_runs(before, slot, self.new) or _runs(after, slot, self.new))
-                ),
-                old=tuple(
-                    slot
-                    for slot in SLOTS
-                    if self.old and _runs(before, slot, self.old) and _runs(after, slot, self.old)
-                ),
-            )
+        step = Step(
+            action=action,
+            summary=sentences.of_action(action, before, after),
+            phase=phase or self.phase,
+            new=tuple(s for s in SLOTS if s in reached and (_runs(before, s, self.new) or _runs(after, s, self.new))),
+            old=tuple(
+                s
+                for s in SLOTS
+                if s not in self._replacing and _runs(before, s, self.old) and _runs(after, s, self.old)
+            ),
         )
+        self.steps.append(step)
+        if isinstance(action, WaitReady):
+            self._replacing.discard(action.slot)
         self.state = after
 
 
-def _runs(state: TargetState, slot: Slot, template: Template) -> bool:
+def _runs(state: TargetState, slot: Slot, template: Template | None) -> bool:
     content = state.slot(slot)
-    return content.replicas > 0 and content.template is not None and content.template.digest == template.digest
+    if template is None or content.template is None:
+        return False
+    return content.replicas > 0 and content.template.digest == template.digest

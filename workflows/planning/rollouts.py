@@ -41,9 +41,8 @@ def rollout_plan(
         analysis=plan.component.get("analysis"),
         peak_replicas=draft.peak,
     )
-    return result.model_copy(
-        update={"undo": worst_undo(result), "warnings": _warnings(result, analysis_required=analysis_required)}
-    )
+    warnings = (*draft.warnings, *_warnings(result, analysis_required=analysis_required))
+    return result.model_copy(update={"undo": worst_undo(result), "warnings": warnings})
 
 
 def _write(draft: Draft, kind: Literal["release", "rollback"]) -> Kind:

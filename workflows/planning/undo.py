@@ -182,11 +182,15 @@ class _Return:
         """What must happen before the old version may start in the user's own workload."""
         if self.target.exclusive:
             return self._stop_first()
-        canary = self.observed.slot("canary")
-        served = sum(canary.ready.values()) >= max(1, self.captured) and canary.replicas >= self.captured
-        if self.is_routed and self.observed.weight("stable") > 0 and served:
+        if self.is_routed and self.observed.weight("stable") > 0 and self._carries_all("canary"):
             return self._send({"canary": 100})
         return None
+
+    def _carries_all(self, slot: Slot) -> bool:
+        """Whether a slot can serve everybody and will stay as it is, whatever it runs."""
+        content = self.observed.slot(slot)
+        digest = content.template.digest if content.template else ""
+        return content.is_purely(digest) and min(content.replicas, content.ready_of(digest)) >= self.captured
 
     def _stop_first(self) -> Action | None:
         stable = self.observed.slot("stable")

@@ -1,0 +1,427 @@
+"""Every kind of mistake gets a path, and a sentence that says what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import ERRORS, a_policy, a_release
+from workflows.errors import Problem, SpecError
+from workflows.model.documents import parse_policy, parse_release
+
+C = "spec.components[0]"
+S = f"{C}.strategy"
+P = "spec.environments.production"
+GATE = {"name": "production", "from": ["production-people"]}
+
+
+def release(**component: Any) -> dict[str, Any]:
+    return a_release().with_(**component).document()
+
+
+def spec(**fields: Any) -> dict[str, Any]:
+    return a_release().spec(**fields).document()
+
+
+def metric(**fields: Any) -> dict[str, Any]:
+    return release(analysis={"metrics": [ERRORS | fields]})
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    return a_release().document() | fields
+
+
+def stages(*written: Any) -> dict[str, Any]:
+    return release(strategy={"kind": "canary", "stages": list(written)})
+
+
+def two(**second: Any) -> dict[str, Any]:
+    return a_release().and_("user").with_(**second).document()
+
+
+BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
+    "not fields": ([], "", "must be fields with values, not []"),
+    "no kind": ({}, "kind", "is missing; known kinds are Release, Policy"),
+    "kind of another tool": (document(kind="Rollout"), "kind", '"Rollout" is not known'),
+    "kind misspelled": (document(kind="release"), "kind", "did you mean Release?"),
+    "kind that comes later": (document(kind="Pipeline"), "kind", "Pipeline documents are not supported yet"),
+    "a policy": (a_policy().document(), "kind", "this is a Policy, and a Release is wanted here"),
+    "another apiVersion": (document(apiVersion="headgate.dev/v2"), "apiVersion", "(allowed: headgate.dev/v1)"),
+    "no metadata": (
+        {k: v for k, v in document().items() if k != "metadata"},
+        "metadata",
+        "is missing: what the release is called",
+    ),
+    "no name": (document(metadata={}), "metadata.name", "is missing: the release's name"),
+    "a name with capitals": (document(metadata={"name": "Trip"}), "metadata.name", '"Trip" is not a name: lower case'),
+    "labels that are no text": (
+        document(metadata={"name": "trip", "labels": {"team": 1}}),
+        "metadata.labels.team",
+        "must be text, not 1",
+    ),
+    "no spec": ({k: v for k, v in document().items() if k != "spec"}, "spec", "is missing: what is released"),
+    "spec is a list": (document(spec=[]), "spec", "must be fields with values, not []"),
+    "no components": (spec(components=[]), "spec.components", "must have at least 1 item"),
+    "components are fields": (spec(components={}), "spec.components", "must be a list, not {}"),
+    "an unknown field": (spec(componentz=1), "spec.componentz", "did you mean components?"),
+    "an unknown field far down": (
+        stages({"weight": 5, "observ": "1m"}),
+        f"{S}.stages[0].observ",
+        "did you mean observe?",
+    ),
+    "no strategy": (a_release().without("strategy").document(), f"{C}.strategy", "is missing: how the new version"),
+    "no strategy kind": (
+        release(strategy={"stages": []}),
+        f"{S}.kind",
+        "allowed: canary, blueGreen, rolling, recreate",
+    ),
+    "an unknown strategy": (release(strategy={"kind": "bluegreen"}), f"{S}.kind", "did you mean blueGreen?"),
+    "a field of another strategy": (
+        release(strategy={"kind": "rolling", "stages": []}),
+        f"{S}.stages",
+        'there is no field "stages" here',
+    ),
+    "no stages": (stages(), f"{S}.stages", "must have at least 1 item"),
+    "no weight": (stages({"observe": "1m"}), f"{S}.stages[0].weight", "is missing: percent of the traffic"),
+    "a weight above 100": (stages({"weight": 120}), f"{S}.stages[0].weight", "allowed are 0 to 100 percent"),
+    "a negative weight": (stages({"weight": -1}), f"{S}.stages[0].weight", "allowed are 0 to 100 percent"),
+    "a weight in words": (stages({"weight": "half"}), f"{S}.stages[0].weight", "'half' is not a weight"),
+    "a weight that is true": (stages({"weight": True}), f"{S}.stages[0].weight", "True is not a weight"),
+    "too fine a weight": (stages({"weight": 0.001}), f"{S}.stages[0].weight", "at most two decimals"),
+    "weights that fall": (stages({"weight": 50}, {"weight": 5}), f"{S}.stages", "stage weights must rise"),
+    "a first weight of 0": (stages({"weight": 0}), f"{S}.stages", "start above 0"),
+    "a switch that does not end at 100": (
+        a_release().blue_green(10, 50).document(),
+        f"{S}.stages",
+        "must rise and end at 100",
+    ),
+    "a duration without a unit": (release(drain=30), f"{C}.drain", "30 is not a duration; write a number with a unit"),
+    "a duration in words": (release(drain="soon"), f"{C}.drain", "'soon' is not a duration"),
+    "a duration without end": (release(drain="9" * 400 + "d"), f"{C}.drain", "longer than the 365 days"),
+    "nothing ever moves": (
+        a_release().rolling(surge=0, unavailable=0).document(),
+        S,
+        "maxSurge and maxUnavailable cannot both be 0",
+    ),
+    "a negative surge": (a_release().rolling(surge=-1).document(), f"{S}.maxSurge", "-1 must be at least 0"),
+    "half an instance": (a_release().rolling(surge=1.5).document(), f"{S}.maxSurge", "must be a whole number, not 1.5"),  # type: ignore[arg-type]
+    "no time to get ready": (release(readyWithin="0s"), f"{C}.readyWithin", "must be longer than 0s"),
+    "capacity in words": (release(capacity="full"), f"{C}.capacity", "use proportional or a number"),
+    "capacity of nobody": (release(capacity=0), f"{C}.capacity", "use proportional or a number"),
+    "capacity in place": (
+        a_release().rolling().with_(capacity=3).document(),
+        f"{C}.capacity",
+        "keeps their number; leave capacity out",
+    ),
+    "no workload": (a_release().without("workload").document(), f"{C}.workload", "is missing: where it runs"),
+    "a workload of Kubernetes": (
+        release(workload={"kind": "kubernetes", "deployment": "trip"}),
+        f"{C}.workload.kind",
+        "kubernetes arrives with Kubernetes support; this version runs workloads of kind process",
+    ),
+    "a workload of nobody": (release(workload={"kind": "proces", "service": "trip"}), f"{C}.workload.kind", "process"),
+    "a container image": (
+        release(artifact={"image": "registry.example/trip"}),
+        f"{C}.artifact.image",
+        "image arrives with Kubernetes support",
+    ),
+    "a mesh": (
+        release(traffic={"kind": "istio", "virtualService": "trip"}),
+        f"{C}.traffic.kind",
+        "istio arrives with Kubernetes support; this version has traffic of kind envoy and none",
+    ),
+    "a load balancer of AWS": (release(traffic={"kind": "alb"}), f"{C}.traffic.kind", "alb arrives with AWS support"),
+    "a soft entry": (
+        a_release().canary(5, entry="soft").document(),
+        f"{S}.entry",
+        "soft entry arrives with the evidence modes",
+    ),
+    "a colour that stays": (
+        a_release().blue_green(retire="keep").document(),
+        f"{S}.retire",
+        "keep needs two workloads",
+    ),
+    "canary without a router": (
+        a_release().unrouted().document(),
+        f"{S}.kind",
+        "canary needs a router to send users to both versions, and traffic is none; use rolling",
+    ),
+    "blue-green without a router": (a_release().unrouted().blue_green().document(), f"{S}.kind", "use rolling"),
+    "a preview of nothing": (
+        a_release().rolling().previewed().document(),
+        f"{C}.traffic.preview",
+        "rolling has no second version beside the first",
+    ),
+    "a match of nothing": (
+        a_release().recreate().matched().document(),
+        f"{C}.traffic.match",
+        "use canary or blueGreen",
+    ),
+    "a header twice": (
+        release(
+            traffic={"kind": "envoy", "route": "trip", "match": [{"header": "canary", "exact": "true"}] * 2},
+        ),
+        f"{C}.traffic.match[1]",
+        "is named twice",
+    ),
+    "a header that is none": (
+        release(traffic={"kind": "envoy", "route": "trip", "match": [{"header": "a b", "exact": "x"}]}),
+        f"{C}.traffic.match[0].header",
+        "is not a header name",
+    ),
+    "a check without a path": (release(checks=[{"kind": "http"}]), f"{C}.checks[0].path", "is missing: path and query"),
+    "a check with half a path": (
+        release(checks=[{"kind": "http", "path": "health"}]),
+        f"{C}.checks[0].path",
+        '"health" is not a path: it begins with /',
+    ),
+    "a check of another kind": (release(checks=[{"kind": "grpc"}]), f"{C}.checks[0].kind", "http"),
+    "a metric that decides nothing": (
+        release(analysis={"metrics": [{"name": "errors", "kind": "ratio", "source": "envoy"}]}),
+        f"{C}.analysis.metrics[0]",
+        "nothing decides on this metric",
+    ),
+    "a share without percent": (
+        metric(rule={"rollback": 0.01}),
+        f"{C}.analysis.metrics[0].rule.rollback",
+        "0.01 is not a share; write it with a percent sign",
+    ),
+    "no metrics": (release(analysis={"metrics": []}), f"{C}.analysis.metrics", "must have at least 1 item"),
+    "a metric of another kind": (
+        release(analysis={"metrics": [{"name": "x", "kind": "counter"}]}),
+        f"{C}.analysis.metrics[0].kind",
+        "known: ratio, histogram, gauge",
+    ),
+    "an evidence mode": (
+        metric(slo={"max": "1%"}),
+        f"{C}.analysis.metrics[0].slo",
+        "slo is not supported yet",
+    ),
+    "the router's view without a router": (
+        a_release().rolling().with_(traffic={"kind": "none"}).document(),
+        f"{C}.analysis.metrics[0].source",
+        "does not pass an envoy",
+    ),
+    "a component twice": (
+        two(name="trip"),
+        "spec.components[1].name",
+        "trip is the name of spec.components[0] already",
+    ),
+    "a workload twice": (
+        two(workload={"kind": "process", "service": "trip"}),
+        "spec.components[1].workload.service",
+        "trip is the workload of component trip already",
+    ),
+    "a route twice": (
+        two(traffic={"kind": "envoy", "route": "trip"}),
+        "spec.components[1].traffic.route",
+        "trip is the route of component trip already",
+    ),
+    "a dependency on nobody": (two(dependsOn=["trup"]), "spec.components[1].dependsOn[0]", "did you mean trip?"),
+    "a dependency on itself": (two(dependsOn=["user"]), "spec.components[1].dependsOn[0]", "cannot depend on itself"),
+    "a dependency twice": (two(dependsOn=["trip", "trip"]), "spec.components[1].dependsOn[1]", "is named twice"),
+    "a cycle": (
+        a_release().with_(dependsOn=["user"]).and_("user", "trip").document(),
+        "spec.components[0].dependsOn",
+        "components wait for each other: trip -> user -> trip",
+    ),
+    "overrides of nobody": (
+        spec(overrides={"staging": {"components": [{"name": "user", "drain": "1s"}]}}),
+        "spec.overrides.staging.components[0].name",
+        'there is no component "user" to override',
+    ),
+    "overrides without a name": (
+        spec(overrides={"staging": {"components": [{"drain": "1s"}]}}),
+        "spec.overrides.staging.components[0].name",
+        "components are overridden by name",
+    ),
+    "overrides that are a list": (spec(overrides=[]), "spec.overrides", "must be fields with values, not []"),
+    "an override of the environment": (
+        spec(overrides={"staging": {"environment": "production"}}),
+        "spec.overrides.staging.environment",
+        "environment cannot be overridden",
+    ),
+    "a mistake in an override": (
+        spec(overrides={"production": {"components": [{"name": "trip", "drain": 5}]}}),
+        "spec.overrides.production.components[0].drain",
+        "5 is not a duration",
+    ),
+    "a mistake in an overriding strategy": (
+        spec(overrides={"production": {"components": [{"name": "trip", "strategy": {"kind": "rolling", "max": 1}}]}}),
+        "spec.overrides.production.components[0].strategy.max",
+        'there is no field "max" here',
+    ),
+    "an environment with spaces": (spec(environment="my prod"), "spec.environment", '"my prod" is not a name'),
+    "a version with spaces": (spec(version="v 2"), "spec.version", '"v 2" is not a version'),
+    "a version that is a number": (spec(version=1.2), "spec.version", "must be text, not 1.2"),
+    "an unknown reaction": (spec(onFailure="rollback"), "spec.onFailure", "allowed: rollbackAll, rollbackFailed, hold"),
+    "yes instead of true": (spec(restart="maybe"), "spec.restart", 'must be true or false, not "maybe"'),
+    "migrations": (spec(migrations=[{"kind": "flyway"}]), "spec.migrations", "run them before the release"),
+    "an essay as a reason": (spec(change={"reason": "x" * 3000}), "spec.change.reason", "at most 2000 characters"),
+}
+
+
+def bad_policy(change: Callable[[Any], Any]) -> dict[str, Any]:
+    written = a_policy().approval("production", "ann@example.com").document()
+    change(written["spec"])
+    return written
+
+
+def in_production(**fields: Any) -> dict[str, Any]:
+    return bad_policy(lambda spec: spec["environments"]["production"].update(fields))
+
+
+def gate(**fields: Any) -> dict[str, Any]:
+    return bad_policy(lambda spec: spec["environments"]["production"]["approvals"][0].update(fields))
+
+
+BAD_POLICIES: dict[str, tuple[Any, str, str]] = {
+    "a release": (a_release().document(), "kind", "this is a Release, and a Policy is wanted here"),
+    "no environments": (bad_policy(lambda spec: spec.pop("environments")), "spec.environments", "is missing"),
+    "no environment": (
+        bad_policy(lambda s: s["environments"].clear()),
+        "spec.environments",
+        "at least one environment",
+    ),
+    "no targets": (in_production(targets=[]), f"{P}.targets", "must have at least 1 item"),
+    "a cluster twice": (
+        in_production(targets=[{"cluster": "local", "namespaces": ["a"]}] * 2),
+        f"{P}.targets[1].cluster",
+        "local is named twice",
+    ),
+    "an unknown strategy": (in_production(strategies={"canery": {}}), f"{P}.strategies.canery", "did you mean canary?"),
+    "no strategy allowed": (in_production(strategies={}), f"{P}.strategies", "allows no strategy at all"),
+    "a floor in words": (
+        in_production(strategies={"canary": {"watch": {"minimum": "long"}}}),
+        f"{P}.strategies.canary.watch.minimum",
+        "'long' is not a duration",
+    ),
+    "a first weight of 0": (
+        in_production(strategies={"canary": {"firstWeight": 0}}),
+        f"{P}.strategies.canary.firstWeight",
+        "must be above 0",
+    ),
+    "stages where there are none": (
+        in_production(strategies={"rolling": {"observe": {"minimum": "1m"}}}),
+        f"{P}.strategies.rolling.observe",
+        "rolling has no stages",
+    ),
+    "a group that does not exist": (
+        gate(**{"from": ["production-peopel"]}),
+        f"{P}.approvals[0].from[0]",
+        "did you mean",
+    ),
+    "more approvals than people": (gate(count=2), f"{P}.approvals[0].count", "have only 1"),
+    "a gate of nobody": (gate(count=0), f"{P}.approvals[0].count", "must be at least 1"),
+    "a gate that never opens": (gate(expires="0s"), f"{P}.approvals[0].expires", "must be longer than 0s"),
+    "a gate twice": (
+        bad_policy(lambda s: s["environments"]["production"]["approvals"].append(GATE)),
+        f"{P}.approvals[1].name",
+        "production is the name of another approval already",
+    ),
+    "windows": (in_production(windows=[{"kind": "allow"}]), f"{P}.windows", "release windows are not supported yet"),
+    "quality gates": (in_production(gates={"required": ["x"]}), f"{P}.gates", "not supported yet"),
+    "hotfixes": (in_production(hotfix={"approvals": []}), f"{P}.hotfix", "not supported yet"),
+    "approvals of rollbacks": (
+        in_production(rollback={"approvals": [{"name": "emergency", "from": ["production-people"]}]}),
+        f"{P}.rollback.approvals",
+        "a rollback then needs nobody",
+    ),
+    "an emergency override": (
+        gate(override=["production-people"]),
+        f"{P}.approvals[0].override",
+        "verified identities",
+    ),
+    "reminders": (gate(remindEvery="15m"), f"{P}.approvals[0].remindEvery", "not supported yet"),
+    "escalation": (gate(escalateAfter="30m"), f"{P}.approvals[0].escalateAfter", "not supported yet"),
+    "too much at once": (in_production(limits={"parallel": 0}), f"{P}.limits.parallel", "0 must be at least 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RELEASES)
+def test_a_bad_release_is_refused_with_its_path_and_a_sentence(case: str) -> None:
+    written, path, sentence = BAD_RELEASES[case]
+    check(parse_release, written, path, sentence)
+
+
+@pytest.mark.parametrize("case", BAD_POLICIES)
+def test_a_bad_policy_is_refused_with_its_path_and_a_sentence(case: str) -> None:
+    written, path, sentence = BAD_POLICIES[case]
+    check(parse_policy, written, path, sentence)
+
+
+def check(parse: Callable[[Any], object], written: Any, path: str, sentence: str) -> None:
+    before = deepcopy(written)
+    with pytest.raises(SpecError) as refused:
+        parse(written)
+    assert written == before, "a document is only read"
+    assert [p.path for p in refused.value.problems] == [path], refused.value.problems
+    assert sentence in refused.value.problems[0].message
+    for word in ("Input should", "pydantic", "tagged-union", "valid dictionary", "NoneType"):
+        assert word not in str(refused.value)
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    written = a_release().canary(5).and_("user").with_(drain=1, traffic={"kind": "istio"}).document()
+    written["spec"]["onFailure"] = "panic"
+    written["metadata"]["nam"] = "x"
+    with pytest.raises(SpecError) as refused:
+        parse_release(written)
+    assert {p.path for p in refused.value.problems} == {
+        "metadata.nam",
+        "spec.components[1].drain",
+        "spec.components[1].traffic.kind",
+        "spec.onFailure",
+    }
+
+
+def test_a_long_value_is_cut_in_the_sentence() -> None:
+    with pytest.raises(SpecError) as refused:
+        parse_release(spec(environment="x" * 1_000_000))
+    assert len(str(refused.value)) < 500
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(written=json, kind=st.sampled_from(["Release", "Policy", "Pipeline"]))
+def test_any_json_is_refused_with_problems_and_nothing_else(written: Any, kind: str) -> None:
+    for document in (written, {"apiVersion": "headgate.dev/v1", "kind": kind, "spec": written}):
+        for parse in (parse_release, parse_policy):
+            with pytest.raises(SpecError) as refused:
+                parse(document)
+            assert refused.value.problems
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_a_right_document_with_any_value_replaced_is_read_or_refused_with_problems(data: st.DataObject) -> None:
+    release = data.draw(st.sampled_from([a_release().canary(5, 50), a_release().rolling().unrouted()])).previewed()
+    written = release.checked().and_("user", "trip").spec(overrides={"production": {"components": []}}).document()
+    place: Any = written
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+        below = place[key]
+        if not isinstance(below, dict | list) or not below or data.draw(st.booleans()):
+            break
+        place = below
+    place[key] = data.draw(json)
+    assert all(problem.message for problem in problems_of(written))
+
+
+def problems_of(written: Any) -> list[Problem]:
+    try:
+        parse_release(written)
+    except SpecError as refused:
+        return refused.problems or [Problem("", "")]
+    return []
