@@ -1,6 +1,6 @@
 """The files an Envoy starts from: bootstrap, listeners and clusters, one of each per route of the settings.
 
-Whoever runs the Envoy calls `write_bootstrap` before each start; a running one picks up `write_listeners` by itself::
+A worker with an Envoy in its settings calls `write_bootstrap` when it starts; whoever runs the Envoy starts it with::
 
     envoy -c <directory>/bootstrap.json --concurrency 2 --disable-hot-restart --log-level warning
 """
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from activities.clusters.envoy.routes import RouteFile, cluster_name
 from activities.clusters.envoy.settings import EnvoySettings, Route
-from activities.clusters.files import replace_if_changed, to_json
+from activities.clusters.files import locked, replace_if_changed, to_json
 from activities.clusters.local import endpoints
 from activities.clusters.local.settings import LocalCluster
 from activities.clusters.local.state import Service
@@ -26,30 +26,36 @@ _TYPES = "type.googleapis.com/envoy"
 
 def write_bootstrap(settings: EnvoySettings, clusters: Mapping[str, LocalCluster]) -> Path:
     """Writes everything that Envoy needs to start and returns the file to start it with. Idempotent; blocks."""
-    write_listeners(settings, clusters)
     admin = urlsplit(settings.admin)
     path = settings.directory / "bootstrap.json"
-    replace_if_changed(
-        path,
-        to_json(
-            {
-                "node": {"id": "headgate", "cluster": "headgate"},
-                "admin": {"address": _address(admin.hostname or "127.0.0.1", admin.port or 9901)},
-                "dynamic_resources": {
-                    "lds_config": _watched(settings.directory / "lds.json"),
-                    "cds_config": _watched(settings.directory / "cds.json"),
-                },
-            }
-        ),
-    )
+    with locked(settings.directory / "bootstrap.lock"):
+        _write_listeners(settings, clusters)
+        replace_if_changed(
+            path,
+            to_json(
+                {
+                    "node": {"id": "headgate", "cluster": "headgate"},
+                    "admin": {"address": _address(admin.hostname or "127.0.0.1", admin.port or 9901)},
+                    "dynamic_resources": {
+                        "lds_config": _watched(settings.directory / "lds.json"),
+                        "cds_config": _watched(settings.directory / "cds.json"),
+                    },
+                }
+            ),
+        )
     return path
 
 
 def write_listeners(settings: EnvoySettings, clusters: Mapping[str, LocalCluster]) -> None:
     """Writes listeners and clusters for the routes of the settings, with every file they point to.
 
-    Idempotent; blocks.
+    Idempotent; blocks. Several workers may start at the same moment.
     """
+    with locked(settings.directory / "bootstrap.lock"):
+        _write_listeners(settings, clusters)
+
+
+def _write_listeners(settings: EnvoySettings, clusters: Mapping[str, LocalCluster]) -> None:
     listeners = []
     upstreams = []
     for name, route in sorted(settings.routes.items()):
