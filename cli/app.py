@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 succeeded, 1 failed, 2 bad input, 3 rolled back, 4 aborted or rejected, 5 unreachable or "
     "timed out, 6 another release is running, 7 undo incomplete.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 app.callback()(common_options)
@@ -35,14 +36,11 @@ def main() -> None:
 
 def _status() -> int:
     try:
-        app()
+        app(prog_name="headgate")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `headgate list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return 0
 
 
@@ -50,8 +48,9 @@ def _leave(status: int) -> None:
     """Skips the interpreter's exit where Temporal's native runtime is loaded: it can crash there after all is done."""
     if "temporalio.bridge.temporal_sdk_bridge" not in sys.modules:
         sys.exit(status)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # `headgate list | head`
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(status)
 
 

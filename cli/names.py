@@ -8,7 +8,6 @@ import socket
 from dataclasses import dataclass, replace
 
 from cli.errors import BadInput
-from workflows.model.shapes import NAME_PATTERN
 
 _KINDS = ("release", "rollback")
 
@@ -24,6 +23,8 @@ class Ref:
     @classmethod
     def parse(cls, text: str, *, rollback: bool = False) -> Ref:
         """Reads ENV/NAME, or the workflow id that the Temporal UI shows. Errors: BadInput."""
+        from workflows.model.shapes import NAME_PATTERN
+
         kind, _, address = text.partition("/")
         if kind not in _KINDS or "/" not in address:
             kind, address = "rollback" if rollback else "release", text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -54,7 +55,9 @@ class Session:
         """Standard output for people."""
         from rich.console import Console
 
-        return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        # A pipe has no width; its reader prefers long lines to broken ones.
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+        return Console(highlight=False, width=width)
 
     def show(self, data: Any, *text: RenderableType) -> None:
         """Prints the result: `data` as JSON, or the text."""
@@ -63,7 +66,7 @@ class Session:
             return
         console = self.console
         for part in text:
-            console.print(part, markup=False) if isinstance(part, str) else console.print(part)
+            print(part) if isinstance(part, str) else console.print(part)
 
     def note(self, sentence: str) -> None:
         """Says something beside the result, on standard error."""
@@ -111,15 +114,15 @@ _CONNECTION: dict[str, Any] = {
     "address": Annotated[
         str | None,
         typer.Option(
-            help="Temporal server, host:port.  [env: TEMPORAL_ADDRESS]", metavar="HOST:PORT", rich_help_panel=_PANEL
+            help="Temporal server, host:port. (TEMPORAL_ADDRESS)", metavar="HOST:PORT", rich_help_panel=_PANEL
         ),
     ],
     "namespace": Annotated[
-        str | None, typer.Option(help="Temporal namespace.  [env: TEMPORAL_NAMESPACE]", rich_help_panel=_PANEL)
+        str | None, typer.Option(help="Temporal namespace. (TEMPORAL_NAMESPACE)", rich_help_panel=_PANEL)
     ],
     "profile": Annotated[
         str | None,
-        typer.Option(help="Profile of Temporal's configuration file.  [env: TEMPORAL_PROFILE]", rich_help_panel=_PANEL),
+        typer.Option(help="Profile of Temporal's configuration file. (TEMPORAL_PROFILE)", rich_help_panel=_PANEL),
     ],
     "task_queue": Annotated[
         str | None,

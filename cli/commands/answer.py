@@ -27,9 +27,9 @@ Comment = Annotated[str, typer.Option("--comment", "-m", help="Shown in status a
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     example = "headgate approve production/trip-service --gate production --comment 'looks good'"
-    command(app, "approve", example=example, panel="Answer")(approve)
+    command(app, "approve", example=example, panel="Steer")(approve)
     example = "headgate reject production/trip-service --gate production --comment 'wait for TRIP-812'"
-    command(app, "reject", example=example, panel="Answer")(reject)
+    command(app, "reject", example=example, panel="Steer")(reject)
 
 
 def approve(

@@ -106,7 +106,8 @@ def conclude(session: Session, ref: Ref, *, run_id: str | None = None, limit: fl
     from cli.render.ending import ending_json, ending_text
     from cli.render.follow import follow_lines, follow_live
 
-    follow = follow_live if sys.stdout.isatty() and not session.is_json else follow_lines
+    is_live = sys.stdout.isatty() and not session.is_json
+    follow = follow_live if is_live else follow_lines
 
     async def until_end(headgate: Headgate) -> Ending:
         watching = asyncio.create_task(follow(session, headgate, ref, run_id=run_id))
@@ -124,7 +125,8 @@ def conclude(session: Session, ref: Ref, *, run_id: str | None = None, limit: fl
     except KeyboardInterrupt:
         session.note(f"stopped watching; the release goes on. headgate watch {ref}   headgate abort {ref}")
         raise typer.Exit(130) from None
-    session.show(ending_json(ref, ending), ending_text(ref, ending))
+    if not is_live:  # The view's last picture tells the end.
+        session.show(ending_json(ref, ending), ending_text(ref, ending))
     raise typer.Exit(ending.exit_code)
 
 

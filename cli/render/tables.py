@@ -48,5 +48,5 @@ def _name(run: Listed) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, no_wrap=column in {"release", "started", "run", "since"})
+        table.add_column(column, no_wrap=column != "run", overflow="fold")
     return table
