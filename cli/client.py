@@ -163,7 +163,7 @@ class Headgate:
 
     async def _rollout(self, reported: RolloutStatus) -> RolloutStatus | None:
         """None where there is no rollout to ask: not started yet, or ended."""
-        if not reported.rollout_id or reported.phase in _ENDED:
+        if not reported.run_id or reported.phase in _ENDED:
             return None
         handle = self.temporal.get_workflow_handle(reported.rollout_id, run_id=reported.run_id or None)
         answer = await self._ask(handle, RolloutStatus)

@@ -365,6 +365,8 @@ class Conductor:
             message = f"gate {gate.name} has {done} of {gate.count} approvals; {groups} may decide"
             wait = Wait(reason="ApprovalWanted", message=message, since=gate.opened_at, until=gate.expires_at)
         phases = [member.status.phase for member in self.group.running()] if self.group else []
+        if "RollingBack" in phases:
+            return "RollingBack", wait
         known = [phase for phase in phases if phase in _ORDER]
         return min(known, key=_ORDER.index, default="Committing" if self.committing else "Pending"), wait
 

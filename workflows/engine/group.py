@@ -104,6 +104,7 @@ class Member:
                 await self._wait_for_lock(undo=undo)
                 continue
             self._started = True
+            self.status = self.status.model_copy(update={"run_id": handle.first_execution_run_id or ""})
             if self._farewell is not None:
                 self.tell(**self._farewell)
             self._on_change(self)
