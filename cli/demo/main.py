@@ -24,7 +24,7 @@ from cli.demo.chaos import Chaos
 from cli.demo.playground import ROUTE, Places, Playground
 from cli.demo.programs import DemoError
 from cli.demo.scenarios import FIRST, SCENARIOS, Scenario, chosen
-from cli.demo.summary import Played, summary
+from cli.demo.summary import Played, links, summary
 from cli.demo.traffic import Record
 from cli.demo.view import View
 from cli.demo.weights import Witness
@@ -206,6 +206,9 @@ class Demo:
             return
         self._console.print()
         self._console.print(summary(played, self._record.total))
+        self._console.print()
+        for line in links(played):
+            self._view.say(line)
 
     async def _keep(self, places: Places) -> None:
         lines = [

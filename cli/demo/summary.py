@@ -80,7 +80,7 @@ class Played:
 
 
 def summary(played: Sequence[Played], total: Tally) -> RenderableType:
-    """The table, the sentences below it, and the links."""
+    """The table, and the sentences below it."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("scenario")
     table.add_column("ended")
@@ -100,6 +100,12 @@ def summary(played: Sequence[Played], total: Tally) -> RenderableType:
     return Group(table, Text(), *_sentences(played, total))
 
 
+def links(played: Sequence[Played]) -> Iterator[str]:
+    """Where each release is in Temporal's UI, a line each; never to be wrapped."""
+    width = max(len(item.scenario.name) for item in played)
+    yield from (f"{item.scenario.name:<{width}}  {item.url}" for item in played)
+
+
 def _sentences(played: Sequence[Played], total: Tally) -> Iterator[Text]:
     yield Text(f"{total.sent:,} requests were sent in all, {total.failed:,} failed.")
     if any(item.scenario.fault for item in played):
@@ -112,6 +118,3 @@ def _sentences(played: Sequence[Played], total: Tally) -> Iterator[Text]:
             yield Text(f"{item.scenario.name}: {item.tally.maintenance:,} requests got the maintenance answer.")
         for complaint in item.complaints:
             yield Text(f"{item.scenario.name}: {complaint}", style="bold red")
-    yield Text()
-    for item in played:
-        yield Text(f"{item.scenario.name} {item.version}: {item.url}", no_wrap=True, overflow="ignore")

@@ -34,14 +34,14 @@ class View:
         if self._live:
             self._lines.append(line)
         else:
-            self._console.print(line, markup=False, highlight=False)
+            self._console.print(line, markup=False, soft_wrap=True)
 
     def heading(self, title: str, commands: Iterable[str] = ()) -> None:
         """Begins a scenario, with the commands that do the same."""
         self._console.print()
-        self._console.print(Text(title, style="bold"))
+        self._console.print(Text(title, style="bold"), soft_wrap=True)
         for command in commands:
-            self._console.print(Text(f"  $ {command}", style="cyan"))
+            self._console.print(Text(f"  $ {command}", style="cyan"), soft_wrap=True)
 
     async def follow(self, headgate: Headgate, ref: Ref, run_id: str, record: Record) -> None:
         """Shows one release until it has ended."""

@@ -35,6 +35,7 @@ def write_bootstrap(settings: EnvoySettings, clusters: Mapping[str, LocalCluster
             to_json(
                 {
                     "node": {"id": "headgate", "cluster": "headgate"},
+                    "stats_flush_interval": "1s",  # Durations move only then, and rules on them want samples.
                     "admin": {"address": _address(admin.hostname or "127.0.0.1", admin.port or 9901)},
                     "dynamic_resources": {
                         "lds_config": _watched(settings.directory / "lds.json"),
