@@ -146,7 +146,9 @@ class StubRelease:
         self._wait = Wait(reason="ApprovalWanted", message="2 of tech-leads", since=workflow.now())
         name = self._document["metadata"]["name"]
         rollout_id = f"rollout/local/shop/process/{name}"
-        reported = RolloutStatus(component=name, rollout_id=rollout_id, phase="Shifting", summary="an old report")
+        reported = RolloutStatus(
+            component=name, rollout_id=rollout_id, run_id="lost", phase="Shifting", summary="an old report"
+        )
         if self._stub == "gate and rollout":
             handle = await workflow.start_child_workflow("Rollout", name, id=rollout_id)
             reported = reported.model_copy(update={"run_id": handle.first_execution_run_id or ""})
