@@ -27,7 +27,7 @@ def configure(settings: LogSettings, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else ConsoleFormatter())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("temporalio.worker").setLevel(logging.WARNING)
     workflow.logger.workflow_info_on_message = activity.logger.activity_info_on_message = False
     workflow.logger.full_workflow_info_on_extra = True
 

@@ -45,7 +45,7 @@ def run(file: Path | None = None) -> int:
     except Exception:
         logger.exception("the worker failed")
         status = 1
-    leave(status)
+    return leave(status)
 
 
 def _refuse(error: SpecError) -> int:

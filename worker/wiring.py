@@ -41,7 +41,7 @@ from workflows.contracts.planning import PlanningActivities
 from workflows.contracts.targets import MarkFound, TargetActivities
 from workflows.contracts.traffic import TrafficActivities
 from workflows.contracts.workloads import WorkloadActivities
-from workflows.errors import SpecError
+from workflows.errors import PermanentError, Problem, SpecError
 from workflows.janitor import Janitor
 from workflows.model.documents import parse_policy
 from workflows.model.policy import Policy
@@ -90,8 +90,15 @@ def workflow_classes() -> list[type]:
 def wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     """Makes every provider that the settings name, and the files that an Envoy starts from; opens no connection.
 
-    Errors: what a provider says that cannot work with its settings.
+    Errors: SpecError when a provider cannot work with its settings.
     """
+    try:
+        return _wire(settings, policy, client)
+    except PermanentError as error:
+        raise SpecError([Problem("settings", str(error))]) from error
+
+
+def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     if settings.envoy:
         write_bootstrap(settings.envoy, settings.process.clusters)
     workloads = workload_providers(settings.process)
