@@ -20,8 +20,8 @@
             ├── Fenced            another run owns the target now; stop and undo nothing
             └── Held              another run's mark is on the target; it must end or be settled first
 
-A "no" is a value, not an error: a failed verdict or a denied approval is a result. Library exceptions become these where
-they are born; `activities/boundary.py` is the only place where these become Temporal's.
+A "no" is a value, not an error: a failed verdict or a denied approval is a result. Library exceptions become these
+where they are born; `activities/boundary.py` is the only place where these become Temporal's.
 """
 
 from __future__ import annotations

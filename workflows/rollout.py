@@ -219,13 +219,13 @@ class Rollout:
             if self.committed:
                 await complete(_settled(forward))
             else:
-                forward.cancel()
+                _drop(forward)
                 raise
         if self.interrupt is None and forward.done():
             self._judge(forward)
         if self.interrupt is None:
             return await complete(self._succeed())
-        forward.cancel()
+        _drop(forward)
         return await complete(self._go_back())
 
     async def _watch(self, forward: asyncio.Task[None]) -> None:
@@ -242,9 +242,10 @@ class Rollout:
                 )
             if forward.done() or self._must_stop():
                 return
+            self.guard.check()
 
     def _has_news(self, forward: asyncio.Task[None], until: datetime | None) -> bool:
-        return forward.done() or self._must_stop() or self.hold_until != until
+        return forward.done() or self._must_stop() or self.hold_until != until or self.guard.is_over
 
     def _must_stop(self) -> bool:
         if self.committed:
@@ -581,3 +582,9 @@ def _stage_weights(plan: RolloutPlan) -> list[float]:
 
 async def _settled(task: asyncio.Task[None]) -> None:
     await workflow.wait([task])
+
+
+def _drop(task: asyncio.Task[None]) -> None:
+    """Cancels a task whose end nobody waits for; how it ends is of no interest any more."""
+    task.cancel()
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())

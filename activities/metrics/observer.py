@@ -25,7 +25,6 @@ from workflows.contracts.metrics import Observed, ObserveRequest
 from workflows.errors import ProviderError
 from workflows.model.analysis import Analysis
 from workflows.model.decision import Decision, Evidence, MetricReport
-from workflows.model.shapes import Message
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +33,6 @@ BEAT = 4.0
 
 WITHOUT_ANALYSIS = timedelta(seconds=5)
 """The tick where only time is observed."""
-
-
-class Beat(Message):
-    """What a heartbeat carries to the next attempt."""
-
-    segment: int
-    started: float
-    """When the segment's first attempt began."""
-    evidence: Evidence
 
 
 class Observer:
@@ -89,13 +79,16 @@ class Observer:
             result = await self._look(fresh=is_first)
             is_first = False
             self._note(result)
-            if result.decision.verdict != "continue":
+            if self._ends(result.decision):
                 return result.decision
             if self._clock.now() >= end:
                 return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=result.decision.message)
             if await self._sleep_is_cut(until=min(self._next_tick(), end)):
                 message = "the worker is stopping; another one goes on"
                 return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=message)
+
+    def _ends(self, decision: Decision) -> bool:
+        return decision.verdict != "continue" and not (decision.verdict == "hold" and self._request.holding)
 
     async def _look(self, *, fresh: bool) -> Step:
         if self._analysis is None or self._provider is None:
@@ -133,7 +126,13 @@ class Observer:
         self._beat()
 
     def _beat(self) -> None:
-        beat = Beat(segment=self._request.segment, started=self._started, evidence=evidence(self._state))
+        beat = Beat(
+            segment=self._request.segment,
+            started=self._started,
+            evidence=evidence(self._state),
+            observed_seconds=self._state.observed,
+            metrics=self._reports,
+        )
         activity.heartbeat(beat.model_dump(mode="json", by_alias=True))
 
     def _next_tick(self) -> float:

@@ -1,7 +1,7 @@
 """A world in memory behind the real contracts, so that real workflows can be interrupted anywhere.
 
-Every write tests the fence as a provider does. `violations` collects what must never happen: users sent to a version without
-ready instances, or a write without the claim.
+Every write tests the fence as a provider does. `violations` collects what must never happen: users sent to a version
+without ready instances.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class FakeWorld:
     places: dict[str, Place] = field(default_factory=dict)
     plans: dict[str, ReleasePlan] = field(default_factory=dict)
     hooks: dict[tuple[str, str], Hook] = field(default_factory=dict)
-    """By target key and activity name."""
+    """By target key and activity name; `*` stands for every activity but the observer."""
     verdicts: dict[str, Callable[[ObserveRequest], Decision | None]] = field(default_factory=dict)
     """By target key: what an observer says at once; None lets time pass."""
     unready: set[str] = field(default_factory=set)
@@ -128,9 +128,10 @@ class FakeWorld:
     async def enter(self, target: Target, request: Any = None) -> Place:
         name = activity.info().activity_type
         place = self.places[target.key]
-        hook = self.hooks.get((target.key, name))
-        if hook is not None:
-            await hook(request)
+        for wanted in (name, "*"):
+            hook = self.hooks.get((target.key, wanted))
+            if hook is not None and (wanted != "*" or name != "metrics.observe"):
+                await hook(request)
         place.log.append((name, request))
         return place
 
@@ -341,7 +342,6 @@ class _Planning(_Part):
         raise ApplicationError("no such plan", non_retryable=True)
 
     async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
-        await self.world.enter(request.component.target, request)
         try:
             plan = rollout_plan(
                 request.component,

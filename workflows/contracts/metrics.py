@@ -35,6 +35,8 @@ class ObserveRequest(Message):
     need_seconds: float | None = None
     """Observed time wanted; None watches without ever passing."""
     limit_seconds: float = 1800
+    holding: bool = False
+    """A hold stands already and people decide: the segment watches on instead of saying `hold` again."""
     version: str = ""
 
 
@@ -45,6 +47,18 @@ class Observed(Message):
     observed_seconds: float
     """Time covered by data in this segment; gaps do not count."""
     gap_seconds: float = 0
+    metrics: tuple[MetricReport, ...] = ()
+
+
+class Beat(Message):
+    """What an observer's heartbeat carries: its state for the next attempt, and how things look for whoever watches."""
+
+    segment: int
+    started: float
+    """When the segment's first attempt began."""
+    evidence: Evidence
+    observed_seconds: float = 0
+    """Time covered by data so far in this segment."""
     metrics: tuple[MetricReport, ...] = ()
 
 

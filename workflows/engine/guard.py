@@ -29,7 +29,7 @@ _MARGIN_LIMIT = 2.0
 """Share of a stage's need that is asked for on top while its weight is not verified yet, and its limit in seconds: so
 a quick shift needs no second segment."""
 _PAUSE = timedelta(seconds=30)
-"""Between segments while a hold stands or observers fail: each segment costs history."""
+"""Between segments while the observer itself fails: each segment costs history."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,19 @@ class Guard:
         self._task: asyncio.Task[None] | None = None
         self._handle: ActivityHandle[Observed] | None = None
         self._request: ObserveRequest | None = None
-        self._asked_at: datetime | None = None
         self._stopped = False
         self._woken = False
 
     @property
-    def is_running(self) -> bool:
-        """Whether users can reach the new version as far as the guard knows."""
-        return self._task is not None and not self._stopped
+    def is_over(self) -> bool:
+        """Whether the watch ended by itself: with a verdict, or because something broke."""
+        return self._task is not None and self._task.done() and not self._stopped
+
+    def check(self) -> None:
+        """Raises what ended the watch unexpectedly: a release must wedge rather than go on unguarded."""
+        if self.is_over and self.verdict is None and self._task is not None:
+            self._task.result()
+            raise RuntimeError("the watch ended without a verdict")
 
     def watch(self, arms: Arms, weights: dict[str, float], upcoming: float | None) -> None:
         """Says which slots to watch from now on, and what the stage after this step needs when one follows directly."""
@@ -107,7 +112,7 @@ class Guard:
     def release_hold(self) -> None:
         """Goes on after a hold; the same evidence may hold again."""
         self.hold = None
-        self._wake()
+        self._interrupt()
 
     async def stop(self, *, wait: bool) -> None:
         """Ends the watch; with `wait` the last segment's evidence is kept, without it nobody waits for the observer."""
@@ -136,7 +141,7 @@ class Guard:
             result = await self._observe()
             if result is not None:
                 self._merge(result, started)
-            if self.hold is not None and not self._woken:
+            elif not self._woken:
                 await self._pause(started)
 
     async def _pause(self, started: datetime) -> None:
@@ -169,13 +174,22 @@ class Guard:
             evidence=self.evidence,
             need_seconds=self._next_need(),
             limit_seconds=SEGMENT.total_seconds(),
+            holding=self.hold is not None,
             version=self.version,
         )
-        self._handle = calls.begin(MetricActivities.observe, self._request, calls.OBSERVE, self._summary())
+        handle = self._handle = calls.begin(MetricActivities.observe, self._request, calls.OBSERVE, self._summary())
         try:
-            result: Observed = await self._handle
+            result: Observed = await handle
+        except asyncio.CancelledError:
+            # A handle that is cancelled in the activation that made it never starts, and ends like a cancelled task.
+            if self._stopped or not handle.cancelled():
+                raise
+            self._wake()
+            return None
         except ActivityError as error:
-            if not calls.is_cancelled(error):
+            if calls.is_cancelled(error):
+                self._wake()
+            else:
                 self.hold = Decision(verdict="hold", reason="ObserverFailed", message=calls.failure_of(error).message)
                 self.on_segment()
             return None

@@ -6,17 +6,14 @@ Handlers only enqueue: ten handlers that wait would block `abort` at the server'
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
-from workflows.model.messages import AbandonUndo, Abort, Advance, Steer, Voice
-from workflows.model.shapes import Document
+from workflows.model.messages import AbandonUndo, Abort, Advance, Said, Steer, Voice
 
-D = TypeVar("D", bound=Document)
-
-SHAPES: dict[str, type[Document]] = {
+SHAPES: dict[str, type[Said]] = {
     "approve": Voice,
     "reject": Voice,
     "pause": Steer,
@@ -35,7 +32,7 @@ class Refused(ApplicationError):
         super().__init__(message, type="Refused", non_retryable=True)
 
 
-def read(name: str, payload: Any, first_run_id: str) -> Document:
+def read(name: str, payload: Any, first_run_id: str) -> Said:
     """The message in its shape, for this run. Errors: Refused, with everything that is wrong."""
     if not isinstance(payload, dict):
         fields = ", ".join(field.alias or key for key, field in SHAPES[name].model_fields.items())
@@ -50,7 +47,7 @@ def read(name: str, payload: Any, first_run_id: str) -> Document:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:10])
         message = f"{name}: {wrong[:1000]}"
         raise Refused(message) from None
-    if said.model_dump()["first_run_id"] != first_run_id:
+    if said.first_run_id != first_run_id:
         message = (
             f"{name} is meant for another run; the release running here is {first_run_id}: look at its status first"
         )

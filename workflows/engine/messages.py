@@ -16,8 +16,7 @@ from temporalio import workflow
 from workflows.engine import inbox
 from workflows.engine.conductor import Conductor
 from workflows.engine.inbox import Refused
-from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Steer, Voice
-from workflows.model.shapes import Document
+from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Said, Steer, Voice
 from workflows.model.status import GateStatus, Refusal
 
 
@@ -26,7 +25,7 @@ class Messages:
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._said: list[tuple[str, Document]] = []
+        self._said: list[tuple[str, Said]] = []
         for name in inbox.SHAPES:
             self._listen(name)
 
@@ -45,7 +44,7 @@ class Messages:
         workflow.set_update_handler(name, update, validator=validate)
         workflow.set_signal_handler(name, signal)
 
-    def _judge(self, name: str, payload: Any) -> Document:
+    def _judge(self, name: str, payload: Any) -> Said:
         """The message, when it can be taken now. Errors: Refused."""
         said = inbox.read(name, payload, workflow.info().first_execution_run_id)
         objection = self._objection(name, said)
@@ -53,7 +52,7 @@ class Messages:
             raise Refused(objection)
         return said
 
-    def _objection(self, name: str, said: Document) -> str | None:
+    def _objection(self, name: str, said: Said) -> str | None:
         """What Release itself knows against a message; None when there is nothing."""
         if self._conductor.group is None:
             return f"{name}: the release is still being planned; try again in a moment"
@@ -80,7 +79,7 @@ class Messages:
             return f"abort: the policy of {self._conductor.plan.environment} lets no release supersede a running one"
         return None
 
-    def _steer_objection(self, name: str, said: Document) -> str | None:
+    def _steer_objection(self, name: str, said: Said) -> str | None:
         if not isinstance(said, Steer):
             return f"{name}: not understood"
         if said.sequence != self._conductor.sequence:
@@ -99,7 +98,7 @@ class Messages:
             member.status.wait is not None for member in self._conductor.group.members
         )
 
-    def _take(self, name: str, said: Document) -> Receipt:
+    def _take(self, name: str, said: Said) -> Receipt:
         self._said.append((name, said))
         return Receipt(phase=self._conductor.phase, sequence=self._conductor.sequence, message=f"{name} is taken")
 
@@ -133,12 +132,12 @@ class Messages:
     def _has_news(self, until: datetime | None) -> bool:
         return bool(self._said) or self._conductor.gates.next_expiry() != until
 
-    def _obey(self, name: str, said: Document) -> None:
+    def _obey(self, name: str, said: Said) -> None:
         objection = self._objection(name, said)
         if objection is not None:
             self._conductor.refuse(Refusal(message=name, reason=objection[:500], at=workflow.now()))
             return
-        table: dict[type[Document], Callable[[str, Any], None]] = {
+        table: dict[type[Said], Callable[[str, Any], None]] = {
             Voice: self._vote,
             Abort: self._abort,
             Advance: self._advance,

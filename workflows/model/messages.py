@@ -19,14 +19,16 @@ _Person = Annotated[str, Field(min_length=1, max_length=200)]
 _Text = Annotated[str, Field(max_length=2000)]
 
 
-class _Said(Document):
+class Said(Document):
+    """What every message carries."""
+
     first_run_id: Annotated[str, Field(min_length=1, max_length=200)]
     """The release's first run id, as `status` shows it: a message for another run is refused."""
     by: _Person = "unknown"
     """Who says so; unverified."""
 
 
-class Voice(_Said):
+class Voice(Said):
     """`approve` and `reject`."""
 
     gate: Annotated[str, Field(min_length=1, max_length=63)]
@@ -34,7 +36,7 @@ class Voice(_Said):
     comment: _Text = ""
 
 
-class Steer(_Said):
+class Steer(Said):
     """`pause` and `resume`."""
 
     sequence: Annotated[int, Field(ge=0)]
@@ -47,13 +49,13 @@ class Advance(Steer):
     full: bool = False
 
 
-class Abort(_Said):
+class Abort(Said):
     """`abort`."""
 
     reason: _Text = ""
 
 
-class AbandonUndo(_Said):
+class AbandonUndo(Said):
     """`abandonUndo`: ends a release whose undo is blocked and leaves the mark."""
 
     reason: Annotated[str, Field(min_length=1, max_length=2000)]

@@ -1,0 +1,121 @@
+"""Whatever stops a release at whatever step: it ends at the baseline or as asked, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from temporalio.client import Client
+
+from tests.workflows.lab import STRATEGIES, Lab, Trial, a_lab
+from workflows.model.target import TargetState
+
+Stop = Callable[[Trial], Awaitable[object]]
+
+
+async def _abort(trial: Trial) -> None:
+    await trial.say("abort", reason="enough")
+
+
+async def _abort_by_signal(trial: Trial) -> None:
+    status = await trial.status()
+    await trial.release.signal("abort", {"firstRunId": status.first_run_id, "by": "ann@example.com"})
+
+
+async def _cancel(trial: Trial) -> None:
+    await trial.release.cancel()
+
+
+async def _terminate_release(trial: Trial) -> None:
+    await trial.release.terminate()
+
+
+async def _terminate_rollout(trial: Trial) -> None:
+    await trial.rollout.terminate()
+
+
+async def _cancel_rollout(trial: Trial) -> None:
+    await trial.rollout.cancel()
+
+
+STOPS: dict[str, tuple[Stop, set[str]]] = {
+    "abort": (_abort, {"Aborted"}),
+    "abort by signal": (_abort_by_signal, {"Aborted"}),
+    "cancel": (_cancel, {"CancelledError"}),
+    "cancel of the rollout": (_cancel_rollout, {"Aborted"}),
+    "terminate the release": (_terminate_release, {"TerminatedError"}),
+    "terminate the rollout": (_terminate_rollout, {"RolledBack"}),
+}
+
+
+async def count_activities(lab: Lab, strategy: str) -> int:
+    trial = lab.release(strategy)
+    await trial.start()
+    assert (await trial.end())[0] == "Succeeded"
+    return sum(name != "metrics.observe" for name, _ in trial.place.log)
+
+
+async def interrupt(lab: Lab, strategy: str, nth: int, stop: Stop) -> tuple[Trial, TargetState, str]:
+    """Stops the world before the nth activity, interrupts, lets the late write go on, and waits for the end."""
+    trial = lab.release(strategy)
+    before = trial.place.state()
+    holding = await trial.hold_before(nth)
+    await trial.start()
+    try:
+        await asyncio.wait_for(holding.reached.wait(), 30)
+    except TimeoutError:
+        history = await trial.rollout.fetch_history()
+        failures = [e.workflow_task_failed_event_attributes.failure for e in history.events]
+        wedged = [str(f)[:2000] for f in failures if f.message]
+        pytest.fail(f"activity {nth} of {trial.name} was never reached: {await trial.status()}, {wedged}")
+    await stop(trial)
+    await asyncio.sleep(0.05)
+    holding.go.set()
+    outcome, _ = await trial.end()
+    await settled(trial)
+    return trial, before, outcome
+
+
+async def settled(trial: Trial) -> None:
+    """Waits until nobody holds the target's mark any more."""
+    for _ in range(1000):
+        if trial.place.mark is None:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"{trial.name} is still marked: {trial.place.log[-5:]}")
+
+
+def same(place_state: TargetState, before: TargetState) -> bool:
+    wanted = {k: (v.template, v.replicas, v.ready) for k, v in before.slots.items()}
+    return {k: (v.template, v.replicas, v.ready) for k, v in place_state.slots.items()} == wanted and (
+        place_state.traffic == before.traffic
+    )
+
+
+@pytest.mark.parametrize("how", STOPS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_release_stopped_at_any_step_ends_at_its_baseline_or_done(
+    client: Client, strategy: str, how: str
+) -> None:
+    stop, outcomes = STOPS[how]
+    async with a_lab(client) as lab:
+        steps = await count_activities(lab, strategy)
+        trials = await asyncio.gather(*(interrupt(lab, strategy, nth, stop) for nth in range(steps)))
+        for nth, (trial, before, outcome) in enumerate(trials):
+            after = trial.place.state()
+            at = f"{strategy}, {how}, before activity {nth}: {outcome}, {[name for name, _ in trial.place.log]}"
+            if same(after, before):
+                assert outcome in outcomes | {"Succeeded"}, at
+            else:
+                stable = after.slot("stable")
+                assert stable.template, at
+                assert stable.template.version == "v2", at
+                assert after.weight("stable") == 100, at
+                assert after.slot("canary").is_empty, at
+                assert "workloads.retire" in [name for name, _ in trial.place.log] or strategy in {
+                    "rolling",
+                    "recreate",
+                    "canary-without-standby",
+                }, at
+        assert lab.world.violations == []
