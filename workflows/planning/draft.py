@@ -120,8 +120,8 @@ class Draft:
         return [self.plan.gates[name]] if name and name in self.plan.gates else []
 
     def observe(self, seconds: timedelta, *, stage: int = 0) -> None:
-        """Waits for observed time; stage 0 is the watch."""
-        if seconds:
+        """Waits for observed time; stage 0 is the watch. A stage without time is passed, and counted, at once."""
+        if seconds or stage:
             self._add(Observe(seconds=seconds.total_seconds(), stage=stage), "Observing" if stage else "Watching")
 
     def await_group_to_promote(self) -> None:

@@ -45,6 +45,7 @@ def release_plan(release: Release, policy: Policy) -> ReleasePlan:
             again=spec.again,
             change=dump(spec.change),
             labels=release.metadata.labels,
+            warnings=_warnings(components),
         )
     )
 
@@ -53,6 +54,17 @@ def sealed(plan: ReleasePlan) -> ReleasePlan:
     """The plan with the digest of its content, by which approvals and audit name it."""
     content = plan.model_dump(mode="json", by_alias=True, exclude={"digest"})
     return plan.model_copy(update={"digest": digest_of(content)})
+
+
+def _warnings(components: tuple[ComponentPlan, ...]) -> tuple[str, ...]:
+    gates = [
+        gate
+        for component in components
+        for gate in (component.gate, *component.further_gates, *component.gates.values())
+        if gate is not None and not gate.people
+    ]
+    names = dict.fromkeys(gate.name for gate in gates)
+    return tuple(f"anybody can open gate {name}, because policy names nobody in its groups" for name in names)
 
 
 def _environment(release: Release, policy: Policy) -> Environment:

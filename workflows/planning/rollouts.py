@@ -14,6 +14,7 @@ from workflows.planning.baselines import refuse_foreign, refuse_unhealthy
 from workflows.planning.costs import worst_undo
 from workflows.planning.draft import Draft
 from workflows.planning.guarded import unguarded
+from workflows.planning.templates import digest_of
 
 Kind = Literal["canary", "blueGreen", "rolling", "recreate", "initial", "rollback"]
 
@@ -27,6 +28,7 @@ def rollout_plan(
 ) -> RolloutPlan:
     """Every step of one rollout. Errors: PlanRefused when nothing safe can be planned from what is there."""
     component = carried(Component, plan.component)
+    plan = _renewed(plan, baseline)
     refuse_foreign(plan.target, baseline)
     if kind == "release" and not plan.fix_forward:
         refuse_unhealthy(plan.target, baseline)
@@ -43,6 +45,15 @@ def rollout_plan(
     )
     warnings = (*draft.warnings, *_warnings(result, analysis_required=analysis_required))
     return result.model_copy(update={"undo": worst_undo(result), "warnings": warnings})
+
+
+def _renewed(plan: ComponentPlan, baseline: TargetState) -> ComponentPlan:
+    """A template of its own where the target already runs this one: a restart must replace what looks the same."""
+    running, wanted = baseline.slot("stable").template, plan.template
+    if running is None or running.digest != wanted.digest:
+        return plan
+    digest = digest_of({"restart": running.digest})
+    return plan.model_copy(update={"template": wanted.model_copy(update={"digest": digest})})
 
 
 def _write(draft: Draft, kind: Literal["release", "rollback"]) -> Kind:

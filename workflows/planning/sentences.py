@@ -74,7 +74,8 @@ def _deploy(action: Deploy, before: TargetState) -> str:
 def _observe(action: Observe, state: TargetState) -> str:
     if action.stage:
         share = f" at {state.weight('canary'):g} %" if state.traffic else ""
-        return f"Observe {version_in(state, 'canary')}{share} for {duration(action.seconds)} (stage {action.stage})"
+        time = f" for {duration(action.seconds)}" if action.seconds else ", without waiting"
+        return f"Observe {version_in(state, 'canary')}{share}{time} (stage {action.stage})"
     main: Slot = "canary" if state.weight("canary") >= 100 else "stable"
     other: Slot = "stable" if main == "canary" else "canary"
     beside = state.slot(other)

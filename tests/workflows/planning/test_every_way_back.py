@@ -143,7 +143,7 @@ def releases(draw: st.DrawFn) -> ReleaseBuilder:
     return release.with_(capacity=capacity) if capacity else release
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     release=releases(),
     replicas=st.integers(0, 7),
@@ -163,7 +163,7 @@ def test_any_release_interrupted_anywhere_returns_to_its_baseline(
     assert is_at(undo.world, plan.baseline)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     release=releases(),
     replicas=st.integers(1, 6),

@@ -1,0 +1,103 @@
+"""The planner as workflows call it: plans and refusals are values, and travel as JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from activities.planning.activities import Planner
+from tests.builders import a_baseline, a_policy, a_release
+from workflows.contracts.planning import PlanRequest, RollbackPlanRequest, RolloutPlanned, RolloutPlanRequest
+from workflows.model.target import Promoted
+
+POLICY = a_policy().approval("production", "ann@example.com")
+
+
+def planner() -> Planner:
+    return Planner(POLICY.parsed())
+
+
+def promoted(version: str, *, day: int = 1, name: str = "trip", **more: Any) -> Promoted:
+    component = a_release(name).version(version).component()
+    fields = {
+        "environment": "production",
+        "release": "trip",
+        "version": version,
+        "at": datetime(2026, 1, day, tzinfo=UTC),
+    }
+    record = {"target": component.target, "template": component.template, "component": component.component}
+    return Promoted(**{**record, **fields, **more})
+
+
+def rollback(version: str, *records: Promoted, environment: str = "production") -> RollbackPlanRequest:
+    return RollbackPlanRequest(environment=environment, release="trip", version=version, promoted=records)
+
+
+async def test_a_right_document_becomes_a_plan_with_the_workers_policy() -> None:
+    planned = await planner().plan_release(PlanRequest(document=a_release().document()))
+    assert planned.reason == ""
+    assert planned.plan is not None
+    assert planned.plan.components[0].gate is not None
+
+
+async def test_a_wrong_document_is_a_value_with_every_problem() -> None:
+    planned = await planner().plan_release(PlanRequest(document={"kind": "Release"}))
+    assert planned.plan is None
+    assert planned.reason == "BadSpec"
+    assert {problem.path for problem in planned.problems} == {"apiVersion", "metadata", "spec"}
+
+
+async def test_what_policy_does_not_allow_is_a_value() -> None:
+    planned = await planner().plan_release(PlanRequest(document=a_release().spec(environment="test").document()))
+    assert (planned.plan, planned.reason) == (None, "PolicyRefused")
+
+
+async def test_a_rollout_is_planned_from_its_baseline_and_survives_the_way_through_json() -> None:
+    request = RolloutPlanRequest(component=a_release().component(), digest="d", baseline=a_baseline())
+    planned = await planner().plan_rollout(RolloutPlanRequest.model_validate_json(request.model_dump_json()))
+    assert planned.plan is not None
+    assert RolloutPlanned.model_validate_json(planned.model_dump_json()) == planned
+
+
+async def test_a_rollout_that_cannot_be_planned_is_a_value() -> None:
+    request = RolloutPlanRequest(component=a_release().component(), digest="d", baseline=a_baseline(ready=1))
+    planned = await planner().plan_rollout(request)
+    assert (planned.plan, planned.reason) == (None, "UnhealthyBaseline")
+
+
+async def test_a_kept_version_comes_back_without_asking_anybody() -> None:
+    planned = await planner().plan_rollback(rollback("v1", promoted("v2", day=2), promoted("v1")))
+    assert planned.plan is not None
+    (component,) = planned.plan.components
+    assert (planned.plan.kind, planned.plan.again, planned.plan.version) == ("rollback", True, "v1")
+    assert component.template.version == "v1"
+    assert component.gate is None
+    request = RolloutPlanRequest(component=component, digest="d", baseline=a_baseline("v2", ready=0), kind="rollback")
+    rollout = (await planner().plan_rollout(request)).plan
+    assert rollout is not None
+    assert rollout.kind == "rollback"
+
+
+async def test_the_newest_record_of_each_target_counts() -> None:
+    old = promoted("v1", day=1, component={**promoted("v1").component, "drain": "1s"})
+    planned = await planner().plan_rollback(rollback("v1", promoted("v1", day=5), old, promoted("v1", name="user")))
+    assert planned.plan is not None
+    assert [c.name for c in planned.plan.components] == ["trip", "user"]
+    assert planned.plan.components[0].component["drain"] == "30s"
+
+
+async def test_a_version_that_is_not_kept_is_refused_naming_those_that_are() -> None:
+    records = (promoted("v2", day=2), promoted("v1"), promoted("v0", outcome="rolledBack"))
+    for version in ("v0", "v7"):
+        planned = await planner().plan_rollback(rollback(version, *records))
+        assert planned.reason == "BadSpec"
+        assert planned.problems[0].message.endswith("(kept: v2, v1)")
+
+
+async def test_a_rollback_touches_only_what_the_environment_still_allows() -> None:
+    moved = Planner(a_policy().places(tokyo=["shop"]).parsed())
+    planned = await moved.plan_rollback(rollback("v1", promoted("v1")))
+    assert planned.reason == "PolicyRefused"
+    assert "may no longer touch local/default" in planned.problems[0].message
+    unknown = await planner().plan_rollback(rollback("v1", promoted("v1", environment="old"), environment="old"))
+    assert unknown.reason == "PolicyRefused"

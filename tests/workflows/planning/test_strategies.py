@@ -1,0 +1,256 @@
+"""What each strategy emits, as people read it: the reference systems' rows R0.3, R0.4, R2.1, R3.1 and R3.2."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.builders import ReleaseBuilder, a_baseline, a_policy, a_release
+from workflows.errors import PlanRefused
+from workflows.model.plan import Approve, Barrier, Deploy, Observe, Retire, RolloutPlan, RunChecks, Scale, Shift
+from workflows.model.target import TargetState
+from workflows.planning.rollouts import rollout_plan
+
+
+def plan(release: ReleaseBuilder, baseline: TargetState | None = None, **more: object) -> RolloutPlan:
+    policy = a_policy().approval("production", "ann@example.com") if more.pop("asks", False) else a_policy()
+    return rollout_plan(release.component(policy), baseline or a_baseline(), **more)  # type: ignore[arg-type]
+
+
+def lines(plan: RolloutPlan) -> list[str]:
+    return [step.summary for step in plan.steps]
+
+
+GROUP = "Wait until every component of the release has passed its last stage"
+COMMIT = "Wait until every component of the release has finished its watch; until then all of it can be undone"
+
+
+def test_r0_3_full_canary() -> None:
+    stages = [(5, "10m"), (25, "15m"), (50, "20m"), (100, "30m")]
+    strategy = {"kind": "canary", "stages": [{"weight": w, "observe": o} for w, o in stages]}
+    made = plan(a_release().with_(strategy=strategy), a_baseline(replicas=4))
+    assert lines(made) == [
+        "Start 1 instance of v2 (canary)",
+        "Wait until 1 instance of v2 (canary) is ready",
+        "Send 5 % of users to v2 (canary), 95 % to v1 (stable)",
+        "Observe v2 at 5 % for 10m (stage 1)",
+        "Send 25 % of users to v2 (canary), 75 % to v1 (stable)",
+        "Observe v2 at 25 % for 15m (stage 2)",
+        "Scale v2 (canary) to 2 instances",
+        "Wait until 2 instances of v2 (canary) are ready",
+        "Send 50 % of users to v2 (canary), 50 % to v1 (stable)",
+        "Observe v2 at 50 % for 20m (stage 3)",
+        "Scale v2 (canary) to 4 instances",
+        "Wait until 4 instances of v2 (canary) are ready",
+        "Send all users to v2 (canary)",
+        "Observe v2 at 100 % for 30m (stage 4)",
+        GROUP,
+        "Replace v1 by 4 instances of v2 (stable)",
+        "Wait until 4 instances of v2 (stable) are ready",
+        "Send 50 % of users to v2 (canary), 50 % to v2 (stable)",
+        "Send all users to v2 (stable)",
+        "Replace v2 by 4 instances of v1 (canary)",
+        "Wait until 4 instances of v1 (canary) are ready",
+        "Watch v2 with all users for 30m; v1 (canary) stands by at full size",
+        COMMIT,
+        "Drain and remove v1 (canary)",
+    ]
+    assert made.peak_replicas == 9
+    assert made.undo == (
+        "Undo is one write to the router, except in steps 16 to 19: there 4 instances of v1 must start before all "
+        "users are back"
+    )
+
+
+def test_r0_3_simple_canary_goes_from_10_percent_to_everybody() -> None:
+    made = plan(a_release().canary(10, observe="15m", watch="0s"), a_baseline(replicas=10))
+    assert lines(made)[:7] == [
+        "Start 1 instance of v2 (canary)",
+        "Wait until 1 instance of v2 (canary) is ready",
+        "Send 10 % of users to v2 (canary), 90 % to v1 (stable)",
+        "Observe v2 at 10 % for 15m (stage 1)",
+        GROUP,
+        "Scale v2 (canary) to 10 instances",
+        "Wait until 10 instances of v2 (canary) are ready",
+    ]
+
+
+def test_r0_4_blue_green_with_validation_host_approval_and_30_minutes_of_watch() -> None:
+    release = a_release().blue_green(observe="0s").asking("production").previewed().checked()
+    assert lines(plan(release, asks=True)) == [
+        "Start 4 instances of v2 (canary)",
+        "Wait until 4 instances of v2 (canary) are ready",
+        "Keep all users on v1 (stable); matched requests and the preview host reach v2 (canary)",
+        "Run 1 check against every instance of v2 (canary)",
+        "Wait for approval: production (1 of production-people)",
+        "Send all users to v2 (canary)",
+        "Observe v2 at 100 %, without waiting (stage 1)",
+        GROUP,
+        "Watch v2 with all users for 30m; v1 (stable) stands by at full size",
+        "Replace v1 by 4 instances of v2 (stable)",
+        "Wait until 4 instances of v2 (stable) are ready",
+        "Send 50 % of users to v2 (canary), 50 % to v2 (stable)",
+        "Send all users to v2 (stable)",
+        COMMIT,
+        "Drain and remove v2 (canary)",
+    ]
+
+
+def test_r2_1_gradual_blue_green_ends_with_the_new_version_in_blue() -> None:
+    made = plan(a_release().blue_green(10, 30, 50, 70, 90, 100, observe="60s"))
+    shifts = [step.action.weights for step in made.steps if isinstance(step.action, Shift)]
+    assert [weights.get("canary", 0) for weights in shifts] == [10, 30, 50, 70, 90, 100, 50, 0]
+    assert [s.action.seconds for s in made.steps if isinstance(s.action, Observe) and s.action.stage] == [60] * 6
+    updated = next(s.action for s in made.steps if isinstance(s.action, Deploy) and s.action.slot == "stable")
+    assert updated.template == made.template
+
+
+def test_r3_1_recreate() -> None:
+    release = a_release().recreate(timeout="300s").checked()
+    assert lines(plan(release)) == [
+        "Send all users to the maintenance answer",
+        "Drain and stop v1 (stable)",
+        "Wait until stable has stopped",
+        "Start 4 instances of v2 (stable)",
+        "Wait until 4 instances of v2 (stable) are ready",
+        "Run 1 check against every instance of v2 (stable)",
+        "Send all users to v2 (stable)",
+        GROUP,
+        "Watch v2 with all users for 10m",
+        COMMIT,
+    ]
+
+
+def test_r3_2_rolling() -> None:
+    made = plan(a_release().rolling(surge=2, unavailable=1, timeout="600s").checked())
+    assert lines(made) == [
+        "Replace v1 by 4 instances of v2 (stable)",
+        "Wait until 4 instances of v2 (stable) are ready",
+        "Run 1 check against every instance of v2 (stable)",
+        GROUP,
+        "Watch v2 with all users for 10m",
+        COMMIT,
+    ]
+    deploy = made.steps[0].action
+    assert isinstance(deploy, Deploy)
+    assert (deploy.max_surge, deploy.max_unavailable) == (2, 1)
+    assert made.steps[1].action.timeout_seconds == 600  # type: ignore[union-attr]
+    assert made.peak_replicas == 6
+    assert made.undo == "4 instances of v1 must start before all users are back, from step 1 on"
+
+
+def test_a_first_release_has_nothing_to_compare_with_and_asks_every_gate_before_users_come() -> None:
+    release = a_release().canary(5, 50).asking("production", before=1).checked()
+    workload = {"kind": "process", "service": "trip", "replicas": 3}
+    made = plan(release.with_(workload=workload), a_baseline(None), asks=True)
+    assert made.kind == "initial"
+    assert lines(made) == [
+        "Start 3 instances of v2 (stable)",
+        "Wait until 3 instances of v2 (stable) are ready",
+        "Run 1 check against every instance of v2 (stable)",
+        "Wait for approval: production (1 of production-people)",
+        "Send all users to v2 (stable)",
+        GROUP,
+        "Watch v2 with all users for 30m",
+        COMMIT,
+    ]
+    assert all(step.old == () for step in made.steps)
+
+
+def test_a_rollback_switches_at_once_after_120_seconds_at_most_and_watches_for_as_long() -> None:
+    made = plan(a_release().canary(5, 25).checked().version("v1"), a_baseline("v2"), kind="rollback")
+    assert made.kind == "rollback"
+    assert lines(made)[:7] == [
+        "Start 4 instances of v1 (canary)",
+        "Wait until 4 instances of v1 (canary) are ready",
+        "Run 1 check against every instance of v1 (canary)",
+        "Send all users to v1 (canary)",
+        "Observe v1 at 100 %, without waiting (stage 1)",
+        GROUP,
+        "Watch v1 with all users for 2m; v2 (stable) stands by at full size",
+    ]
+    assert made.steps[1].action.timeout_seconds == 120  # type: ignore[union-attr]
+    assert not any(isinstance(step.action, Approve) for step in made.steps)
+
+
+@pytest.mark.parametrize(
+    ("release", "first_exposed"),
+    [
+        (a_release().canary(5), "Send 5 % of users to v2 (canary), 95 % to v1 (stable)"),
+        (a_release().canary(5).matched(), "Keep all users on v1 (stable); matched requests and the preview host"),
+        (a_release().blue_green(), "Send all users to v2 (canary)"),
+        (a_release().rolling(), "Replace v1 by 4 instances of v2 (stable)"),
+        (a_release().recreate(), "Send all users to v2 (stable)"),
+        (a_release().recreate().unrouted(), "Start 4 instances of v2 (stable)"),
+    ],
+    ids=["canary", "a match", "blue-green", "rolling", "recreate", "recreate without a router"],
+)
+def test_a_gate_that_no_stage_names_comes_before_users_first_reach_the_new_version(
+    release: ReleaseBuilder, first_exposed: str
+) -> None:
+    baseline = a_baseline(routed=release.component().target.is_routed)
+    made = plan(release, baseline, asks=True)
+    asked = next(i for i, step in enumerate(made.steps) if isinstance(step.action, Approve))
+    exposed = next(i for i, step in enumerate(made.steps) if step.new)
+    assert asked < exposed
+    assert made.steps[exposed].summary.startswith(first_exposed)
+
+
+def test_approvers_can_look_at_the_preview() -> None:
+    made = plan(a_release().canary(5).previewed().checked(), asks=True)
+    kinds = [type(step.action) for step in made.steps]
+    assert kinds.index(Shift) < kinds.index(RunChecks) < kinds.index(Approve)
+
+
+@pytest.mark.parametrize(
+    ("weight", "size", "instances"), [(1, 4, 1), (25, 4, 1), (26, 4, 2), (50, 3, 2), (0.5, 200, 1)]
+)
+def test_capacity_follows_the_weight_and_is_never_nothing(weight: float, size: int, instances: int) -> None:
+    first = plan(a_release().canary(weight), a_baseline(replicas=size)).steps[0].action
+    assert isinstance(first, Deploy)
+    assert first.replicas == instances
+
+
+def test_a_fixed_capacity_holds_in_stages_and_grows_for_everybody() -> None:
+    made = plan(a_release().canary(5, 50).with_(capacity=2), a_baseline(replicas=6))
+    scaled = [step.action.replicas for step in made.steps if isinstance(step.action, Scale)]
+    assert (made.steps[0].action.replicas, scaled) == (2, [6])  # type: ignore[union-attr]
+
+
+def test_a_restart_of_the_same_version_replaces_every_instance() -> None:
+    component = a_release().rolling().component()
+    running = a_baseline()
+    same = component.template
+    stable = running.slot("stable").model_copy(update={"template": same, "ready": {same.digest: 4}})
+    made = rollout_plan(component, running.model_copy(update={"slots": {"stable": stable}}))
+    assert (made.template.version, made.template.body) == (same.version, same.body)
+    assert made.template.digest != same.digest
+    assert made.steps[0].new == ("stable",)
+
+
+def test_without_a_standby_the_canary_leaves_before_the_watch() -> None:
+    made = plan(a_release().canary(5, standby="none"))
+    kinds = [type(step.action) for step in made.steps]
+    assert kinds[-3:] == [Retire, Observe, Barrier]
+
+
+def test_rolling_never_takes_all_instances_and_says_so() -> None:
+    made = plan(a_release().rolling(surge=1, unavailable=3), a_baseline(replicas=2))
+    assert made.steps[0].action.max_unavailable == 1  # type: ignore[union-attr]
+    assert made.warnings == ("trip: maxUnavailable 3 would take all of 2 instances; 1 is used",)
+
+
+def test_replacing_the_only_instance_without_another_is_refused() -> None:
+    with pytest.raises(PlanRefused, match="leaves nobody to serve users; use maxSurge 1, or recreate") as refused:
+        plan(a_release().rolling(surge=0, unavailable=1), a_baseline(replicas=1))
+    assert refused.value.reason == "UsersUnserved"
+
+
+def test_an_observer_learns_the_comparison_arm_only_while_it_surely_runs_the_old_version() -> None:
+    made = plan(a_release().canary(50))
+    arms = {step.summary: (step.new, step.old) for step in made.steps}
+    assert arms["Observe v2 at 50 % for 10m (stage 1)"] == (("canary",), ("stable",))
+    assert arms["Replace v1 by 4 instances of v2 (stable)"] == (("canary",), ())
+    assert arms["Send 50 % of users to v2 (canary), 50 % to v2 (stable)"] == (("stable", "canary"), ())
+    assert arms["Wait until 4 instances of v1 (canary) are ready"] == (("stable",), ())
+    watch = "Watch v2 with all users for 30m; v1 (canary) stands by at full size"
+    assert arms[watch] == (("stable",), ("canary",))
