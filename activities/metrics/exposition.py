@@ -36,6 +36,11 @@ class Exposition:
         self._samples: dict[str, list[Sample]] = {}
         self._grouped: dict[tuple[str, str], dict[str, list[Sample]]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is not a single series."""
+        return not self._lines
+
     def samples(self, name: str) -> list[Sample]:
         """All series of one name. Errors: ValueError when their lines are no Prometheus text."""
         if name not in self._samples:

@@ -57,7 +57,7 @@ class Scraper:
         if page.running is None:
             if isinstance(page.answer, TemporaryError) and self._now() < page.not_before:
                 raise page.answer
-            if page.answer is not None and self._now() - page.answered_at <= max_age:
+            if page.answer is not None and self._now() - page.answered_at < max_age:
                 return _unpacked(page.answer)
             page.running = asyncio.create_task(self._refresh(url, page))
             page.running.add_done_callback(_seen)
@@ -116,7 +116,11 @@ class Scraper:
         if len(body) > LARGEST:
             raise Unavailable(f"{where} answers with more than {LARGEST // 2**20} MiB")
         text = body.decode("utf-8", errors="replace")
-        return Exposition(text) if len(body) < INLINE else await asyncio.to_thread(Exposition, text)
+        page = Exposition(text) if len(body) < INLINE else await asyncio.to_thread(Exposition, text)
+        if page.is_empty:
+            # Not the same as "nothing happened yet": what comes back later would look as if it had been born meanwhile.
+            raise Unavailable(f"{where} answers with an empty page")
+        return page
 
     def _forget(self) -> None:
         oldest = self._now() - FORGET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal
 
@@ -82,7 +83,10 @@ def _send(service: apprise.NotifyBase, notification: Notification) -> bool:
 
 
 def _service(url: SecretStr, number: int) -> apprise.NotifyBase:
-    service = apprise.Apprise.instantiate(url.get_secret_value(), suppress_exceptions=True)
+    with warnings.catch_warnings():
+        # The first address loads a hundred services, some of which use modules that Python is about to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        service = apprise.Apprise.instantiate(url.get_secret_value(), suppress_exceptions=True)
     if service is None:
         raise Rejected(
             f"address {number} of the apprise channel is not one that apprise understands", provider="apprise"

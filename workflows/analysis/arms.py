@@ -35,7 +35,9 @@ class Readings:
             return Counts(value=aggregated(metric, (value for unit in units for value in unit.gauges[metric.name])))
         total = Counts()
         for unit in units:
-            counted = counts(metric, self.increases[unit.id].counters[metric.name])
+            increase = self.increases[unit.id]
+            broken = metric.name in increase.broken
+            counted = None if broken else counts(metric, increase.counters[metric.name])
             if counted is None:
                 self.dropped += 1
             else:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from workflows.analysis.batches import Channels, Unit
+from workflows.analysis.batches import Unit
 from workflows.model.shapes import Message
 from workflows.model.target import Slot
 
@@ -37,12 +37,23 @@ Raw = dict[str, RawUnit]
 """By unit id."""
 
 
+UNUSABLE = -1.0
+"""Stands for a series that was seen with a value that is no count; its next value is where it starts."""
+
+SERIES_LIMIT = 20_000
+"""Series of one process of which the vanished ones are remembered."""
+
+
 @dataclass(slots=True)
 class Increase:
-    """What one process counted between two answers, by metric and channel; `dropped` values were no counters."""
+    """What one process counted between two answers."""
 
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By metric and channel."""
+    broken: set[str] = field(default_factory=set)
+    """Metrics some of whose values were no counts: a part of them would be a lie about the whole."""
     dropped: int = 0
+    """How many values that were."""
 
 
 def is_count(value: float) -> bool:
@@ -53,19 +64,22 @@ def is_count(value: float) -> bool:
 def increase(previous: RawUnit | None, unit: Unit) -> Increase:
     """What a process counted since `previous`.
 
-    A first-seen process adds nothing unless it started since then; a first-seen series of a known process adds nothing
+    A first-seen process adds nothing; a first-seen series of a known process adds nothing
     unless the answers are complete, because then it was born since. A value below its last one means a restart, after
     which the value itself is the increase. A vanished series adds nothing.
     """
     result = Increase()
     for metric, channels in unit.counters.items():
         known = previous.counters.get(metric, {}) if previous else {}
+        dropped = result.dropped
         result.counters[metric] = {
             channel: _channel_increase(
                 known.get(channel, {}), series, unit=unit, is_known=previous is not None, result=result
             )
             for channel, series in channels.items()
         }
+        if result.dropped > dropped:
+            result.broken.add(metric)
     return result
 
 
@@ -83,6 +97,8 @@ def _channel_increase(
 def _series_increase(before: float | None, value: float, *, is_born: bool) -> float:
     if before is None:
         return value if is_born else 0.0
+    if before == UNUSABLE:
+        return 0.0
     return value - before if value >= before else value
 
 
@@ -98,21 +114,40 @@ def starting_from_zero(unit: Unit, *, since: float) -> RawUnit | None:
 
 
 def remembered(raw: Raw, units: Iterable[Unit], *, at: float) -> Raw:
-    """The raw counters to difference the next answers against; processes silent for long are forgotten."""
+    """The raw counters to difference the next answers against; processes silent for long are forgotten.
+
+    A series that is missing in one answer keeps its last value: when it comes back it must not count from zero again.
+    """
     kept = {name: unit for name, unit in raw.items() if at - unit.at <= FORGET_SECONDS}
     for unit in units:
-        kept[unit.id] = RawUnit(at=at, slot=unit.slot, counters=_counts(unit.counters))
+        before = raw[unit.id].counters if unit.id in raw else {}
+        kept[unit.id] = RawUnit(at=at, slot=unit.slot, counters=_last(before, unit.counters))
     return kept
 
 
-def _counts(metrics: Mapping[str, Channels]) -> dict[str, dict[str, dict[str, float]]]:
+Counters = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def _last(before: Counters, now: Counters) -> dict[str, dict[str, dict[str, float]]]:
+    count = sum(len(series) for channels in before.values() for series in channels.values())
+    old = before if count <= SERIES_LIMIT else {}
     return {
         metric: {
-            channel: {name: value for name, value in series.items() if is_count(value)}
-            for channel, series in channels.items()
+            channel: _last_values(old.get(metric, {}).get(channel, {}), now.get(metric, {}).get(channel, {}))
+            for channel in {**old.get(metric, {}), **now.get(metric, {})}
         }
-        for metric, channels in metrics.items()
+        for metric in {**old, **now}
     }
+
+
+def _last_values(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    kept = {name: value for name, value in before.items() if name != ALL}
+    for name, value in now.items():
+        if is_count(value):
+            kept[name] = value
+        else:
+            kept.setdefault(name, UNUSABLE)
+    return kept
 
 
 def fitted(raw: Raw, *, limit: int) -> Raw:
@@ -130,7 +165,10 @@ def fitted(raw: Raw, *, limit: int) -> Raw:
 
 def _collapsed(unit: RawUnit) -> RawUnit:
     sums = {
-        metric: {channel: {ALL: min(sum(series.values()), LARGEST)} for channel, series in channels.items()}
+        metric: {
+            channel: {ALL: min(sum(value for value in series.values() if value > 0), LARGEST)}
+            for channel, series in channels.items()
+        }
         for metric, channels in unit.counters.items()
     }
     return unit.model_copy(update={"counters": sums})

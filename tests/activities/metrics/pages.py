@@ -25,9 +25,11 @@ class Page:
     asked: int = 0
     urls: list[str] = field(default_factory=list)
     address: str = ""
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked += 1
+        self.was_asked.set()
         self.urls.append(str(request.rel_url))
         if self.hang is not None:
             await self.hang.wait()
@@ -38,8 +40,8 @@ class Page:
 async def served(page: Page) -> AsyncIterator[Page]:
     """The page on a free port for as long as the context lasts; a hanging answer is let go at the end."""
     app = web.Application()
-    app.router.add_get("/{path:.*}", page.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    app.router.add_route("*", "/{path:.*}", page.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
