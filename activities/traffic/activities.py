@@ -65,7 +65,7 @@ class Traffic(TrafficActivities):
                     f" before its weight may rise from {current.weights.get(slot, 0):g}%"
                     f" to {wanted.weights.get(slot, 0):g}%",
                     operation="shift",
-                    retry_after=1,
+                    retry_after=0.3,
                 )
 
     def _of(self, target: Target) -> TrafficRouter:

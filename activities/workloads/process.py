@@ -159,7 +159,7 @@ class ProcessWorkloads:
             for service in await asyncio.to_thread(lambda: list(services_in(self._roots()))):
                 try:
                     await self._reconciler.step(service)
-                except HeadgateError as error:
+                except (HeadgateError, OSError) as error:
                     logger.warning("%s cannot be kept: %s", service.label, error)
             await asyncio.sleep(every)
 

@@ -80,6 +80,7 @@ class Reconciler:
             if guard:
                 guard(edit.state)
             now = time.time()
+            edit.state.bound_times(now)
             _recover(edit.state, now)
             for token, sight in sights.items():
                 _note(service, edit.state, token, sight, now=now)

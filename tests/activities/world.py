@@ -40,6 +40,8 @@ from workflows.model.target import Backend, Claim, ReleaseRef, Slot, Target, Tem
 
 T = TypeVar("T")
 
+HASTE = {"quiet": 0.1, "propagation": 0.05}
+"""Settings under which instances come and go quickly; where requests are counted, the real ones are used."""
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -126,7 +128,7 @@ class World:
                 "demo": Program(command=(sys.executable, "-m", "cli.demo.service"), directory=REPOSITORY, stop_grace=1),
                 "gone": Program(command=("/no/such/program",)),
             },
-            **process,
+            **HASTE | process,
         )
         self.envoy = EnvoySettings(
             directory=directory / "envoy",
@@ -137,6 +139,12 @@ class World:
         self.url = f"http://127.0.0.1:{port}"
         self.kinds = ("process", "envoy")
         self._envoy: subprocess.Popen[bytes] | None = None
+        self.rebuild(self.envoy, self.runs)
+
+    def use_real_times(self) -> None:
+        """From now on instances come and go as slowly as in production."""
+        times = {name: ProcessSettings.model_fields[name].default for name in HASTE}
+        self.process = self.process.model_copy(update=times)
         self.rebuild(self.envoy, self.runs)
 
     def rebuild(self, envoy: EnvoySettings, runs: Runs, *, patience: float = 3) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -36,7 +37,7 @@ def prepare(service: Service) -> None:
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         draft.write_text(_discovery(endpoint_set(service, slot), "", []), encoding="utf-8")
         with suppress(FileExistsError):
             os.link(draft, path)

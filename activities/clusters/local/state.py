@@ -85,6 +85,9 @@ class Instance(BaseModel):
         return self.ready_since is not None and not self.is_draining
 
 
+_MOMENTS = ("created_at", "ready_since", "draining_since", "idle_since", "stopping_since")
+
+
 class ServiceState(FencedState):
     """One service in one namespace."""
 
@@ -99,6 +102,15 @@ class ServiceState(FencedState):
     def of(self, slot: Slot) -> list[Instance]:
         """A slot's instances, the oldest first."""
         return sorted((i for i in self.instances.values() if i.slot == slot), key=lambda i: (i.created_at, i.token))
+
+    def bound_times(self, now: float) -> None:
+        """Takes no moment for later than now: after the clock was set back, nothing waits for it to come again."""
+        for instance in self.instances.values():
+            for name in _MOMENTS:
+                if (moment := getattr(instance, name)) is not None and moment > now:
+                    setattr(instance, name, now)
+        for crashes in self.crashes.values():
+            crashes.at = min(crashes.at, now)
 
     def settle(self, promoted: Promoted | None) -> None:
         """Takes the mark away and keeps the version; what is settled already stays as it is."""

@@ -12,9 +12,6 @@ from workflows.contracts.workloads import DeployRequest, RetireRequest, ScaleReq
 from workflows.errors import NotFound, NotReady
 from workflows.model.target import SLOTS, Claim, Target
 
-HASTE = {"quiet": 0.05, "propagation": 0.02}
-"""Settings under which instances come and go quickly."""
-
 
 def drive(directory: Path, route: dict[str, object], claim: Claim, seed: int) -> None:
     """Works on the target of a world until the process is killed."""
@@ -22,7 +19,7 @@ def drive(directory: Path, route: dict[str, object], claim: Claim, seed: int) ->
 
 
 async def _drive(directory: Path, route: dict[str, object], claim: Claim, dice: random.Random) -> None:
-    world = World(directory, **HASTE)
+    world = World(directory)
     world.rebuild(type(world.envoy).model_validate(route), world.runs, patience=0)
     target = world.target().model_copy(update={"drain_seconds": 0.2})
     run = Run(claim.workflow_id, claim.run_id)

@@ -14,11 +14,11 @@ from pathlib import Path
 from activities.clusters.envoy.routes import RouteFile
 from activities.clusters.local import processes
 from activities.clusters.local.state import Instance, Service
-from tests.activities.workloads.driver import HASTE, drive
+from tests.activities.workloads.driver import drive
 from tests.activities.world import World, a_template
 from workflows.contracts.workloads import RetireRequest
 
-ROUNDS = 20
+ROUNDS = 14
 V9 = a_template("v9")
 
 
@@ -48,7 +48,7 @@ async def test_killed_workers_start_nothing_twice_and_forget_nothing(tmp_path: P
     dice = random.Random(seed)
     workers = multiprocessing.get_context("forkserver")
     workers.set_forkserver_preload(["tests.activities.workloads.driver"])
-    world = World(tmp_path, **HASTE)
+    world = World(tmp_path)
     try:
         run, target = world.run(), world.target()
         claim = await world.capture(run, target)

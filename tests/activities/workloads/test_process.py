@@ -238,6 +238,16 @@ async def test_a_process_that_ignores_the_request_to_stop_is_killed(
     assert world.running() == []
 
 
+async def test_a_clock_that_was_set_back_stops_nothing(world: World, run: Run, target: Target, claim: Claim) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V1, replicas=2)
+    with service(world, target).file.edit() as edit:
+        for instance in edit.state.instances.values():
+            instance.created_at = instance.ready_since = time.time() + 3600
+        edit.save()
+    request = ScaleRequest(target=target, claim=claim, slot="canary", replicas=1, ready_within_seconds=10)
+    assert (await run.call(world.workloads.scale, request)).ready
+
+
 async def test_endpoints_name_instance_and_version(world: World, run: Run, target: Target, claim: Claim) -> None:
     await world.deploy(run, target, claim, slot="canary", template=V1, replicas=2)
     found = await world.providers.get("process").endpoints(target, "canary")
