@@ -7,7 +7,7 @@ costs next to nothing, and a name is parsed at its first use.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2s
 from typing import NamedTuple
@@ -34,7 +34,8 @@ class Exposition:
             if line and line[0] != "#":
                 self._lines[_name(line)].append(line.partition(_EXEMPLAR)[0])
         self._samples: dict[str, list[Sample]] = {}
-        self._grouped: dict[tuple[str, str], dict[str, list[Sample]]] = {}
+        self._lines_by_label: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._labelled: dict[tuple[str, str, str], list[Sample]] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -44,24 +45,38 @@ class Exposition:
     def samples(self, name: str) -> list[Sample]:
         """All series of one name. Errors: ValueError when their lines are no Prometheus text."""
         if name not in self._samples:
-            text = "\n".join(self._lines.get(name, [])) + "\n"
-            families = text_string_to_metric_families(text)
-            self._samples[name] = [Sample(s.labels, s.value) for family in families for s in family.samples]
+            self._samples[name] = _parsed(self._lines.get(name, []))
         return self._samples[name]
 
     def labelled(self, name: str, label: str, value: str) -> list[Sample]:
-        """Series of one name with a label, found by an index: many observations ask one page."""
-        index = self._grouped.get((name, label))
-        if index is None:
-            index = self._grouped[name, label] = defaultdict(list)
-            for sample in self.samples(name):
-                index[sample.labels.get(label, "")].append(sample)
-        return index.get(value, [])
+        """Series of one name with a plain label value; those of that name with another value are not parsed.
+
+        Errors: as `samples`.
+        """
+        key = (name, label, value)
+        if key not in self._labelled:
+            index = self._index(name, label)
+            found = _parsed([*index.get(value, []), *index.get("", [])])
+            self._labelled[key] = [sample for sample in found if sample.labels.get(label) == value]
+        return self._labelled[key]
 
     def value(self, name: str) -> float | None:
         """The value of a name that has one series."""
         samples = self.samples(name)
         return samples[0].value if samples else None
+
+    def _index(self, name: str, label: str) -> dict[str, list[str]]:
+        index = self._lines_by_label.get((name, label))
+        if index is None:
+            index = self._lines_by_label[name, label] = defaultdict(list)
+            for line in self._lines.get(name, []):
+                index[line.partition(f'{label}="')[2].partition('"')[0]].append(line)
+        return index
+
+
+def _parsed(lines: Sequence[str]) -> list[Sample]:
+    families = text_string_to_metric_families("\n".join(lines) + "\n")
+    return [Sample(sample.labels, sample.value) for family in families for sample in family.samples]
 
 
 def _name(line: str) -> str:
