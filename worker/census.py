@@ -142,7 +142,10 @@ class Census(Collector):
 
 
 def _last_sign(run: WorkflowExecutionDescription) -> datetime | None:
-    """The newest heartbeat of an observation; before the first one, when it was asked for."""
+    """The newest heartbeat of an observation; before the first one, when it was asked for.
+
+    The server keeps the time of the last heartbeat while the next attempt waits for a worker (measured on 1.29.1).
+    """
     signs = [
         _time(pending.last_heartbeat_time) or _time(pending.scheduled_time)
         for pending in run.raw_description.pending_activities

@@ -19,7 +19,9 @@ class Route(SettingsModel):
     cluster: Name
     """The cluster alias of the service."""
     namespace: Name
+    """The namespace of the service."""
     service: Name
+    """The service whose releases this route carries."""
     health: str = "/ready"
     """Envoy asks every endpoint for this path, and passes by those that do not answer 200."""
     timeout: float = 30

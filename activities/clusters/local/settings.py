@@ -34,6 +34,7 @@ class LocalCluster(SettingsModel):
     """A directory that holds the state of every service of one cluster alias."""
 
     root: Path
+    """Where it is; workers that share it must see the same files and processes."""
 
 
 class ProcessSettings(SettingsModel):
