@@ -22,6 +22,7 @@ from cli.errors import AnotherRelease, CommandError, Unreachable
 from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
+from workflows.contracts.metrics import Beat
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Steer, Voice
 from workflows.model.status import ReleaseResult, ReleaseStatus, RolloutStatus
 
@@ -32,6 +33,8 @@ ANSWER_SECONDS = 5.0
 ABORT_SECONDS = 2.0
 """After this an abort goes on as a signal, which needs nobody to be there."""
 QUERY_SECONDS = 2.0
+OBSERVE = "metrics.observe"
+"""The activity that watches a new version."""
 SUPERSEDED = "superseded"
 """The reason that `start --supersede` gives to the release it aborts."""
 
@@ -114,11 +117,16 @@ class Headgate:
     async def _undo_first(self, ref: Ref, running: Listed, progress: Progress) -> None:
         try:
             await self.abort(ref, reason=SUPERSEDED, by=SUPERSEDED)
-        except CommandError as error:
-            if error.reason != "Ended":
+        except CommandError:
+            if not await self._goes_back(ref):
                 raise
         ending = await self.wait(ref, run_id=running.execution.first_run_id)
         progress(f"it ended {ending.outcome}")
+
+    async def _goes_back(self, ref: Ref) -> bool:
+        """Whether the release is being undone, or has ended, without us."""
+        now = await self.status(ref)
+        return now.ending is not None or now.phase == "RollingBack"
 
     async def _unpolled(self) -> tuple[str, ...]:
         """A warning when nobody will pick up the work."""
@@ -166,8 +174,21 @@ class Headgate:
         if not reported.run_id or reported.phase in _ENDED:
             return None
         handle = self.temporal.get_workflow_handle(reported.rollout_id, run_id=reported.run_id or None)
-        answer = await self._ask(handle, RolloutStatus)
-        return answer.model_copy(update={"rollout_id": reported.rollout_id, "run_id": answer.run_id or reported.run_id})
+        answer, beat = await asyncio.gather(self._ask(handle, RolloutStatus), self._beat(handle))
+        names = {"rollout_id": reported.rollout_id, "run_id": answer.run_id or reported.run_id}
+        return answer.model_copy(update=names | (_live(answer, beat) if beat else {}))
+
+    async def _beat(self, handle: WorkflowHandle[Any, Any]) -> Beat | None:
+        """The observer's last heartbeat, seconds old: what the rollout itself learns when the segment ends."""
+        try:
+            described = await handle.describe(rpc_timeout=timedelta(seconds=QUERY_SECONDS))
+            for pending in described.raw_description.pending_activities:
+                if pending.activity_type.name == OBSERVE and pending.heartbeat_details.payloads:
+                    details = await self.temporal.data_converter.decode(pending.heartbeat_details.payloads, [Beat])
+                    return details[0] if isinstance(details[0], Beat) else None
+        except (RPCError, ValueError, RuntimeError):  # Watching goes on with what the rollout knows.
+            return None
+        return None
 
     async def _ask(self, handle: WorkflowHandle[Any, Any], shape: type[T]) -> T:
         query = handle.query("status", result_type=shape, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
@@ -280,7 +301,7 @@ class Headgate:
     ) -> Receipt:
         handle = self._handle(ref, message.first_run_id)
         update = handle.execute_update(name, message, result_type=Receipt, rpc_timeout=timedelta(seconds=seconds))
-        with translated(f"Cannot {name} {ref}"):
+        with translated(f"Cannot {name} {ref}", named=name):
             return await _within(seconds, update)
 
     async def _steering(self, ref: Ref, by: str, sequence: int | None) -> dict[str, Any]:
@@ -304,6 +325,14 @@ class Headgate:
                 reason="Ended",
             )
         return execution.first_run_id
+
+
+def _live(status: RolloutStatus, beat: Beat) -> dict[str, Any]:
+    """What a heartbeat adds to a status; the last second of a stage is the guard's to grant."""
+    observed = status.observed_seconds
+    if status.need_seconds:
+        observed = min(observed + beat.observed_seconds, max(status.need_seconds - 1, observed))
+    return {"metrics": beat.metrics or status.metrics, "observed_seconds": observed}
 
 
 def _version(document: Any) -> str:

@@ -42,12 +42,15 @@ def is_closed(error: RPCError) -> bool:
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Raises what Temporal answers as a CommandError that starts with `what`, such as "Cannot abort prod/x"."""
+def translated(what: str, *, named: str = "") -> Iterator[None]:
+    """Raises what Temporal answers as a CommandError that starts with `what`, such as "Cannot abort prod/x".
+
+    A release begins its refusals with the message's name, which `what` says already: `named` is left out.
+    """
     try:
         yield
     except (WorkflowUpdateFailedError, WorkflowQueryFailedError) as error:
-        raise CommandError(f"{what}: {sentence(error)}", reason="Refused") from error
+        raise CommandError(f"{what}: {sentence(error).removeprefix(f'{named}: ')}", reason="Refused") from error
     except (RPCTimeoutOrCancelledError, WorkflowQueryRejectedError) as error:
         raise Unreachable(f"{what}: no worker answered in time.", reason="NoWorker") from error
     except RPCError as error:

@@ -21,10 +21,10 @@ from workflows.analysis import reasons
 from workflows.analysis.arms import source_of
 from workflows.analysis.batches import Batch, Missing
 from workflows.analysis.session import Segment, SessionState, Step, begin, evidence, restored, step, step_time
-from workflows.contracts.metrics import Observed, ObserveRequest
+from workflows.contracts.metrics import Beat, Observed, ObserveRequest
 from workflows.errors import ProviderError
 from workflows.model.analysis import Analysis
-from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.decision import Decision, MetricReport
 
 logger = logging.getLogger(__name__)
 

@@ -68,7 +68,7 @@ def _vote(session: Session, decision: str, ref: Ref, *, gate: str | None, commen
 
     chosen, receipt = session.run(vote)
     done = {"approve": "approved", "reject": "rejected"}[decision]
-    said = f": {receipt.message}" if receipt.message else ""
+    said = "" if receipt.accepted else f": {receipt.message}"
     session.show(
         {"release": str(ref), "gate": chosen, "by": person, **receipt.model_dump(mode="json")},
         f"{done} gate {chosen!r} of {ref} as {person} (unverified){said}",
@@ -91,4 +91,4 @@ async def _only_gate(headgate: Headgate, ref: Ref) -> str:
     if len(gates) > 1:
         listed = ", ".join(gate.instance for gate in gates)
         raise BadInput(f"{ref} has {len(gates)} open gates; choose one with --gate: {listed}", reason="ManyGates")
-    return gates[0].instance
+    return gates[0].name

@@ -89,7 +89,7 @@ def _send(
 
     ref, person = Ref.parse(release), by or whoami()
     receipt = session.run(lambda headgate: say(headgate, ref, person))
-    said = f": {receipt.message}" if receipt.message else ""
+    said = "" if receipt.accepted else f": {receipt.message}"
     session.show(
         {"release": str(ref), "by": person, **receipt.model_dump(mode="json")},
         f"{done} {ref} as {person} (unverified){said}",

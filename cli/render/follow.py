@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cli.names import Ref
     from cli.session import Session
     from cli.snapshot import Snapshot
+    from workflows.model.status import Wait
 
 INTERVAL = 1.0
 _EVENTS = 8
@@ -78,6 +79,11 @@ class Changes:
         return [f"{now} {line}" for line in new if line]
 
 
+def _wait(who: str, wait: Wait | None) -> str:
+    """Nothing for an approval, which has its gate's own line."""
+    return f"{who}: {wait.message}" if wait and wait.reason != "ApprovalWanted" else ""
+
+
 def _facts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Everything worth a line, each under the key that it replaces."""
     yield "phase", f"{snapshot.ref}: {snapshot.phase}"
@@ -85,10 +91,10 @@ def _facts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     status = snapshot.status
     if status is None:
         return
-    yield "wait", f"waits: {status.wait.message}" if status.wait else ""
+    yield "wait", _wait("waits", status.wait)
     for gate in status.gates:
-        votes = ", ".join(f"{vote.person} {vote.decision}s" for vote in gate.votes)
-        yield f"gate {gate.instance}", f"gate {gate.name} {gate.state}" + (f" ({votes})" if votes else "")
+        votes = ", ".join(f"{vote.person} {vote.decision}s" for vote in gate.votes) or f"0 of {gate.count}"
+        yield f"gate {gate.instance}", f"gate {gate.name} {gate.state}: {votes}"
     for number, refusal in enumerate(status.refused):
         yield f"refused {number} {refusal.at}", f"refused {refusal.message}: {refusal.reason}"
     for component in status.components:
@@ -96,7 +102,7 @@ def _facts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield f"{name} step", f"{name}: {component.summary}" if component.summary else ""
         if component.verified:
             yield f"{name} weight", f"{name}: {percent(component.weight)} verified"
-        yield f"{name} wait", f"{name} waits: {component.wait.message}" if component.wait else ""
+        yield f"{name} wait", _wait(f"{name} waits", component.wait)
         for metric in component.metrics:
             bad = metric.state not in {"ok", "insufficient"}
             yield f"{name} {metric.name}", f"{name}: {metric.name} {metric.sentence or metric.state}" if bad else ""

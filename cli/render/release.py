@@ -100,10 +100,11 @@ def _gate(snapshot: Snapshot, gate: GateStatus, *, unique: bool, now: datetime) 
     text = Text.assemble(
         ("waits ", "bold magenta"), "for approval ", (gate.name, "bold"), f"{of}: {agreed} of {gate.count}{people}"
     )
-    if gate.expires_at:
-        text.append(f" · {span((gate.expires_at - now).total_seconds())} left", style="dim")
     yield text
-    yield _hint(f"headgate approve {snapshot.ref} --gate {gate.name if unique else gate.instance}{snapshot.ref.flags}")
+    hint = _hint(f"headgate approve {snapshot.ref} --gate {gate.name if unique else gate.instance}{snapshot.ref.flags}")
+    if gate.expires_at:
+        hint.append(f"   {span((gate.expires_at - now).total_seconds())} left", style="dim")
+    yield hint
 
 
 def _hint(line: str) -> Text:
@@ -145,7 +146,7 @@ def _rows(status: RolloutStatus, length: int, now: datetime) -> Iterator[tuple[s
         yield "observed", Text.assemble(drawn, f" {span(status.observed_seconds)} of {span(status.need_seconds)}")
         if left:
             yield "", Text(f"{span(left)} of observation left; time without data does not count", style="dim")
-    if status.wait:
+    if status.wait and status.wait.reason != "ApprovalWanted":  # The gate says it with its command.
         yield "", _waiting(status.wait, now)
     if status.decision and status.decision.verdict in {"hold", "rollback"}:
         said = status.decision.message or status.decision.reason
@@ -202,7 +203,9 @@ def _metrics(metrics: tuple[MetricReport, ...]) -> Table:
 def _value(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g} {unit}".strip()
+    if unit == "s" and abs(value) < 1:
+        value, unit = value * 1000, "ms"
+    return f"{value:.3g} {unit}".strip() if abs(value) < 1000 else f"{value:,.0f} {unit}".strip()
 
 
 def _refusals(refused: tuple[Refusal, ...]) -> Iterator[Text]:

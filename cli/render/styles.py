@@ -67,10 +67,9 @@ def percent(value: float) -> str:
 
 
 def bar(share: float, width: int, style: str) -> Text:
-    """A bar filled to an eighth of a character; `share` is cut to 0..1."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, part = divmod(eighths, 8)
-    filled = "█" * full + (" ▏▎▍▌▋▊▉"[part] if part else "")
+    """A bar filled to half a character; `share` is cut to 0..1."""
+    halves = round(max(0.0, min(1.0, share)) * width * 2)
+    filled = "━" * (halves // 2) + "╸" * (halves % 2)
     text = Text(filled, style=style)
     text.append("─" * (width - len(filled)), style="bright_black")
     return text

@@ -31,7 +31,7 @@ class Said(Document):
 class Voice(Said):
     """`approve` and `reject`."""
 
-    gate: Annotated[str, Field(min_length=1, max_length=63)]
+    gate: Annotated[str, Field(min_length=1, max_length=200)]
     """The gate's name; with several open gates of one name, its instance."""
     comment: _Text = ""
 
