@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from temporalio import workflow
 
 from workflows.contracts.notifications import Notification, NotificationActivities
@@ -99,6 +101,37 @@ async def a_worker(folder: Path, address: str, settings: str = "", **variables: 
             process.kill()
         await process.wait()
         await reading
+
+
+class Collector:
+    """An OpenTelemetry collector that keeps the names of the spans it gets."""
+
+    def __init__(self) -> None:
+        self.spans: set[str] = set()
+        self.headers: set[str] = set()
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[str]:
+        """Its endpoint."""
+        app = web.Application()
+        app.add_routes([web.post("/v1/traces", self._post)])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        content = gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
+        traces = ExportTraceServiceRequest.FromString(content)
+        self.headers.add(request.headers.get("authorization", ""))
+        self.spans |= {
+            span.name for item in traces.resource_spans for scope in item.scope_spans for span in scope.spans
+        }
+        return web.Response()
 
 
 class Webhook:

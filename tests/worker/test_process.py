@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 from cli.tools import Toolbox
 from tests.temporal import address_of, unique
-from tests.worker.process import Teller, Webhook, a_worker
+from tests.worker.process import Collector, Teller, Webhook, a_worker
 from worker.measures import MEASURES
 from worker.sandbox import workflow_runner
 from workflows.engine.visibility import KEYS
@@ -65,6 +65,37 @@ async def test_the_metrics_page_holds_temporals_metrics_and_ours(tmp_path: Path,
     assert {measure.name for measure in MEASURES if measure.kind == "gauge"} <= families.keys()
     assert any(name.startswith("temporal_") for name in families)
     assert "process_resident_memory_bytes" in families
+
+
+async def test_workflows_and_activities_are_traced_and_the_last_spans_leave_with_the_drain(
+    tmp_path: Path, address: str, client: Client, teller: str
+) -> None:
+    queue, hook, collector = unique("q"), Webhook(), Collector()
+    hook.answer.set()
+    async with (
+        hook.served() as settings,
+        collector.served() as endpoint,
+        a_worker(
+            tmp_path,
+            address,
+            f"{settings}\ntelemetry: {{otlpEndpoint: '{endpoint}', otlpHeaders: {{authorization: Bearer s3cret}}}}",
+            HEADGATE_TASK_QUEUE=queue,
+        ) as worker,
+    ):
+        await worker.ready()
+        await client.execute_workflow("Janitor", id=unique("janitor"), task_queue=queue)
+        await (await tell(client, teller, queue)).result()
+
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended() == 0
+
+    assert {
+        "RunWorkflow:Janitor",
+        "RunActivity:targets.find_marks",
+        "RunActivity:notifications.send",
+    } <= collector.spans
+    assert collector.headers == {"Bearer s3cret"}
+    assert "s3cret" not in worker.output
 
 
 async def test_sigterm_lets_a_running_activity_finish_and_says_not_ready_meanwhile(
