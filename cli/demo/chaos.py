@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from cli.demo.playground import Playground, Say
 
-SHORTEST, LONGEST = 8.0, 14.0
+SHORTEST, LONGEST = 10.0, 18.0
 """Seconds between two kills."""
 
 

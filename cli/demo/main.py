@@ -10,7 +10,6 @@ import json
 import random
 import shlex
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -30,7 +29,6 @@ from cli.demo.view import View
 from cli.demo.weights import Witness
 from cli.names import Ref
 from cli.snapshot import Ending, Started
-from workflows.errors import HeadgateError
 from workflows.model.shapes import dump
 from workflows.model.status import ReleaseStatus
 
@@ -57,15 +55,14 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Plays the scenarios and returns the exit code: 0 when each ended as expected, and good ones lost no request."""
+    """Plays the scenarios and returns the exit code: 0 when each ended as expected, and good ones lost no request.
+
+    Errors: BadInput for a scenario that there is none of, DemoError for what cannot be started.
+    """
     # With JSON, standard output carries nothing else.
     console = Console(highlight=False, stderr=options.as_json)
     view = View(console, is_live=console.is_terminal)
-    try:
-        return asyncio.run(_until_interrupted(Demo(options, view, console)))
-    except HeadgateError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return asyncio.run(_until_interrupted(Demo(options, view, console)))
 
 
 async def _until_interrupted(demo: Demo) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cli.demo.programs import DemoError
 from cli.demo.traffic import Request
+from cli.errors import BadInput
 from workflows.model.status import Outcome
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ DEFAULT = ("canary-good", "canary-bad")
 
 
 def chosen(names: list[str]) -> list[Scenario]:
-    """The scenarios to play. Errors: DemoError for a name that is none."""
+    """The scenarios to play. Errors: BadInput for a name that is none."""
     if unknown := [name for name in names if name not in SCENARIOS]:
-        raise DemoError(f"there is no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+        raise BadInput(
+            f"There is no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}.", reason="BadName"
+        )
     return [SCENARIOS[name] for name in names or DEFAULT]
 
 
