@@ -111,7 +111,7 @@ class _Return:
     def _capacity(self, slot: Slot) -> int:
         """Instances of the old version that serve and will stay, in a slot that runs nothing else."""
         content = self.observed.slot(slot)
-        if not self._is_wanted(slot) or sum(content.ready.values()) != content.ready_of(self.old.digest):
+        if not self._is_wanted(slot) or self._is_mixed(slot):
             return 0
         return min(content.replicas, content.ready_of(self.old.digest))
 
@@ -187,10 +187,10 @@ class _Return:
         return None
 
     def _carries_all(self, slot: Slot) -> bool:
-        """Whether a slot can serve everybody and will stay as it is, whatever it runs."""
+        """Whether a slot can serve everybody with what it shall run, whatever that is."""
         content = self.observed.slot(slot)
         digest = content.template.digest if content.template else ""
-        return content.is_purely(digest) and min(content.replicas, content.ready_of(digest)) >= self.captured
+        return min(content.replicas, content.ready_of(digest)) >= max(1, self.captured)
 
     def _stop_first(self) -> Action | None:
         stable = self.observed.slot("stable")
