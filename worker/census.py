@@ -18,14 +18,14 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from worker.measures import APPROVALS, CENSUS_AGE, OBSERVATION_AGE, ORPHANS, RUNNING, WEIGHT, Measure, environment_of
 from workflows.contracts.targets import MarkFound
-from workflows.engine.visibility import PHASE, WAITING_FOR
+from workflows.engine.visibility import NAME, PHASE, WAITING_FOR
 from workflows.engine.visibility import WEIGHT as WEIGHT_KEY
-from workflows.errors import HeadgateError
+from workflows.model.status import Phase
 from workflows.model.target import Mark
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ PATIENCE = 5.0
 """Seconds for one reading; a scrape must not wait for a server that is down."""
 AT_A_TIME = 10
 RPC = timedelta(seconds=3)
+
+GUARDED: frozenset[Phase] = frozenset({"Shifting", "Observing", "Paused", "Promoting", "Watching"})
+"""Phases of a component in which users can reach the new version."""
 
 _Labels = tuple[str, ...]
 _Now = Callable[[], datetime]
@@ -46,9 +49,8 @@ class Component:
     """One marked target."""
 
     labels: _Labels
-    weight: float | None
     seen: datetime | None
-    """The observer's last sign of life, while users can reach the new version."""
+    """The observer's last sign of life; None while no observation is needed."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Reading:
 
     at: datetime
     components: tuple[Component, ...] = ()
+    weights: dict[_Labels, float] = field(default_factory=dict)
     releases: Counter[_Labels] = field(default_factory=Counter)
     approvals: Counter[_Labels] = field(default_factory=Counter)
     orphans: Counter[_Labels] = field(default_factory=Counter)
@@ -86,8 +89,8 @@ class Census(Collector):
                 async with asyncio.timeout(PATIENCE):
                     self._reading = await self._read()
                 failure = ""
-            except (HeadgateError, RPCError, TimeoutError) as error:
-                failure = str(error) or "no answer in time"
+            except Exception as error:  # noqa: BLE001 - whatever is wrong, the other metrics must still be served.
+                failure = str(error) or f"no answer in time ({type(error).__name__})"
             if failure != self._failure:
                 logger.warning("metrics of running releases are old: %s", failure) if failure else logger.info(
                     "metrics of running releases are fresh again"
@@ -99,36 +102,33 @@ class Census(Collector):
         yield _family(RUNNING, reading.releases)
         yield _family(APPROVALS, reading.approvals)
         yield _family(ORPHANS, reading.orphans)
-        yield _family(WEIGHT, {c.labels: c.weight for c in reading.components if c.weight is not None})
+        yield _family(WEIGHT, reading.weights)
         ages = {c.labels: _seconds(now - c.seen) for c in reading.components if c.seen}
         yield _family(OBSERVATION_AGE, ages)
         yield _family(CENSUS_AGE, {(): _seconds(now - reading.at)})
 
     async def _read(self) -> Reading:
         at = self._now()
-        releases: Counter[_Labels] = Counter()
-        approvals: Counter[_Labels] = Counter()
-        async for release in self._client.list_workflows('WorkflowType = "Release" AND ExecutionStatus = "Running"'):
-            environment, attributes = environment_of(release.id), release.typed_search_attributes
-            releases[environment, attributes.get(PHASE) or "Pending"] += 1
-            approvals[environment,] += attributes.get(WAITING_FOR) == "ApprovalWanted"
         marks = await self._find_marks()
         components = tuple(await asyncio.gather(*(self._look(found.mark) for found in marks)))
+        reading = Reading(at, components)
+        reading.orphans.update((found.mark.release.environment,) for found in marks if found.orphaned)
+        async for release in self._client.list_workflows('WorkflowType = "Release" AND ExecutionStatus = "Running"'):
+            _count(reading, release)
         self._seen = {c.labels: c.seen for c in components if c.seen}
-        orphans: Counter[_Labels] = Counter((found.mark.release.environment,) for found in marks if found.orphaned)
-        return Reading(at, components, releases, approvals, orphans)
+        return reading
 
     async def _look(self, mark: Mark) -> Component:
         labels = (mark.release.environment, mark.release.name, mark.target.component)
         async with self._slots:
             run = await self._describe(mark.target.rollout_id)
         if run is None:
-            return Component(labels, None, self._seen.get(labels, mark.marked_at))
-        weight = run.typed_search_attributes.get(WEIGHT_KEY)
+            return Component(labels, self._seen.get(labels, mark.marked_at))
         sign = _last_sign(run)
-        if sign is None and weight:
-            sign = self._seen.get(labels, mark.marked_at)
-        return Component(labels, weight, sign)
+        if sign is None and run.typed_search_attributes.get(PHASE) in GUARDED:
+            # Between two segments nobody observes for a moment; whether it is more than that, the next readings tell.
+            sign = self._seen.get(labels, self._now())
+        return Component(labels, sign)
 
     async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription | None:
         """The open Rollout of a target; None when there is none, so that nobody can be observing."""
@@ -139,6 +139,13 @@ class Census(Collector):
                 return None
             raise
         return description if description.status is WorkflowExecutionStatus.RUNNING else None
+
+
+def _count(reading: Reading, release: WorkflowExecution) -> None:
+    environment, attributes = environment_of(release.id), release.typed_search_attributes
+    reading.releases[environment, attributes.get(PHASE) or "Pending"] += 1
+    reading.approvals[environment,] += attributes.get(WAITING_FOR) == "ApprovalWanted"
+    reading.weights[environment, attributes.get(NAME) or release.id] = attributes.get(WEIGHT_KEY) or 0.0
 
 
 def _last_sign(run: WorkflowExecutionDescription) -> datetime | None:

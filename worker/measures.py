@@ -60,15 +60,15 @@ APPROVALS = Measure("headgate_approvals_open", "gauge", ("environment",), "Relea
 WEIGHT = Measure(
     "headgate_weight",
     "gauge",
-    ("environment", "release", "component"),
-    "Percent of users' requests that reach the version being released, last verified; only while the target is marked.",
+    ("environment", "release"),
+    "Percent of users' requests that reach the version being released, last verified; of a group the lowest.",
 )
 OBSERVATION_AGE = Measure(
     "headgate_last_observation_age_seconds",
     "gauge",
     ("environment", "release", "component"),
-    "Seconds since any worker's observer last gave a sign of life, for every marked target whose users can reach the "
-    "new version. Above 60: nobody observes.",
+    "Seconds since any worker's observer last gave a sign of life, for every component whose new version users can "
+    "reach. Above 60: nobody observes.",
 )
 ORPHANS = Measure(
     "headgate_targets_orphaned",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -58,13 +58,19 @@ def settings_page() -> str:
 
 
 def metrics_page() -> str:
-    """All metrics of ours."""
-    rows = [
-        f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels) or '–'} | {m.help} |"
-        for m in MEASURES
+    """All metrics of ours, and the alerts that belong to them."""
+    metrics = [(f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels) or "–", m.help) for m in MEASURES]
+    alerts = [(name, f"`{expression}`", why) for name, expression, why in _ALERTS]
+    parts = [
+        _MADE,
+        "# Metrics of a worker",
+        _METRICS,
+        _lines(("metric", "kind", "labels", "meaning"), metrics),
+        "## Alerts that matter",
+        _lines(("alert", "expression", "why"), alerts),
+        _HONESTY,
     ]
-    table = "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *rows])
-    return f"{_MADE}\n\n# Metrics of a worker\n\n{_METRICS}\n\n{table}\n\n{_ALERTS}\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _section(name: str, field: FieldInfo, models: list[type[BaseModel]]) -> str:
@@ -97,10 +103,14 @@ def _row(path: str, field: FieldInfo) -> Row:
 
 
 def _table(rows: list[Row]) -> str:
-    lines = [f"| `{row.path}` | {row.type} | {row.default} | {row.meaning} |" for row in rows]
-    return (
-        "\n".join(["| setting | type | default | meaning |", "|---|---|---|---|", *lines]) if lines else "No settings."
-    )
+    if not rows:
+        return "No settings."
+    return _lines(("setting", "type", "default", "meaning"), [(f"`{row.path}`", *row[1:]) for row in rows])
+
+
+def _lines(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _default(field: FieldInfo) -> str:
@@ -177,22 +187,35 @@ The gauges are no diary of this worker. Each worker reads them, when it is scrap
 the marks on the targets and from the Temporal server, which knows when an observer last gave a sign of life and keeps
 that time when the observer's worker dies. So every worker tells the same about all releases: take the `max` over
 workers, never the `sum`. Counters and histograms count what ended on this worker: take the `sum`. A workflow task that
-is executed again after
-a crash may count its release twice."""
+is executed again after a crash may count its release twice."""
 
-_ALERTS = """\
-## Alerts that matter
+_ALERTS = (
+    (
+        "nobody observes",
+        "max by (environment, release, component) (headgate_last_observation_age_seconds) > 60",
+        "users reach a new version and no worker watches it",
+    ),
+    (
+        "no worker at all",
+        "absent(headgate_worker_ready) or max(headgate_worker_ready) == 0",
+        "without a worker nothing can roll back, and nobody tells the age above",
+    ),
+    (
+        "the numbers are old",
+        "min(headgate_census_age_seconds) > 120",
+        "no worker can read the marks or reach Temporal",
+    ),
+    (
+        "targets are left behind",
+        "min_over_time(headgate_targets_orphaned[2m]) > 0",
+        "the janitor does not settle what a lost release left",
+    ),
+)
 
-| alert | expression | why | |---|---|---| | nobody observes | `max by (environment, release, component)
-(headgate_last_observation_age_seconds) > 60` | users reach a new version and no worker watches it | | no worker at all
-| `absent(headgate_worker_ready) or max(headgate_worker_ready) == 0` | without a worker nothing can roll back, and no
-worker can tell its age | | the numbers are old | `min(headgate_census_age_seconds) > 60` | no worker reads marks or
-reaches Temporal | | targets are left behind | `max by (environment) (headgate_targets_orphaned) > 0` for 2 minutes |
-the janitor does not settle what a lost release left |
-
-A sign of life says that an observer runs, not that its metrics have data: a release that lacks data holds and says so
-in its
-status. Ages compare this worker's clock with the server's."""
+_HONESTY = """\
+A sign of life says that an observer runs, not that its metrics have data: a release that lacks data holds, and says so
+in its status. The first series of a counter appears with its first event. Ages compare this worker's clock with the
+server's."""
 
 
 def main() -> None:

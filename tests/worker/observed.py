@@ -9,29 +9,36 @@ from datetime import timedelta
 from temporalio import activity, workflow
 from temporalio.exceptions import ActivityError
 
-from workflows.engine.visibility import PHASE, WAITING_FOR, WEIGHT
+from workflows.engine.visibility import NAME, PHASE, WAITING_FOR, WEIGHT
 
 
 @workflow.defn(name="Release")
 class WaitingRelease:
-    """A release that waits for an approval until it is told to go."""
+    """A release at 25 % that waits for an approval."""
 
     @workflow.run
     async def run(self) -> None:
-        workflow.upsert_search_attributes([PHASE.value_set("Waiting"), WAITING_FOR.value_set("ApprovalWanted")])
+        workflow.upsert_search_attributes(
+            [
+                NAME.value_set("shop"),
+                PHASE.value_set("Observing"),
+                WAITING_FOR.value_set("ApprovalWanted"),
+                WEIGHT.value_set(25.0),
+            ]
+        )
         await workflow.wait_condition(lambda: False)
 
 
 @workflow.defn(name="Rollout")
 class ObservedRollout:
-    """A Rollout at a weight, with an observation as long as it wants one."""
+    """A Rollout in a phase, with an observation as long as it wants one."""
 
     def __init__(self) -> None:
         self.observes = True
 
     @workflow.run
-    async def run(self, weight: float, observers: str) -> None:
-        workflow.upsert_search_attributes([WEIGHT.value_set(weight)])
+    async def run(self, phase: str, observers: str) -> None:
+        workflow.upsert_search_attributes([PHASE.value_set(phase)])
         observing = workflow.start_activity(
             "metrics.observe",
             task_queue=observers,

@@ -18,6 +18,7 @@ from worker.measures import APPROVALS, CENSUS_AGE, OBSERVATION_AGE, ORPHANS, RUN
 from worker.sandbox import workflow_runner
 from workflows.contracts.targets import MarkFound
 from workflows.errors import Unavailable
+from workflows.model.status import Phase
 from workflows.model.target import Mark, ReleaseRef, Target, TargetState
 
 
@@ -84,7 +85,9 @@ class Place:
         return self.exported(OBSERVATION_AGE).get(("test", self.name, "web"))
 
     @asynccontextmanager
-    async def rollout(self, weight: float) -> AsyncIterator[tuple[WorkflowHandle[ObservedRollout, None], Worker]]:
+    async def rollout(
+        self, phase: Phase = "Observing"
+    ) -> AsyncIterator[tuple[WorkflowHandle[ObservedRollout, None], Worker]]:
         """An open Rollout on the target; its observers are the second worker."""
         queue, observers = unique("rollout"), unique("observe")
         runner = workflow_runner()
@@ -93,7 +96,7 @@ class Place:
             Worker(self.client, task_queue=observers, activities=[beat]) as observing,
         ):
             handle = await self.client.start_workflow(
-                ObservedRollout.run, args=[weight, observers], id=self.target.rollout_id, task_queue=queue
+                ObservedRollout.run, args=[phase, observers], id=self.target.rollout_id, task_queue=queue
             )
             yield handle, observing
             await handle.terminate()
@@ -117,19 +120,18 @@ def place(client: Client) -> Place:
     return Place(client)
 
 
-async def test_an_observed_component_shows_its_weight_and_a_young_observation(place: Place) -> None:
-    async with place.rollout(25) as (handle, _):
+async def test_an_observed_component_shows_a_young_observation(place: Place) -> None:
+    async with place.rollout() as (handle, _):
         await place.until("beating", handle)
         await place.read()
 
-        assert place.exported(WEIGHT)["test", place.name, "web"] == 25
         age = place.age()
         assert age is not None
         assert age < 11 + 10
 
 
 async def test_a_lost_observer_makes_the_age_grow_on_every_other_worker(place: Place) -> None:
-    async with place.rollout(25) as (handle, observing):
+    async with place.rollout() as (handle, observing):
         await place.until("beating", handle)
         await observing.shutdown()
         await place.until("retried", handle)
@@ -143,7 +145,7 @@ async def test_a_lost_observer_makes_the_age_grow_on_every_other_worker(place: P
 
 
 async def test_between_two_readings_ages_go_on_growing(place: Place) -> None:
-    async with place.rollout(25) as (handle, _):
+    async with place.rollout() as (handle, _):
         await place.until("beating", handle)
         await place.read()
         before = place.age()
@@ -160,7 +162,7 @@ async def test_between_two_readings_ages_go_on_growing(place: Place) -> None:
 async def test_users_on_the_new_version_without_any_observation_make_the_age_grow_from_the_last_sign(
     place: Place,
 ) -> None:
-    async with place.rollout(25) as (handle, _):
+    async with place.rollout() as (handle, _):
         await place.until("beating", handle)
         await place.read()
         before = place.age()
@@ -176,14 +178,28 @@ async def test_users_on_the_new_version_without_any_observation_make_the_age_gro
 
 
 async def test_a_component_that_no_user_reaches_needs_no_observation(place: Place) -> None:
-    async with place.rollout(0) as (handle, _):
+    async with place.rollout("Preparing") as (handle, _):
         await place.until("beating", handle)
         await handle.signal(ObservedRollout.stop_observing)
         await place.until("none", handle)
         await place.read()
 
         assert place.age() is None
-        assert place.exported(WEIGHT)["test", place.name, "web"] == 0
+
+
+async def test_exposure_that_nobody_ever_observed_ages_from_when_it_was_first_noticed(place: Place) -> None:
+    async with place.rollout() as (handle, _):
+        await place.until("beating", handle)
+        await handle.signal(ObservedRollout.stop_observing)
+        await place.until("none", handle)
+        await place.read()
+        first = place.age()
+        place.clock.advance(100)
+        await place.read()
+
+        assert first is not None
+        assert first < 10
+        assert (place.age() or 0) > 100
 
 
 async def test_a_target_whose_rollout_is_lost_is_unobserved_since_it_was_marked(place: Place) -> None:
@@ -196,7 +212,7 @@ async def test_a_target_whose_rollout_is_lost_is_unobserved_since_it_was_marked(
     assert place.exported(ORPHANS) == {("test",): 1}
 
 
-async def test_releases_and_their_approvals_are_counted(place: Place, client: Client) -> None:
+async def test_releases_their_weights_and_their_approvals_are_told(place: Place, client: Client) -> None:
     place.marks = []
     environment, queue = unique("env"), unique("release")
     async with Worker(client, task_queue=queue, workflows=[WaitingRelease], workflow_runner=workflow_runner()):
@@ -206,7 +222,8 @@ async def test_releases_and_their_approvals_are_counted(place: Place, client: Cl
                 await place.read()
                 await asyncio.sleep(0.1)
 
-        assert place.exported(RUNNING)[environment, "Waiting"] == 1
+        assert place.exported(RUNNING)[environment, "Observing"] == 1
+        assert place.exported(WEIGHT)[environment, "shop"] == 25
         await handle.terminate()
 
 
