@@ -9,6 +9,7 @@ import pytest
 
 from worker.measures import MEASURES
 from worker.reference import pages
+from worker.settings import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +38,14 @@ def test_every_setting_has_a_meaning() -> None:
 
     assert rows
     assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_the_settings_of_the_how_to_are_valid(tmp_path: Path) -> None:
+    text = (ROOT / "docs/how-to/run-a-worker.md").read_text()
+    file = tmp_path / "headgate.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0])
+
+    settings = load(file, {})
+
+    assert settings.policy == tmp_path / "policy.yaml"
+    assert settings.log.format == "json"
