@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from cli.client import Headgate
 from cli.tools import Toolbox
+from tests.cli.real import RealRelease, a_real_release
 from tests.cli.stub import a_worker
 from workflows.engine.visibility import KEYS
 
@@ -95,6 +96,13 @@ def worker(server: Server, queue: str) -> Iterator[None]:
     yield
     stop.set()
     thread.join(30)
+
+
+@pytest.fixture
+async def real(client: Client) -> AsyncIterator[RealRelease]:
+    """The real workflows over a world in memory."""
+    async with a_real_release(client) as running:
+        yield running
 
 
 Headgated = Callable[..., Result]
