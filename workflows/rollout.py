@@ -193,7 +193,7 @@ class Rollout:
                 return self._result(Interrupt("Rejected", "RolledBackBefore", captured.message), changed=False)
             if captured.status == "orphaned" and captured.mark is not None:
                 self._show("Preparing", "Settle what a lost release left")
-                await self._undo_with(captured.mark.rollout_run_id)
+                await self._undo_with(captured.mark.release.first_run_id, captured.mark.rollout_run_id)
                 continue
             self._show("Waiting", wait=self._waiting("TargetBusy", captured.message or f"held by {captured.holder}"))
             self._report("waiting")
@@ -327,8 +327,9 @@ class Rollout:
             await workflow.wait_condition(lambda: self.guard.hold is None)
 
     async def _ask(self, action: Approve) -> None:
-        shared = _present(self.order.component).gate
-        step = "start" if shared is not None and shared.name == action.gate.name else f"{self._name}.{self.index}"
+        component = _present(self.order.component)
+        shared = {gate.name for gate in (component.gate, *component.further_gates) if gate is not None}
+        step = "start" if action.gate.name in shared else f"{self._name}.{self.index}"
         instance = f"{action.gate.name}/{self.order.digest[:12]}/{step}"
         if instance in self.granted:
             return
@@ -380,7 +381,7 @@ class Rollout:
             return self._result(cause, undone=False)
         self._show("RollingBack", f"Undo: {cause.message}"[:200])
         self._report("undoing", reason=cause.reason, message=cause.message)
-        undone = await self._undo_with(workflow.info().run_id)
+        undone = await self._undo_with(self.order.release.first_run_id)
         if undone.outcome == "superseded":
             self._show("Failed", undone.message)
             return self._result(Interrupt("Failed", "Superseded", undone.message), undone=False)
@@ -391,9 +392,9 @@ class Rollout:
         await self.outbox.flush()
         return self._result(cause, final=undone.state)
 
-    async def _undo_with(self, run_id: str) -> Undone:
+    async def _undo_with(self, release_run: str, rollout_run: str = "") -> Undone:
         kept = self._promoted("rolledBack") if self.exposed and self.guard.verdict is not None else None
-        self.undo = Undo(self.order.target, run_id, self._on_undo, kept)
+        self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept)
         try:
             return await self.undo.run()
         finally:
@@ -412,7 +413,7 @@ class Rollout:
         """Mode `undo`: restores a target from its mark; without that mark there is nothing to do."""
         mark = self.order.mark
         self._show("RollingBack", "Settle what a lost release left")
-        undone = await self._undo_with(mark.rollout_run_id if mark else "")
+        undone = await self._undo_with(self.order.release.first_run_id, mark.rollout_run_id if mark else "")
         outcome: Outcome = "RolledBack" if undone.outcome in ("restored", "nothing") else "Failed"
         reason = {"nothing": "NothingToUndo", "restored": "Orphaned"}.get(undone.outcome, "UndoAbandoned")
         self._show(outcome, undone.message)

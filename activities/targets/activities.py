@@ -55,6 +55,9 @@ class Targets(TargetActivities):
         return await self._capture(request)
 
     async def acquire(self, request: AcquireRequest) -> Acquired:
+        record = await self._workload(request.target).record(request.target)
+        if record.mark and not request.is_about(record.mark):
+            return Acquired()
         claim = await self._claim(request.target, request.purpose)
         record = await self._workload(request.target).record(request.target)
         state = await self.inspect(request.target)

@@ -192,6 +192,8 @@ class _Targets(_Part):
 
     async def acquire(self, request: AcquireRequest) -> Acquired:
         place = await self.world.enter(request.target, request)
+        if place.mark and not request.is_about(place.mark):
+            return Acquired()
         claim = self.world.raise_fence(place, request.purpose)
         step = next_undo_step(place.mark.baseline, place.state(), request.target) if place.mark else None
         return Acquired(claim=claim, state=place.state(), mark=place.mark, step=step)

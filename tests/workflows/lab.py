@@ -11,6 +11,7 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from tests.temporal import unique
@@ -58,7 +59,11 @@ class Trial:
     lab: Lab
     name: str
     components: list[ComponentPlan]
+    id: str = ""
     handle: WorkflowHandle[Any, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.id = self.id or f"release/test/{self.name}"
 
     @property
     def place(self) -> Place:
@@ -73,14 +78,13 @@ class Trial:
 
     async def start(self) -> WorkflowHandle[Any, Any]:
         self.handle = await self.lab.client.start_workflow(
-            "Release", {"plan": self.name}, id=f"release/test/{self.name}", task_queue=self.lab.queue
+            "Release", {"plan": self.name}, id=self.id, task_queue=self.lab.queue
         )
         return self.handle
 
     @property
     def release(self) -> WorkflowHandle[Any, Any]:
-        assert self.handle is not None
-        return self.lab.client.get_workflow_handle(f"release/test/{self.name}")
+        return self.lab.client.get_workflow_handle(self.id)
 
     async def status(self) -> ReleaseStatus:
         return await self.release.query("status", result_type=ReleaseStatus)
@@ -92,16 +96,22 @@ class Trial:
         return status
 
     async def say(self, message: str, **fields: Any) -> Any:
-        """Sends a message as update, for the run that is there now; a refusal comes back as a sentence."""
+        """Sends a message for the run that is there now; a refusal comes back as a sentence."""
         status = await self.status()
         payload = {"firstRunId": status.first_run_id, "by": "ann@example.com", **fields}
         if message in {"pause", "resume", "advance"}:
             payload.setdefault("sequence", status.sequence)
+        return await self.send(message, payload)
+
+    async def send(self, message: str, payload: Any) -> Any:
+        """Sends any payload as update; a refusal comes back as a sentence."""
         try:
             return await self.release.execute_update(message, payload)
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             return f"refused: {cause.message}" if isinstance(cause, ApplicationError) else f"failed: {cause}"
+        except RPCError as error:
+            return f"failed: {error.message}"
 
     async def end(self, seconds: float = 40) -> tuple[str, dict[str, Any]]:
         """The outcome and the result, however the release ended."""
@@ -117,6 +127,11 @@ class Trial:
                 return str(cause.type), (cause.details[0] if cause.details else {})
             return type(cause).__name__, {}
         return str(result["outcome"]), result
+
+    def free(self, holding: Holding) -> None:
+        """Lets the world go on and stops it no more."""
+        self.lab.world.hooks.pop((self.components[0].target.key, "*"), None)
+        holding.go.set()
 
     async def hold_before(self, nth: int) -> Holding:
         """Stops the world before the nth activity on the first component's target."""

@@ -43,14 +43,24 @@ class Captured(Message):
 class AcquireRequest(Message):
     target: Target
     purpose: str = "undo"
+    release_run: str = ""
+    """Given, a mark of another release is left alone, and so is its fence."""
+    rollout_run: str = ""
+    """Given, the same for the mark of another Rollout run."""
+
+    def is_about(self, mark: Mark) -> bool:
+        """Whether this mark is the one that is meant."""
+        release, rollout = mark.release.first_run_id, mark.rollout_run_id
+        return self.release_run in ("", release) and self.rollout_run in ("", rollout)
 
 
 class Acquired(Message):
-    claim: Claim
-    state: TargetState
+    claim: Claim | None = None
+    """None when the mark is somebody else's: nothing was touched."""
+    state: TargetState = TargetState()
     """The target as observed right after the fence was raised."""
     mark: Mark | None = None
-    """None when the target is settled already: there is nothing to undo."""
+    """None when there is nothing to undo: the target is settled already, or its mark is somebody else's."""
     step: Step | None = None
     """The first step of the undo; None when the target is as the mark's baseline says."""
 

@@ -84,9 +84,9 @@ class Gates:
     def expire(self, now: datetime) -> list[GateStatus]:
         """Closes the gates whose time is over and returns them."""
         over = [status for status in self.open() if status.expires_at is not None and status.expires_at <= now]
-        for status in over:
-            self._status[status.instance] = status.model_copy(update={"state": "expired"})
-        return over
+        closed = [status.model_copy(update={"state": "expired"}) for status in over]
+        self._status.update({status.instance: status for status in closed})
+        return closed
 
     def next_expiry(self) -> datetime | None:
         """When the next open gate closes."""

@@ -78,11 +78,19 @@ class Member:
     async def run(self) -> None:
         """Starts the Rollout when its lock is free, follows it, and restores the target when it was lost."""
         result = await self._follow(self.order)
-        while result is None:
-            order = self.order.model_copy(update={"mode": "undo", "mark": None, "component": None})
-            result = await self._follow(order)
+        if result is None or result.reason == "Superseded":
+            restored = await self._restore()
+            result = result if result is not None and restored.reason == "NothingToUndo" else restored
         self.result = result
         self._on_change(self)
+
+    async def _restore(self) -> RolloutResult:
+        """Undoes what a lost or superseded run of this release left, if it left anything."""
+        order = self.order.model_copy(update={"mode": "undo", "mark": None, "component": None})
+        while True:
+            restored = await self._follow(order)
+            if restored is not None:
+                return restored
 
     async def _follow(self, order: RolloutOrder) -> RolloutResult | None:
         """One Rollout from start to result; None when it was terminated, timed out or failed without a result."""

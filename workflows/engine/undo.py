@@ -45,8 +45,10 @@ class Undo:
     """One undo of one target. A step that fails for good is tried again slowly; it is never given up silently."""
 
     target: Target
-    run_id: str
-    """The Rollout run whose mark is undone; empty for whatever mark is there."""
+    release_run: str
+    """First run id of the release whose mark is undone."""
+    rollout_run: str
+    """The Rollout run whose mark is undone; empty for whichever run of the release left it."""
     on_step: Callable[[str, str, dict[Any, float] | None], None]
     """Hears the step's summary, what blocks it (or nothing), and the weights verified last."""
     kept: Promoted | None = None
@@ -73,12 +75,14 @@ class Undo:
 
     async def _run(self) -> Undone:
         acquired: Acquired = await self._insist(
-            TargetActivities.acquire, AcquireRequest(target=self.target), "Take the target to undo"
+            TargetActivities.acquire,
+            AcquireRequest(target=self.target, release_run=self.release_run, rollout_run=self.rollout_run),
+            "Take the target to undo",
         )
-        mark = acquired.mark
-        if mark is None or (self.run_id and mark.rollout_run_id != self.run_id):
+        mark, claim = acquired.mark, acquired.claim
+        if mark is None or claim is None:
             return Undone("nothing", "there is nothing to undo", acquired.state)
-        runner = StepRunner(self.target, acquired.claim, write=calls.UNDO, wait=calls.UNDO_WAIT)
+        runner = StepRunner(self.target, claim, write=calls.UNDO, wait=calls.UNDO_WAIT)
         state, step = acquired.state, acquired.step
         while step is not None:
             self.on_step(step.summary, "", runner.verified)
@@ -88,7 +92,7 @@ class Undo:
             except StepFailed as error:
                 await self._blocked(step.summary, error)
             state, step = await self._next(mark)
-        await self._finish(mark, acquired.claim)
+        await self._finish(mark, claim)
         return Undone("restored", f"{mark.baseline.slot('stable').template_version} is back as it was", state)
 
     async def _next(self, mark: Mark) -> tuple[TargetState, Step | None]:
@@ -99,7 +103,7 @@ class Undo:
 
     async def _finish(self, mark: Mark, claim: Claim) -> None:
         """The router's exact recorded state, then the mark."""
-        if mark.baseline.traffic is not None and mark.baseline.traffic.weights:
+        if mark.baseline.traffic is not None:
             request = RestoreRequest(target=self.target, claim=claim, state=mark.baseline.traffic)
             await self._insist(TrafficActivities.restore, request, "Restore the router's recorded state")
         settle = SettleRequest(target=self.target, claim=claim, promoted=self.kept)

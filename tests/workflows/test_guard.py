@@ -1,0 +1,131 @@
+"""The guard: a bad version is rolled back from wherever it is, and what is unknown holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from tests.workflows.lab import STRATEGIES, Lab, a_lab
+from tests.workflows.test_interruptions import same
+from workflows.contracts.metrics import ObserveRequest
+from workflows.model.decision import Decision
+
+BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
+UNKNOWN = Decision(verdict="hold", reason="NoData", message="errors: no data for two minutes")
+SLOW = {"kind": "canary", "stages": [{"weight": 10, "observe": "10m"}], "watch": "1m"}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_verdict_in_any_segment_rolls_back(client: Client, strategy: str) -> None:
+    async with a_lab(client) as lab:
+        seen: list[int] = []
+        good = lab.release(strategy)
+        lab.world.verdicts[good.components[0].target.key] = lambda request: seen.append(request.segment)  # type: ignore[func-returns-value]
+        await good.start()
+        assert (await good.end())[0] == "Succeeded"
+
+        async def one(nth: int) -> None:
+            trial = lab.release(strategy)
+            before = trial.place.state()
+
+            def judge(request: ObserveRequest) -> Decision | None:
+                return BAD if request.segment >= nth else None
+
+            lab.world.verdicts[trial.components[0].target.key] = judge
+            await trial.start()
+            outcome, result = await trial.end()
+            if outcome == "Succeeded":
+                return  # This run needed fewer segments.
+            assert (outcome, result["reason"]) == ("RolledBack", "RuleFailed")
+            assert same(trial.place.state(), before)
+            assert trial.place.kept[-1].outcome == "rolledBack"
+
+        await asyncio.gather(*(one(nth) for nth in range(1, max(seen) + 1)))
+        assert lab.world.violations == []
+
+
+async def test_a_version_that_was_rolled_back_needs_again(lab: Lab) -> None:
+    trial = lab.release("rolling", name="again-shop")
+    lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
+    await trial.start()
+    assert (await trial.end())[0] == "RolledBack"
+    lab.world.verdicts.clear()
+    await trial.start()
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("Rejected", "RolledBackBefore")
+    again = lab.release("rolling", name="again-shop", again=True)
+    await again.start()
+    assert (await again.end())[0] == "Succeeded"
+
+
+async def test_missing_data_holds_and_neither_promotes_nor_rolls_back(lab: Lab) -> None:
+    trial = lab.release("canary")
+    key = trial.components[0].target.key
+    lab.world.verdicts[key] = lambda request: None if request.holding else UNKNOWN
+    await trial.start()
+    status = await trial.until(lambda status: status.wait and status.wait.reason == "NoData")
+    assert "no data" in status.wait.message  # type: ignore[union-attr]
+    await asyncio.sleep(1)
+    assert trial.place.state().weight("canary") == 10
+    del lab.world.verdicts[key]
+    await trial.say("resume")
+    assert (await trial.end())[0] == "Succeeded"
+    assert {note.event for note in lab.world.notes} >= {"hold"}
+
+
+async def test_a_held_release_still_rolls_back_when_it_turns_bad(lab: Lab) -> None:
+    trial = lab.release("canary")
+    key = trial.components[0].target.key
+    lab.world.verdicts[key] = lambda request: None if request.holding else UNKNOWN
+    await trial.start()
+    await trial.until(lambda status: status.wait and status.wait.reason == "NoData")
+    lab.world.verdicts[key] = lambda _: BAD
+    assert (await trial.end())[0] == "RolledBack"
+
+
+async def test_a_hold_that_nobody_answers_ends_in_undo(lab: Lab) -> None:
+    trial = lab.release("canary", hold_seconds=0.5)
+    lab.world.verdicts[trial.components[0].target.key] = lambda request: None if request.holding else UNKNOWN
+    await trial.start()
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("RolledBack", "HoldExpired")
+
+
+async def test_the_guard_watches_through_approvals_and_pauses(lab: Lab) -> None:
+    trial = lab.release("canary")
+    await trial.start()
+    await trial.until(lambda status: status.phase == "Observing")
+    await trial.say("pause")
+    await asyncio.sleep(0.5)
+    lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
+    assert (await trial.end())[0] == "RolledBack"
+
+
+async def test_some_segment_runs_from_the_first_exposure_to_the_end(lab: Lab) -> None:
+    """Between two segments there is never more than the time that one workflow task takes."""
+    spans: list[tuple[float, float]] = []
+    shifts: list[float] = []
+    loop = asyncio.get_running_loop()
+    trial = lab.release("canary")
+    key = trial.components[0].target.key
+
+    def watch(request: ObserveRequest) -> None:
+        now = loop.time()
+        if not spans or request.segment > len(spans):
+            spans.append((now, now))
+        spans[-1] = (spans[-1][0], now)
+
+    async def shifted(request: Any) -> None:
+        shifts.append(loop.time())
+
+    lab.world.verdicts[key] = watch  # type: ignore[assignment]
+    lab.world.hooks[key, "traffic.shift"] = shifted
+    await trial.start()
+    assert (await trial.end())[0] == "Succeeded"
+    assert spans[0][0] < shifts[0] + 0.5
+    gaps = [after[0] - before[1] for before, after in zip(spans, spans[1:], strict=False)]
+    assert max(gaps) < 1, gaps
+    assert spans[-1][1] > shifts[-1]

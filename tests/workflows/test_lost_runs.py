@@ -1,0 +1,140 @@
+"""Terminate, reset, lost runs: whoever is left restores the target, and a later release is never touched."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle
+
+from tests.temporal import unique
+from tests.workflows.lab import Lab, Trial, a_lab
+from tests.workflows.test_interruptions import count_activities, same, settled
+
+
+async def run_janitor(lab: Lab) -> int:
+    result = await lab.client.execute_workflow(
+        "Janitor", id=f"headgate-janitor-{unique('round')}", task_queue=lab.queue, result_type=int
+    )
+    assert isinstance(result, int)
+    return result
+
+
+async def terminate_both(trial: Trial) -> None:
+    run = (await trial.rollout.describe()).run_id
+    await trial.release.terminate()
+    await trial.rollout.terminate()
+    trial.lab.world.closed_runs.add(run)
+
+
+async def reset(handle: WorkflowHandle[object, object], client: Client, *, last: bool = True) -> None:
+    """Resets to the last (or first) completed workflow task, as `temporal workflow reset --type` does."""
+    history = await handle.fetch_history()
+    done = [e.event_id for e in history.events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+    run = (await handle.describe()).run_id
+    await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=run),
+            workflow_task_finish_event_id=done[-1 if last else 0],
+            request_id=unique("reset"),
+            reason="test",
+        )
+    )
+
+
+@pytest.mark.parametrize("strategy", ["canary", "blueGreen", "rolling", "recreate"])
+async def test_the_janitor_settles_a_target_that_lost_both_runs_at_any_step(client: Client, strategy: str) -> None:
+    async with a_lab(client) as lab:
+        steps = await count_activities(lab, strategy)
+
+        async def one(nth: int) -> None:
+            trial = lab.release(strategy)
+            before = trial.place.state()
+            holding = await trial.hold_before(nth)
+            await trial.start()
+            await asyncio.wait_for(holding.reached.wait(), 30)
+            await terminate_both(trial)
+            trial.free(holding)
+            await asyncio.sleep(0.1)
+            if trial.place.mark is not None:
+                await run_janitor(lab)
+                await settled(trial)
+            assert same(trial.place.state(), before) or trial.place.state().slot("canary").is_empty
+
+        for nth in range(steps):
+            await one(nth)
+        assert lab.world.violations == []
+
+
+async def test_the_janitor_never_touches_a_later_good_release(lab: Lab) -> None:
+    name = unique("later")
+    lost = lab.release("canary", name=name)
+    holding = await lost.hold_before(4)
+    await lost.start()
+    await holding.reached.wait()
+    await terminate_both(lost)
+    lost.free(holding)
+    await run_janitor(lab)
+    await settled(lost)
+    good = lab.release("canary", name=name, version="v3")
+    await good.start()
+    assert (await good.end())[0] == "Succeeded"
+    after = good.place.state()
+    for _ in range(10):
+        assert await run_janitor(lab) == 0
+    assert good.place.state() == after
+
+
+async def test_a_release_restores_an_orphaned_target_before_it_captures(lab: Lab) -> None:
+    name = unique("orphan")
+    lost = lab.release("canary", name=name)
+    before = lost.place.state()
+    holding = await lost.hold_before(6)
+    await lost.start()
+    await holding.reached.wait()
+    await terminate_both(lost)
+    lost.free(holding)
+    next_one = lab.release("canary", name=name, version="v3")
+    await next_one.start()
+    assert (await next_one.end())[0] == "Succeeded"
+    captures = [request for called, request in next_one.place.log if called == "targets.capture"]
+    assert len(captures) >= 2
+    kept = next_one.place.kept[-1]
+    assert kept.version == "v3"
+    assert before.slot("stable").template_version == "v1"
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling", "recreate"])
+@pytest.mark.parametrize("which", ["release", "rollout"])
+@pytest.mark.parametrize("last", [True, False], ids=["to-the-last-task", "to-the-first-task"])
+async def test_a_reset_run_never_moves_traffic_on_a_claim_that_is_not_its_own(
+    client: Client, strategy: str, which: str, last: bool
+) -> None:
+    async with a_lab(client) as lab:
+
+        async def one(nth: int) -> str:
+            trial = lab.release(strategy)
+            before = trial.place.state()
+            holding = await trial.hold_before(nth)
+            await trial.start()
+            await asyncio.wait_for(holding.reached.wait(), 30)
+            await reset(trial.release if which == "release" else trial.rollout, client, last=last)
+            trial.free(holding)
+            outcome, _ = await trial.end()
+            await settled(trial)
+            after = trial.place.state()
+            at = f"{strategy} {which} reset before {nth}: {outcome} {[name for name, _ in trial.place.log]}"
+            if outcome == "Succeeded":
+                assert after.slot("stable").template_version == "v2", at
+                assert after.slot("canary").is_empty, at
+            else:
+                assert same(after, before), at
+            return outcome
+
+        steps = await count_activities(lab, strategy)
+        await asyncio.gather(*(one(nth) for nth in range(1, steps, 2)))
+        assert lab.world.violations == []
