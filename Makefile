@@ -50,6 +50,7 @@ bench: tools ## Measure; prints a table and writes bench.json
 docs: setup ## Generate the JSON Schemas and the reference
 	$(BIN)/headgate schema --write
 	$(BIN)/python -m worker.reference
+	$(BIN)/python -m cli.manual
 
 lock: $(UV) ## Lock the requirements again (ARGS=--upgrade for newer versions)
 	$(COMPILE) $(ARGS) pyproject.toml -o $(LOCKS)/runtime.txt

@@ -192,28 +192,51 @@ def _fields(entries: tuple[Entry, ...]) -> RenderableType:
 
 def schema(
     session: Session,
-    kind: Annotated[str, typer.Argument(metavar="[release|policy]", help="Which document.")] = "release",
-    check: Annotated[
-        Path | None, typer.Option("--check", metavar="FILE", help="Exit 1 unless this file has exactly this schema.")
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[release|policy]", help="Which document.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the files of --directory anew.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 when a file of --directory is out of date.")] = False,
+    directory: Annotated[Path, typer.Option("--directory", help="Where the files are.")] = Path(
+        "docs/reference/schema"
+    ),
 ) -> None:
-    """Print a document's JSON Schema, for editors and other tools."""
-    import json
-
+    """Print the JSON Schema of a document, for editors and other tools; a Release's unless you say otherwise."""
+    from cli.errors import BadInput
     from workflows.model.schema import json_schema
 
-    from cli.errors import BadInput, CommandError
-
-    if kind.lower() not in _KINDS:
+    if kind is not None and kind.lower() not in _KINDS:
         raise BadInput(f"{kind!r} is no kind of document; there are {' and '.join(_KINDS)}.")
-    made = json_schema(kind.capitalize())
-    if check is None:
-        print(json.dumps(made, indent=2, ensure_ascii=False))
-        return
-    try:
-        written = json.loads(check.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{check} cannot be read: {error}") from error
-    if written != made:
-        raise CommandError(f"{check} is out of date; write it anew: headgate schema {kind} > {check}", reason="Stale")
-    session.show({"file": str(check), "upToDate": True}, f"{check} is up to date")
+    chosen = (kind.lower(),) if kind else _KINDS
+    made = {directory / f"{each}.schema.json": _json(json_schema(each.capitalize())) for each in chosen}
+    if write:
+        _write(made)
+    if check:
+        _check(made)
+    if write or check:
+        session.show({"files": [str(file) for file in made]}, *(f"{file} is up to date" for file in made))
+    else:
+        print(_json(json_schema(chosen[0].capitalize())), end="")
+
+
+def _json(data: Any) -> str:
+    import json
+
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write(made: dict[Path, str]) -> None:
+    from cli.errors import BadInput
+
+    for file, text in made.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _check(made: dict[Path, str]) -> None:
+    from cli.errors import CommandError
+
+    stale = [str(file) for file, text in made.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
+    if stale:
+        raise CommandError(f"out of date: {', '.join(stale)}; headgate schema --write", reason="Stale")

@@ -267,16 +267,19 @@ class TestSchema:
     def test_prints_json(self, run: Headgated, kind: str) -> None:
         assert json.loads(run("schema", kind).stdout)["title"]
 
-    def test_check_tells_a_stale_file(self, run: Headgated, tmp_path: Path) -> None:
-        file = tmp_path / "release.json"
-        file.write_text(run("schema", "release").stdout)
-        assert run("schema", "release", "--check", file).exit_code == 0
-        stale = run("schema", "policy", "--check", file)
-        assert (stale.exit_code, f"headgate schema policy > {file}" in stale.stderr) == (1, True)
+    def test_check_tells_a_stale_file_and_write_makes_it_right(self, run: Headgated, tmp_path: Path) -> None:
+        folder = ("--directory", tmp_path / "schema")
+        missing = run("schema", "--check", *folder)
+        assert (missing.exit_code, "headgate schema --write" in missing.stderr) == (1, True)
+        assert run("schema", "--write", *folder).exit_code == 0
+        assert run("schema", "--check", *folder).exit_code == 0
+        assert (tmp_path / "schema" / "policy.schema.json").read_text() == run("schema", "policy").stdout
 
-    def test_refuses_another_kind_and_an_unreadable_file(self, run: Headgated, tmp_path: Path) -> None:
+    def test_the_committed_files_are_up_to_date(self, run: Headgated) -> None:
+        assert run("schema", "--check", "--directory", ROOT / "docs/reference/schema").exit_code == 0
+
+    def test_refuses_another_kind(self, run: Headgated) -> None:
         assert run("schema", "pipeline").exit_code == 2
-        assert run("schema", "--check", tmp_path / "none.json").exit_code == 2
 
 
 class TestStart:
