@@ -169,7 +169,7 @@ class Teller:
     """Sends one notification through the worker that polls the queue given."""
 
     @workflow.run
-    async def run(self, queue: str) -> None:
+    async def run(self, queue: str, patience: float) -> None:
         release = ReleaseRef(
             workflow_id="release/test/shop", first_run_id="1", environment="test", name="shop", version="v1"
         )
@@ -177,6 +177,5 @@ class Teller:
             NotificationActivities.send,
             Notification(release=release, event="test", title="hello", at=datetime(2026, 1, 1, tzinfo=UTC)),
             task_queue=queue,
-            start_to_close_timeout=timedelta(seconds=30),
-            heartbeat_timeout=timedelta(seconds=3),
+            start_to_close_timeout=timedelta(seconds=patience),
         )
