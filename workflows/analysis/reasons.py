@@ -35,5 +35,5 @@ SENTENCES: Final[dict[str, str]] = {
     TOO_FEW_SAMPLES: "An `argo` rule has not taken the samples it needs to succeed.",
     NO_DATA: "A required metric had no value for longer than `patience`, or for all of its checks.",
     PROVIDER_ERRORS: "The source of a required metric did not answer for longer than is tolerated.",
-    UNUSABLE_BUCKETS: "The histogram has no bucket that reaches the limit, so the rule cannot be judged.",
+    UNUSABLE_BUCKETS: "The quantile and the limit both lie beyond the histogram's highest bucket, so nobody can tell.",
 }

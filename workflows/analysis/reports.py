@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from workflows.analysis import reasons
 from workflows.analysis.counting import Counted, tolerated
-from workflows.analysis.rules import RuleState, limit_of, number, reaches, rule_of
+from workflows.analysis.rules import RuleState, limit_of, number, rule_of
 from workflows.analysis.samples import sample
 from workflows.analysis.ticks import Tick
 from workflows.analysis.wording import amount, duration, scaled, unit_of
@@ -23,8 +23,10 @@ def decision(metric: Metric, state: RuleState, counted: Counted, tick: Tick) -> 
         return Decision(verdict=counted.verdict, reason=counted.reason, message=_why(metric, state, counted.reason))
     if state.tally.is_done or (state.sampled_stage == tick.stage and not rule.ends_by_itself):
         return Decision(verdict="pass")
-    if not reaches(metric, rule, state.new):
-        message = f"{metric.name}: the histogram's highest bucket lies below the limit"
+    if state.is_blind:
+        message = (
+            f"{metric.name}: most requests are slower than the histogram's highest bucket, and the limit is beyond it"
+        )
         return Decision(verdict="continue", reason=reasons.UNUSABLE_BUCKETS, message=message)
     reason = reasons.TOO_FEW_SAMPLES if state.sampled_stage == tick.stage else reasons.AWAITING_SAMPLE
     return Decision(verdict="continue", reason=reason, message=f"{metric.name}: {_progress(rule, state)}")

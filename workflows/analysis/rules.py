@@ -34,6 +34,8 @@ class RuleState(Message):
     last_value: float | None = None
     last_baseline: float | None = None
     last_outcome: Outcome | None = None
+    is_blind: bool = False
+    """The last interval's quantile lay beyond the highest edge of the histogram, and the limit lies there too."""
     verdict: str = ""
     """`rollback` once the rule has failed; it never recovers."""
 
@@ -94,13 +96,15 @@ def _is_due(rule: Rule[Any], state: RuleState, tick: Tick) -> bool:
 
 
 def _take(metric: Metric, rule: Rule[Any], state: RuleState, tick: Tick) -> tuple[RuleState, Counted]:
+    is_blind = not reaches(metric, rule, state.new)
+    value = None if is_blind else sample(metric, state.new)
     outcome = _outcome(metric, rule, state.new, tick)
     if rule.like == "argo" and outcome == "empty":
-        return state, Counted(state.tally)
+        return state.model_copy(update={"is_blind": is_blind}), Counted(state.tally)
     counted = COUNTINGS[rule.like](rule, state.tally, outcome)
-    value = sample(metric, state.new)
     update: dict[str, Any] = {
         "tally": counted.tally,
+        "is_blind": is_blind,
         "waited": 0.0,
         "new": Counts(),
         "old": Counts(),
@@ -129,10 +133,12 @@ def _outcome(metric: Metric, rule: Rule[Any], counted: Counts, tick: Tick) -> Ou
 
 
 def reaches(metric: Metric, rule: Rule[Any], counted: Counts) -> bool:
-    """Whether the edges of a histogram can tell the two sides of the limit apart; other metrics always can."""
+    """Whether the edges of a histogram tell the two sides of the limit apart for this quantile."""
     if not isinstance(metric, HistogramMetric) or not counted.buckets:
         return True
-    return max(counted.buckets) >= number(limit_of(rule))
+    highest = max(counted.buckets)
+    value = sample(metric, counted)
+    return value is None or value <= highest or number(limit_of(rule)) <= highest
 
 
 def limit_of(rule: Rule[Any]) -> Any:

@@ -139,6 +139,14 @@ class TestJsonLines:
         await one.append([a_record("run/1"), a_record("run/2")])
         assert ids(sink.file) == ["run/1", "run/2"]
 
+    async def test_file_that_was_put_away_and_has_grown_again_is_read_anew(self, sink: Sink) -> None:
+        one = sink.again()
+        await one.append([a_record("run/1")])
+        sink.file.rename(sink.file.with_suffix(".old"))
+        await sink.again().append([a_record(f"other/{i}") for i in range(5)])
+        await one.append([a_record("run/1")])
+        assert ids(sink.file)[-1] == "run/1"
+
     async def test_directory_that_cannot_be_written_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         one = JsonLinesAudit(JsonLinesSettings(directory=tmp_path / "file"))

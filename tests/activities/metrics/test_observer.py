@@ -162,8 +162,10 @@ async def test_attempt_after_the_limit_looks_once_and_ends(world: World) -> None
     attempts = world.attempts(a_request(limit_seconds=60))
     await killed_after(attempts, beats=4)
     world.clock.time += 3600
+    asked = world.page.asked
     observed = await attempts.start()
     assert observed.decision.reason == reasons.SEGMENT_ENDED
+    assert world.page.asked == asked + 1
 
 
 @pytest.mark.parametrize("details", [{"segment": "x"}, {"segment": 7, "started": 0, "evidence": {}}, "nonsense", None])

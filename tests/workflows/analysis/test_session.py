@@ -10,6 +10,7 @@ from tests.workflows.analysis.builders import World, a_segment, a_unit, an_analy
 from workflows.analysis import reasons
 from workflows.analysis.batches import Batch, Missing
 from workflows.analysis.session import SessionState, begin, evidence, restored, step
+from workflows.model.decision import Decision
 
 MINUTE = 60
 HOUR = 3600
@@ -145,6 +146,32 @@ class TestMissingData:
         assert world.verdict == "hold"
         assert world.run(MINUTE, rate=0).verdict == "continue"
 
+    def test_histogram_that_cannot_tell_is_held_whatever_the_document_says(self) -> None:
+        end = self.durations_of("10s", fast=5)
+        assert (end.verdict, end.reason) == ("hold", reasons.UNUSABLE_BUCKETS)
+        assert "slower than the histogram's highest bucket" in end.message
+
+    def test_histogram_below_the_limit_is_good_enough_while_requests_stay_in_its_buckets(self) -> None:
+        assert self.durations_of("10s", fast=9).verdict == "pass"
+
+    def test_durations_beyond_the_highest_bucket_fail_a_limit_at_that_bucket(self) -> None:
+        assert self.durations_of("500ms", fast=5).verdict == "rollback"
+
+    @staticmethod
+    def durations_of(limit: str, *, fast: float) -> Decision:
+        """How a stage ends in which `fast` of 9 requests take less than 0.5 s and the others longer than any bucket."""
+        rule = {"rollback": limit, "interval": "5s"}
+        metric = {"name": "latency", "kind": "histogram", "source": "app", "rule": rule}
+        analysis, segment = an_analysis(metric, onInsufficient="proceed"), a_segment(need=60)
+        state = begin(SessionState(), segment)
+        for i in range(100):
+            buckets = {"0.1": {"x": 0.0}, "0.5": {"x": fast * i}, "+Inf": {"x": 9.0 * i}}
+            result = step(analysis, segment, state, Batch(5.0 * i, (a_unit(counters={"latency": buckets}),)))
+            state = result.state
+            if result.decision.verdict != "continue":
+                return result.decision
+        return Decision(verdict="continue")
+
 
 class TestGaps:
     def test_gap_is_evaluated_first_and_rolls_back(self) -> None:
@@ -161,6 +188,15 @@ class TestGaps:
     def test_gap_in_which_the_source_is_still_down_waits_the_whole_patience(self) -> None:
         world = a_stage(600, patience="2m").run(MINUTE)
         assert world.look(seconds=HOUR, missing="down").decision.verdict == "continue"
+
+    def test_good_gap_is_no_sample_of_a_count(self) -> None:
+        analysis = an_analysis(ratio(like="argo", interval="5s", count=3), {**gauge(), "required": False})
+        world = World(analysis, a_segment(need=10))
+        world.look(requests=50)
+        world.look(requests=50)
+        world.look(seconds=HOUR, requests=50)
+        assert world.reason == reasons.TOO_FEW_SAMPLES
+        assert world.look(requests=50).decision.verdict == "pass"
 
     def test_good_gap_leaves_the_open_interval_alone(self) -> None:
         world = a_stage(600)
@@ -190,7 +226,7 @@ class TestSegments:
 
     def test_slot_that_changes_its_version_starts_from_its_counters_of_that_moment(self) -> None:
         world = a_stage(600, interval="5s").run(MINUTE)
-        world.served["stable"] = [10_000, 10_000]
+        world.served["stable"] = [20_000, 10_000]
         world.enter(a_segment(2, stage="promoted", new=("canary", "stable"), old=()))
         world.look(seconds=5, requests=50)
         assert world.verdict == "continue", "the old version's failures are not the new one's"
