@@ -23,6 +23,7 @@ from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.contracts.metrics import Beat
+from workflows.engine.visibility import cut
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Steer, Voice
 from workflows.model.status import ReleaseResult, ReleaseStatus, RolloutStatus
 
@@ -64,7 +65,7 @@ class Headgate:
         superseded = ""
         while True:
             try:
-                run_id = await self._start("Release", ref.workflow_id, document)
+                run_id = await self._start("Release", ref.workflow_id, document, **_headline(document))
             except WorkflowAlreadyStartedError as error:
                 running = await self._running(ref)
                 if running is None:
@@ -84,14 +85,15 @@ class Headgate:
         """Starts a person's return to an earlier version. Errors: AnotherRelease when one is under way."""
         order = {"environment": ref.environment, "name": ref.name, "version": version, "reason": reason, "by": by}
         try:
-            run_id = await self._start("Rollback", ref.rollback.workflow_id, order)
+            headline = {"summary": f"{ref.name} back to {version} in {ref.environment}", "details": reason}
+            run_id = await self._start("Rollback", ref.rollback.workflow_id, order, **headline)
         except WorkflowAlreadyStartedError as error:
             raise AnotherRelease(
                 f"A rollback of {ref} is running already; `headgate status {ref} --rollback` shows it."
             ) from error
         return Started(ref.rollback, ref.rollback.workflow_id, run_id, notes=await self._unpolled())
 
-    async def _start(self, kind: str, workflow_id: str, argument: dict[str, Any]) -> str:
+    async def _start(self, kind: str, workflow_id: str, argument: dict[str, Any], *, summary: str, details: str) -> str:
         with translated(f"Cannot start {workflow_id}"):
             handle = await self.temporal.start_workflow(
                 kind,
@@ -100,6 +102,8 @@ class Headgate:
                 task_queue=self.task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                static_summary=cut(summary),
+                static_details=details,
                 rpc_timeout=timedelta(seconds=ANSWER_SECONDS),
             )
         return handle.first_execution_run_id or ""
@@ -338,6 +342,17 @@ def _live(status: RolloutStatus, beat: Beat) -> dict[str, Any]:
 def _version(document: Any) -> str:
     spec = document.get("spec") if isinstance(document, dict) else None
     return str(spec.get("version") or "") if isinstance(spec, dict) else ""
+
+
+def _headline(document: dict[str, Any]) -> dict[str, str]:
+    """What Temporal's UI shows of a release beside its id: what it is, and what its team says about it."""
+    spec, change = document["spec"], document["spec"].get("change", {})
+    said = {name: change.get(name) for name in ("reason", "ticket", "commit")}
+    said["requested by"] = document["metadata"].get("requestedBy")
+    return {
+        "summary": f"{document['metadata']['name']} {spec['version']} to {spec['environment']}",
+        "details": "\n".join(f"- {name}: {text}" for name, text in said.items() if text),
+    }
 
 
 def _refusal(ref: Ref, running: Listed, version: str) -> AnotherRelease:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio import workflow
+from temporalio.common import SearchAttributeKey
 
 from workflows.engine.compensation import complete
 from workflows.engine.gates import Gates
@@ -253,6 +254,7 @@ class Conductor:
         plan = _present(self.plan)
         self.message = result.message
         self.phase, self.wait = result.outcome, None
+        self._show_end(result)
         events = {
             "Succeeded": "deployment_succeeded",
             "RolledBack": "rollback_executed",
@@ -273,6 +275,15 @@ class Conductor:
             await workflow.wait_condition(workflow.all_handlers_finished, timeout=_HANDLER_GRACE)
         except TimeoutError:
             workflow.logger.warning("a message handler did not finish in time")
+
+    def _show_end(self, result: ReleaseResult) -> None:
+        """A closed run keeps its attributes for ever, so they say how it ended and who has the users now."""
+        ended: dict[SearchAttributeKey[Any], str | float] = {PHASE: result.outcome, WAITING_FOR: ""}
+        if result.outcome == "Succeeded":
+            ended[WEIGHT] = 100.0
+        elif all(item.undone for item in result.components):
+            ended[WEIGHT] = 0.0
+        self.visibility.show(ended)
 
     # --- what the Rollouts say ----------------------------------------
 
@@ -382,6 +393,9 @@ class Conductor:
             lines += [self.message or _present(self.end).message, ""]
         if self.wait is not None:
             lines += [f"**Waiting:** {self.wait.message}", ""]
+        for gate in self.gates.open():
+            what = f"{plan.environment}/{plan.name} --gate {gate.name}{' --rollback' * (plan.kind == 'rollback')}"
+            lines += [f"Answer with `headgate approve {what}`, or `reject`.", ""]
         for member in self.group.members if self.group else ():
             status = member.status
             lines.append(f"- `{member.name}` {status.phase}, {status.weight:g} % of users: {status.summary}")
