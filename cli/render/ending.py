@@ -41,7 +41,7 @@ def ending_text(ref: Ref, ending: Ending) -> Text:
         text.append(f": {ending.message}")
     for component in result.components if result else ():
         text.append(f"\n  {component.component}: {component.outcome}")
-        if component.message and component.message != ending.message:
+        if component.message and component.message not in ending.message:
             text.append(f", {component.message}")
         if not component.undone and component.outcome != "Succeeded":
             text.append("; not fully undone, its mark stays", style="bold red")

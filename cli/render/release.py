@@ -185,7 +185,7 @@ def _metrics(metrics: tuple[MetricReport, ...]) -> Table:
         style = _STATE_STYLE.get(metric.state, "")
         state = _STATE_WORDS.get(metric.state, metric.state)
         if metric.failures and metric.failure_limit:
-            state += f" · {metric.failures} of {metric.failure_limit} failed"
+            state += f" · {metric.failures} failed, {metric.failure_limit} tolerated"
         elif metric.requests:
             state += f" · {metric.requests} requests"
         table.add_row(

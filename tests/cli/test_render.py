@@ -83,7 +83,7 @@ def test_the_view_has_stages_weights_time_metrics_and_the_way_back(width: int) -
         "7m 12s of 15m 00s",
         "7m 48s of observation left",
         "0.04 %  0.05 %   0.1 %  ok",
-        "612 ms  180 ms  500 ms  failed · 2 of 3 failed",
+        "612 ms  180 ms  500 ms  failed · 2 failed, 3 tolerated",
         "no data",
         "one write",
     ):
