@@ -70,3 +70,9 @@ def test_the_runtime_requirements_are_all_that_any_module_imports(clean_bin: Pat
 
 def test_the_command_works_where_only_the_wheel_is_installed(clean_bin: Path, tmp_path: Path) -> None:
     assert "Usage: headgate" in run(clean_bin / "headgate", "--help", cwd=tmp_path)
+
+
+def test_the_wheel_brings_what_the_demo_plays(clean_bin: Path, tmp_path: Path) -> None:
+    scenarios = json.loads(run(clean_bin / "headgate", "demo", "--list", "-o", "json", cwd=tmp_path))
+    assert "canary-good" in [scenario["name"] for scenario in scenarios]
+    assert all(Path(scenario["file"]).is_file() for scenario in scenarios)

@@ -37,6 +37,8 @@ THINKING = 2.0
 AFTERGLOW = 1.0
 """Seconds after a release in which its last answers are still counted."""
 INTERRUPTED = 130
+LIMIT = 240.0
+"""Seconds after which a release that should have ended long ago is aborted, so that nobody waits for ever."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,24 @@ class Demo:
             helpers.append(self._approve(scenario, started.ref))
         tasks = [asyncio.create_task(helper) for helper in helpers]
         try:
-            ending = await self._headgate.wait(started.ref, run_id=started.run_id)
+            ending = await self._ending(started)
             await asyncio.wait(tasks, timeout=3)
             return ending
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ending(self, started: Started) -> Ending:
+        try:
+            return await asyncio.wait_for(self._headgate.wait(started.ref, run_id=started.run_id), LIMIT)
+        except TimeoutError:
+            status = (await self._headgate.status(started.ref)).status or ReleaseStatus()
+            waits = f"; it waits: {status.wait.message}" if status.wait else ""
+            reason = f"it has not ended within {LIMIT:g} s{waits}"
+            self._view.say(f"  aborting the release: {reason}")
+            await self._headgate.abort(started.ref, by="the demo", reason=reason)
+            return await self._headgate.wait(started.ref, run_id=started.run_id)
 
     async def _approve(self, scenario: Scenario, ref: Ref) -> None:
         """Lets people answer each gate that opens."""

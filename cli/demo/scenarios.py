@@ -83,9 +83,8 @@ def chosen(names: list[str]) -> list[Scenario]:
 
 @cache
 def examples() -> Path:
-    """The directory of the examples: in the repository, or in the installed package."""
-    here = Path(__file__).parent
-    for place in (here / "examples", here.parents[1] / "examples"):
-        if (place / "settings.yaml").is_file():
-            return place
-    raise DemoError("the examples are missing; install Headgate again, or run the demo in its repository")
+    """The directory of the examples, which the package has by a link where it is not installed from a wheel."""
+    place = (Path(__file__).parent / "examples").resolve()
+    if not (place / "settings.yaml").is_file():
+        raise DemoError(f"there are no examples in {place}; install Headgate again")
+    return place
