@@ -348,7 +348,7 @@ class Rollout:
             await workflow.wait_condition(lambda: action.name in self.barriers)
         if action.name == "commit":
             self.committed = True
-            await self.guard.stop(wait=False)
+            self.guard.stop()
         self._show(self.phase)
 
     async def _perform_late(self, step: Step) -> None:
@@ -364,7 +364,7 @@ class Rollout:
                 return
 
     async def _succeed(self) -> RolloutResult:
-        await self.guard.stop(wait=False)
+        self.guard.stop()
         plan = _present(self.plan)
         await self._settle(_present(self.claim), self._promoted("promoted"))
         self._show("Succeeded", f"{plan.template.version} takes all traffic")
@@ -375,7 +375,7 @@ class Rollout:
     async def _go_back(self) -> RolloutResult:
         """Restores the baseline and says how that went; a superseded run touches nothing."""
         cause = _present(self.interrupt)
-        await self.guard.stop(wait=False)
+        self.guard.stop()
         if cause.reason == "Superseded":
             self._show("Failed", cause.message)
             return self._result(cause, undone=False)

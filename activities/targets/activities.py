@@ -45,7 +45,7 @@ class Targets(TargetActivities):
             return await self._marked(record.mark, request.target)
         if not request.again and (refusal := _rolled_back(record, request)):
             return Captured(status="refused", message=refusal)
-        state = await self.inspect(request.target)
+        state = await self._inspect(request.target)
         if not request.restart and _runs_already(state, request):
             return Captured(
                 status="running",
@@ -60,11 +60,14 @@ class Targets(TargetActivities):
             return Acquired()
         claim = await self._claim(request.target, request.purpose)
         record = await self._workload(request.target).record(request.target)
-        state = await self.inspect(request.target)
+        state = await self._inspect(request.target)
         step = next_undo_step(record.mark.baseline, state, request.target) if record.mark else None
         return Acquired(claim=claim, state=state, mark=record.mark, step=step)
 
-    async def inspect(self, target: Target) -> TargetState:
+    async def find_mark(self, target: Target) -> Mark | None:
+        return (await self._workload(target).record(target)).mark
+
+    async def _inspect(self, target: Target) -> TargetState:
         return TargetState(
             slots=await self._workload(target).observe(target),
             traffic=await self._router(target).read(target),
@@ -72,7 +75,7 @@ class Targets(TargetActivities):
         )
 
     async def next_undo(self, request: UndoRequest) -> UndoState:
-        state = await self.inspect(request.target)
+        state = await self._inspect(request.target)
         return UndoState(state=state, step=next_undo_step(request.mark.baseline, state, request.target))
 
     async def settle(self, request: SettleRequest) -> None:
@@ -102,7 +105,7 @@ class Targets(TargetActivities):
             target=target,
             release=request.release,
             rollout_run_id=caller().run_id,
-            baseline=await self.inspect(target),
+            baseline=await self._inspect(target),
             version=request.template.version,
             marked_at=datetime.now(UTC),
         )

@@ -97,6 +97,8 @@ class FakeWorld:
     """By target key: what an observer says at once; None lets time pass."""
     unready: set[str] = field(default_factory=set)
     """Digests that never become ready."""
+    failed_checks: set[str] = field(default_factory=set)
+    """Target keys."""
     closed_runs: set[str] = field(default_factory=set)
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
@@ -198,8 +200,8 @@ class _Targets(_Part):
         step = next_undo_step(place.mark.baseline, place.state(), request.target) if place.mark else None
         return Acquired(claim=claim, state=place.state(), mark=place.mark, step=step)
 
-    async def inspect(self, target: Target) -> TargetState:
-        return (await self.world.enter(target)).state()
+    async def find_mark(self, target: Target) -> Mark | None:
+        return self.world.places[target.key].mark
 
     async def next_undo(self, request: UndoRequest) -> UndoState:
         place = await self.world.enter(request.target, request)
@@ -322,7 +324,8 @@ class _Metrics(_Part):
 class _Checks(_Part):
     async def run(self, request: CheckRequest) -> CheckResult:
         await self.world.enter(request.target, request)
-        return CheckResult(passed=True, message="all passed")
+        passed = request.target.key not in self.world.failed_checks
+        return CheckResult(passed=passed, message="all passed" if passed else "/health answered 500")
 
 
 class _Notifications(_Part):

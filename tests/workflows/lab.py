@@ -87,13 +87,16 @@ class Trial:
         return self.lab.client.get_workflow_handle(self.id)
 
     async def status(self) -> ReleaseStatus:
-        return await self.release.query("status", result_type=ReleaseStatus)
+        status: ReleaseStatus = await self.release.query("status", result_type=ReleaseStatus)
+        return status
 
     async def until(self, true: Callable[[ReleaseStatus], Any]) -> ReleaseStatus:
         """Polls the status until it is as wanted."""
-        while not true(status := await self.status()):
+        while True:
+            status = await self.status()
+            if true(status):
+                return status
             await asyncio.sleep(0.03)
-        return status
 
     async def say(self, message: str, **fields: Any) -> Any:
         """Sends a message for the run that is there now; a refusal comes back as a sentence."""
@@ -164,7 +167,7 @@ class Lab:
     queue: str
     world: FakeWorld
 
-    def release(  # noqa: PLR0913
+    def release(
         self,
         strategy: str | dict[str, Any] = "canary",
         *,

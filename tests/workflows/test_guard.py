@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ async def test_a_verdict_in_any_segment_rolls_back(client: Client, strategy: str
     async with a_lab(client) as lab:
         seen: list[int] = []
         good = lab.release(strategy)
-        lab.world.verdicts[good.components[0].target.key] = lambda request: seen.append(request.segment)  # type: ignore[func-returns-value]
+        lab.world.verdicts[good.components[0].target.key] = lambda request: seen.append(request.segment)
         await good.start()
         assert (await good.end())[0] == "Succeeded"
 
@@ -121,11 +122,11 @@ async def test_some_segment_runs_from_the_first_exposure_to_the_end(lab: Lab) ->
     async def shifted(request: Any) -> None:
         shifts.append(loop.time())
 
-    lab.world.verdicts[key] = watch  # type: ignore[assignment]
+    lab.world.verdicts[key] = watch
     lab.world.hooks[key, "traffic.shift"] = shifted
     await trial.start()
     assert (await trial.end())[0] == "Succeeded"
     assert spans[0][0] < shifts[0] + 0.5
-    gaps = [after[0] - before[1] for before, after in zip(spans, spans[1:], strict=False)]
+    gaps = [after[0] - before[1] for before, after in pairwise(spans)]
     assert max(gaps) < 1, gaps
     assert spans[-1][1] > shifts[-1]

@@ -114,10 +114,10 @@ class TargetActivities(ABC):
         Idempotent by owner; afterwards every older claim is refused. Errors: NotFound.
         """
 
-    @activity.defn(name="targets.inspect")
+    @activity.defn(name="targets.find_mark")
     @abstractmethod
-    async def inspect(self, target: Target) -> TargetState:
-        """Reads the target; changes nothing."""
+    async def find_mark(self, target: Target) -> Mark | None:
+        """The mark beside the target, so that whoever waits for its lock can name the holder; changes nothing."""
 
     @activity.defn(name="targets.next_undo")
     @abstractmethod

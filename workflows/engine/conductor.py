@@ -198,12 +198,12 @@ class Conductor:
         for member in group.members:
             lower = [other for other in group.members if other.wave < member.wave]
             free = len(moving) < plan.parallel
-            if "start" not in member.open and free and all(_has_passed(other) for other in lower):
+            if "start" not in member.open and free and all(_is_through(other) for other in lower):
                 member.go("start")
                 moving.append(member)
-        everybody = all(_has_passed(member) for member in group.members)
+        everybody = all(_is_through(member) for member in group.members)
         for member in group.members:
-            if _has_passed(member) and (everybody or plan.promote == "independently"):
+            if _is_through(member) and (everybody or plan.promote == "independently"):
                 member.go("promote")
         if all(member.is_over or "watched" in member.events for member in group.members):
             self.committing = True
@@ -408,6 +408,6 @@ def _present(value: Any) -> Any:
     return value
 
 
-def _has_passed(member: Member) -> bool:
-    succeeded = member.result is not None and member.result.outcome == "Succeeded"
-    return succeeded or "passed" in member.events
+def _is_through(member: Member) -> bool:
+    """Whether nobody has to wait for this member's stages any more."""
+    return member.is_over or "passed" in member.events

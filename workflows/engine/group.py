@@ -10,14 +10,19 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
 
+from workflows.contracts.targets import TargetActivities
+from workflows.engine import calls
 from workflows.engine.outbox import Outbox
 from workflows.engine.visibility import ENVIRONMENT, NAME, PHASE, VERSION, cut
 from workflows.model.messages import Command, Report, RolloutOrder
-from workflows.model.status import RolloutResult, RolloutStatus
+from workflows.model.status import RolloutResult, RolloutStatus, Wait
+from workflows.model.target import Mark
 
-_PAUSE = timedelta(seconds=2)
+_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(minutes=1)
+"""Between tries for a lock: each costs ten history events."""
 
 
 class Member:
@@ -35,6 +40,7 @@ class Member:
         self._outbox = Outbox(order.target.rollout_id, "command", lambda: None)
         self._farewell: dict[str, str] | None = None
         self._started = False
+        self._pause = _PAUSE
 
     @property
     def name(self) -> str:
@@ -112,7 +118,8 @@ class Member:
                 await self._wait_for_lock(undo=undo)
                 continue
             self._started = True
-            self.status = self.status.model_copy(update={"run_id": handle.first_execution_run_id or ""})
+            self._pause = _PAUSE
+            self.status = self.status.model_copy(update={"run_id": handle.first_execution_run_id or "", "wait": None})
             if self._farewell is not None:
                 self.tell(**self._farewell)
             self._on_change(self)
@@ -126,14 +133,26 @@ class Member:
         if undo:
             self._started = True
             self.tell("undo", reason="Orphaned", message="its release lost this run")
-        else:
-            self.status = self.status.model_copy(update={"phase": "Waiting"})
-            self.events.add("locked")
+        elif self.status.wait is None:
+            wait = Wait(reason="TargetBusy", message=await self._holder(), since=workflow.now())
+            self.status = self.status.model_copy(update={"phase": "Waiting", "wait": wait})
             self._on_change(self)
+        pause, self._pause = self._pause, min(self._pause * 1.5, _LONGEST_PAUSE)
         try:
-            await workflow.wait_condition(lambda: self._farewell is not None and not undo, timeout=_PAUSE)
+            await workflow.wait_condition(lambda: self._farewell is not None and not undo, timeout=pause)
         except TimeoutError:
             return
+
+    async def _holder(self) -> str:
+        """Who holds the lock, as far as the mark beside the target says."""
+        lock = self.order.target.rollout_id
+        try:
+            mark: Mark | None = await calls.call(TargetActivities.find_mark, self.order.target, calls.WRITE)
+        except ActivityError:
+            mark = None
+        if mark is None:
+            return f"{lock} runs for somebody else"
+        return f"{lock} runs for {mark.release.workflow_id}, which releases {mark.version}"
 
 
 class Group:

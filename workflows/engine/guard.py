@@ -114,17 +114,11 @@ class Guard:
         self.hold = None
         self._interrupt()
 
-    async def stop(self, *, wait: bool) -> None:
-        """Ends the watch; with `wait` the last segment's evidence is kept, without it nobody waits for the observer."""
+    def stop(self) -> None:
+        """Ends the watch; nobody waits until the observer has heard of it."""
         self._stopped = True
         if self._handle is not None:
             self._handle.cancel()
-        if self._task is None:
-            return
-        if wait:
-            await self._task
-        else:
-            self._task.cancel()
 
     def _wake(self) -> None:
         self._woken = True
@@ -139,6 +133,8 @@ class Guard:
         while not self._stopped and self.verdict is None:
             started = workflow.now()
             result = await self._observe()
+            if self._stopped:
+                return
             if result is not None:
                 self._merge(result, started)
             elif not self._woken:
@@ -182,7 +178,7 @@ class Guard:
             result: Observed = await handle
         except asyncio.CancelledError:
             # A handle that is cancelled in the activation that made it never starts, and ends like a cancelled task.
-            if self._stopped or not handle.cancelled():
+            if not handle.cancelled():
                 raise
             self._wake()
             return None

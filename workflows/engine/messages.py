@@ -57,20 +57,19 @@ class Messages:
         if self._conductor.group is None:
             return f"{name}: the release is still being planned; try again in a moment"
         if isinstance(said, AbandonUndo):
-            blocked = any(
-                member.status.wait and member.status.wait.reason == "UndoBlocked"
-                for member in self._conductor.group.members
-            )
-            return None if blocked else "abandonUndo: no undo is blocked"
-        if self._conductor.end is not None:
-            return (
-                f"{name}: the release already goes back ({self._conductor.end.reason}): {self._conductor.end.message}"
-            )
+            return None if self._is_undo_blocked() else "abandonUndo: no undo is blocked"
+        end = self._conductor.end
+        if end is not None and not (name == "resume" and self._is_undo_blocked()):
+            return f"{name}: the release already goes back ({end.reason}): {end.message}"
         if isinstance(said, Voice):
             return self._conductor.gates.objection(said)
         if isinstance(said, Abort):
             return self._abort_objection(said)
         return self._steer_objection(name, said)
+
+    def _is_undo_blocked(self) -> bool:
+        waits = [member.status.wait for member in self._conductor.group.members] if self._conductor.group else []
+        return any(wait is not None and wait.reason == "UndoBlocked" for wait in waits)
 
     def _abort_objection(self, said: Abort) -> str | None:
         if self._conductor.committing:

@@ -89,7 +89,7 @@ async def test_a_lost_release_is_undone_from_its_mark_by_another_worker(routed: 
         await undo(worker, third, found.mark)
         await load.reach(load.total + 200)
     assert load.lost == {}
-    state = await third.call(worker.targets.inspect, target)
+    state = await third.call(worker.targets._inspect, target)
     assert state.traffic == found.mark.baseline.traffic
     assert state.slot("canary").is_empty
     assert state.slot("stable").ready == {V1.digest: 1}
@@ -103,7 +103,7 @@ async def test_a_first_release_is_undone_to_nothing(routed: World) -> None:
     await routed.shift(run, target, claim, {"stable": 100})
     [found] = await run.call(routed.targets.find_marks)
     await undo(routed, run, found.mark)
-    state = await run.call(routed.targets.inspect, target)
+    state = await run.call(routed.targets._inspect, target)
     assert state.traffic == TrafficState()
     assert state.slot("stable").is_empty
     assert routed.running() == []
@@ -120,7 +120,7 @@ async def test_an_undo_brings_a_dead_stable_back_before_users(routed: World) -> 
     [found] = await run.call(routed.targets.find_marks)
     steps = await undo(routed, run, found.mark)
     assert steps.index("scale") < steps.index("shift")
-    assert (await run.call(routed.targets.inspect, target)).slot("stable").ready == {V1.digest: 1}
+    assert (await run.call(routed.targets._inspect, target)).slot("stable").ready == {V1.digest: 1}
 
 
 async def test_a_zombies_late_write_is_refused_on_every_object(routed: World) -> None:
@@ -130,7 +130,7 @@ async def test_a_zombies_late_write_is_refused_on_every_object(routed: World) ->
     claim = await half_way(routed, zombie, target)
     heir = routed.run("run-3")
     await heir.call(routed.targets.acquire, AcquireRequest(target=target))
-    before = await heir.call(routed.targets.inspect, target)
+    before = await heir.call(routed.targets._inspect, target)
     files = {path: path.read_bytes() for path in routed.directory.rglob("*.json")}
     baseline = TrafficState(weights={"stable": 100})
     writes: list[tuple[Callable[..., Awaitable[object]], object]] = [
@@ -146,7 +146,7 @@ async def test_a_zombies_late_write_is_refused_on_every_object(routed: World) ->
         with pytest.raises(Fenced, match="run-3"):
             await zombie.call(method, request)
     assert {path: path.read_bytes() for path in routed.directory.rglob("*.json")} == files
-    assert (await heir.call(routed.targets.inspect, target)).slots == before.slots
+    assert (await heir.call(routed.targets._inspect, target)).slots == before.slots
 
 
 async def test_a_mark_of_a_newer_version_of_headgate_can_be_undone(routed: World) -> None:
@@ -159,7 +159,7 @@ async def test_a_mark_of_a_newer_version_of_headgate_can_be_undone(routed: World
     state.write_text(json.dumps(content))
     [found] = await run.call(routed.targets.find_marks)
     await undo(routed, routed.run("run-3"), found.mark)
-    assert (await run.call(routed.targets.inspect, target)).weight("stable") == 100
+    assert (await run.call(routed.targets._inspect, target)).weight("stable") == 100
 
 
 async def test_one_unreadable_state_file_hides_no_other_mark(world: World) -> None:

@@ -38,7 +38,7 @@ def second(routed: World) -> Run:
 
 
 async def weights(world: World, run: Run, target: Target) -> dict[Backend, float]:
-    traffic = (await run.call(world.targets.inspect, target)).traffic
+    traffic = (await run.call(world.targets._inspect, target)).traffic
     return {backend: weight for backend, weight in traffic.weights.items() if weight} if traffic else {}
 
 
@@ -97,20 +97,20 @@ async def test_a_recorded_state_is_restored_to_the_letter(routed: World, run: Ru
     rich = routed.target(match=[{"header": "canary", "exact": "true"}], preview={"host": "next.example.com"})
     second = routed.run("run-2")
     claim = await routed.capture(second, rich)
-    before = (await second.call(routed.targets.inspect, rich)).traffic
+    before = (await second.call(routed.targets._inspect, rich)).traffic
     assert before
     await routed.deploy(second, rich, claim, slot="canary", template=V2, replicas=1)
     during = (await routed.shift(second, rich, claim, {"stable": 90, "canary": 10}, preview_to="canary")).state
     for state in (before, during, TrafficState(weights={}), before):
         restored = await second.call(routed.traffic.restore, RestoreRequest(target=target, claim=claim, state=state))
         assert restored.verification == "verified"
-        assert (await second.call(routed.targets.inspect, target)).traffic == state
+        assert (await second.call(routed.targets._inspect, target)).traffic == state
 
 
 async def test_a_restore_sends_nobody_to_a_dead_backend(
     routed: World, second: Run, target: Target, claim: Claim
 ) -> None:
-    before = (await second.call(routed.targets.inspect, target)).traffic
+    before = (await second.call(routed.targets._inspect, target)).traffic
     assert before
     await routed.shift(second, target, claim, {"maintenance": 100})
     await routed.deploy(second, target, claim, slot="stable", template=V1, replicas=0)
@@ -149,16 +149,16 @@ async def test_weights_that_do_not_sum_to_a_hundred_are_refused(
 
 async def test_unknown_routes_and_routes_of_others_are_refused(routed: World, run: Run, target: Target) -> None:
     with pytest.raises(NotFound, match="they have trip"):
-        await run.call(routed.targets.inspect, target.model_copy(update={"traffic": {"kind": "envoy", "route": "x"}}))
+        await run.call(routed.targets._inspect, target.model_copy(update={"traffic": {"kind": "envoy", "route": "x"}}))
     other = target.model_copy(update={"workload": {"kind": "process", "service": "other"}})
     with pytest.raises(Rejected, match="serves local/test/trip"):
-        await run.call(routed.targets.inspect, other)
+        await run.call(routed.targets._inspect, other)
 
 
 async def test_without_a_router_there_is_nothing_to_shift(world: World) -> None:
     target, run = world.target(traffic="none"), world.run()
     claim = await world.capture(run, target)
-    assert (await run.call(world.targets.inspect, target)).traffic is None
+    assert (await run.call(world.targets._inspect, target)).traffic is None
     with pytest.raises(Unsupported, match="scale its replicas"):
         await world.shift(run, target, claim, {"stable": 100})
     verified = await run.call(world.traffic.verify, VerifyRequest(target=target, weights={"stable": 100}))

@@ -46,7 +46,7 @@ async def test_a_wish_is_answered_at_once_and_fulfilled_in_time(
     result = await run.call(world.workloads.wait_ready, wait)
     assert result.ready, result.message
     assert result.state.ready == {V1.digest: 2}
-    assert (await run.call(world.targets.inspect, target)).slot("stable") == result.state
+    assert (await run.call(world.targets._inspect, target)).slot("stable") == result.state
 
 
 async def test_a_wish_can_wait_for_itself(world: World, run: Run, target: Target, claim: Claim) -> None:
@@ -59,14 +59,14 @@ async def test_a_wish_can_wait_for_itself(world: World, run: Run, target: Target
 async def test_the_same_wish_twice_changes_nothing(world: World, run: Run, target: Target, claim: Claim) -> None:
     for _ in range(2):
         await world.deploy(run, target, claim, slot="canary", template=V1, replicas=1)
-    state = (await run.call(world.targets.inspect, target)).slot("canary")
+    state = (await run.call(world.targets._inspect, target)).slot("canary")
     assert (state.replicas, state.ready, state.running) == (1, {V1.digest: 1}, 1)
 
 
 async def test_slots_are_apart(world: World, run: Run, target: Target, claim: Claim) -> None:
     await world.deploy(run, target, claim, slot="stable", template=V1, replicas=1)
     await world.deploy(run, target, claim, slot="canary", template=V2, replicas=2)
-    state = await run.call(world.targets.inspect, target)
+    state = await run.call(world.targets._inspect, target)
     assert [state.slot(slot).ready for slot in ("stable", "canary")] == [{V1.digest: 1}, {V2.digest: 2}]
 
 
@@ -110,7 +110,7 @@ async def test_retiring_leaves_an_empty_slot_also_the_second_time(
         await run.call(
             world.workloads.retire, RetireRequest(target=target, claim=claim, slot="canary", drain_seconds=1)
         )
-        state = (await run.call(world.targets.inspect, target)).slot("canary")
+        state = (await run.call(world.targets._inspect, target)).slot("canary")
         assert state.is_empty
         assert state.template is None
 
@@ -118,7 +118,7 @@ async def test_retiring_leaves_an_empty_slot_also_the_second_time(
 async def test_every_write_needs_the_exact_claim(world: World, run: Run, target: Target, claim: Claim) -> None:
     await world.deploy(run, target, claim, slot="stable", template=V1, replicas=1)
     await world.capture_undo(run, target)
-    before = await run.call(world.targets.inspect, target)
+    before = await run.call(world.targets._inspect, target)
     refused: list[tuple[Callable[..., Awaitable[object]], object]] = [
         (world.workloads.deploy, DeployRequest(target=target, claim=claim, slot="stable", template=V2, replicas=3)),
         (world.workloads.scale, ScaleRequest(target=target, claim=claim, slot="stable", replicas=3)),
@@ -128,7 +128,7 @@ async def test_every_write_needs_the_exact_claim(world: World, run: Run, target:
     for method, request in refused:
         with pytest.raises(Fenced, match="undo"):
             await run.call(method, request)
-    after = await run.call(world.targets.inspect, target)
+    after = await run.call(world.targets._inspect, target)
     assert after.slots == before.slots
 
 
@@ -138,7 +138,7 @@ async def test_a_reset_run_cannot_use_the_claim_of_the_run_it_replaces(
     request = DeployRequest(target=target, claim=claim, slot="stable", template=V2, replicas=3)
     with pytest.raises(Fenced, match="another run"):
         await world.run("run-reset").call(world.workloads.deploy, request)
-    assert (await run.call(world.targets.inspect, target)).slot("stable").is_empty
+    assert (await run.call(world.targets._inspect, target)).slot("stable").is_empty
 
 
 def test_the_contract_is_implemented_in_full(world: World) -> None:
@@ -148,4 +148,4 @@ def test_the_contract_is_implemented_in_full(world: World) -> None:
 async def test_an_unknown_kind_names_the_known_ones(world: World, run: Run, target: Target, claim: Claim) -> None:
     strange = target.model_copy(update={"workload": {"kind": "nomad", "service": "trip"}})
     with pytest.raises(Unsupported, match="null, process"):
-        await run.call(world.targets.inspect, strange)
+        await run.call(world.targets._inspect, strange)

@@ -81,7 +81,7 @@ async def test_a_killed_instance_is_replaced_and_no_zombie_stays(
     assert victim.pid
     os.kill(victim.pid, signal.SIGKILL)
     assert await until(lambda: not processes.is_alive(processes.Process(victim.pid or 0, victim.born)))
-    assert (await run.call(world.targets.inspect, target)).slot("canary").ready == {V1.digest: 1}
+    assert (await run.call(world.targets._inspect, target)).slot("canary").ready == {V1.digest: 1}
     result = await settle(world, run, target, claim, replicas=2, seconds=20)
     assert result.ready, result.message
     assert victim.token not in {i.token for i in instances(world, target)}
@@ -127,7 +127,7 @@ async def test_a_reused_pid_is_not_mistaken_for_the_instance(
     with service(world, target).file.edit() as edit:
         edit.state.instances[one.token].pid = os.getpid()
         edit.save()
-    assert (await run.call(world.targets.inspect, target)).slot("canary").ready == {}
+    assert (await run.call(world.targets._inspect, target)).slot("canary").ready == {}
 
 
 async def test_an_instance_gets_nothing_of_the_workers_secrets_or_files(
@@ -286,11 +286,11 @@ async def test_only_programs_of_the_settings_run(
     request = DeployRequest(target=target, claim=claim, slot="canary", template=template, replicas=1)
     with pytest.raises(Rejected, match=message):
         await run.call(world.workloads.deploy, request)
-    assert (await run.call(world.targets.inspect, target)).slot("canary").is_empty
+    assert (await run.call(world.targets._inspect, target)).slot("canary").is_empty
 
 
 async def test_unknown_clusters_and_odd_names_are_refused(world: World, run: Run, target: Target) -> None:
     with pytest.raises(NotFound, match="it has local"):
-        await run.call(world.targets.inspect, target.model_copy(update={"cluster": "mars"}))
+        await run.call(world.targets._inspect, target.model_copy(update={"cluster": "mars"}))
     with pytest.raises(Rejected, match="cannot name"):
-        await run.call(world.targets.inspect, target.model_copy(update={"namespace": "../../etc"}))
+        await run.call(world.targets._inspect, target.model_copy(update={"namespace": "../../etc"}))

@@ -1,0 +1,152 @@
+"""An undo that cannot go on says so, goes on when it can, and never gives up silently."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.workflows.lab import Lab, Trial
+from tests.workflows.test_interruptions import same
+from workflows.errors import Rejected
+from workflows.model.decision import Decision
+from workflows.model.target import SlotState
+
+BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
+SLOW = {"kind": "canary", "stages": [{"weight": 50, "observe": "10m"}], "watch": "1m"}
+
+
+async def observing(lab: Lab, **more: Any) -> Trial:
+    trial = lab.release(SLOW, **more)
+    await trial.start()
+    await trial.until(lambda status: status.phase == "Observing")
+    return trial
+
+
+async def blocked(trial: Trial) -> None:
+    status = await trial.until(lambda status: status.wait and status.wait.reason == "UndoBlocked")
+    assert status.phase == "RollingBack"
+
+
+async def test_a_shrunken_stable_is_brought_back_to_its_captured_size(lab: Lab) -> None:
+    trial = await observing(lab)
+    before = trial.place.mark
+    assert before is not None
+    stable = trial.place.slots["stable"]
+    digest = stable.template.digest if stable.template else ""
+    trial.place.slots["stable"] = stable.model_copy(update={"replicas": 1, "ready": {digest: 1}})
+    await trial.say("abort")
+    assert (await trial.end())[0] == "Aborted"
+    assert same(trial.place.state(), before.baseline)
+    assert lab.world.violations == []
+
+
+async def test_a_dead_stable_blocks_the_undo_and_leaves_users_where_they_are_served(lab: Lab) -> None:
+    trial = await observing(lab)
+    stable = trial.place.slots["stable"]
+    assert stable.template is not None
+    trial.place.slots["stable"] = stable.model_copy(update={"ready": {}})
+    trial.place.traffic = trial.place.traffic.model_copy(update={"weights": {"canary": 100.0}})  # type: ignore[union-attr]
+    lab.world.unready.add(stable.template.digest)
+    await trial.say("abort")
+    await blocked(trial)
+    assert trial.place.state().weight("canary") == 100
+    async with asyncio.timeout(10):
+        while not any(note.severity == "critical" for note in lab.world.notes):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    lab.world.unready.clear()
+    trial.place.slots["stable"] = SlotState(
+        template=stable.template, replicas=4, ready={stable.template.digest: 4}, running=4
+    )
+    await trial.say("resume")
+    assert (await trial.end())[0] == "Aborted"
+    assert trial.place.state().weight("stable") == 100
+    assert lab.world.violations == []
+
+
+@pytest.mark.parametrize("refused", ["traffic.shift", "workloads.retire", "targets.settle", "targets.acquire"])
+async def test_a_permanent_error_on_one_object_blocks_and_resume_goes_on(lab: Lab, refused: str) -> None:
+    trial = await observing(lab)
+    mark = trial.place.mark
+    assert mark is not None
+    key = trial.components[0].target.key
+
+    async def refuse(_request: Any) -> None:
+        raise Rejected(f"{refused} is refused by the other side")
+
+    lab.world.hooks[key, refused] = refuse
+    await trial.say("abort")
+    await blocked(trial)
+    assert "already goes back" in await trial.say("pause")
+    if refused not in {"targets.acquire", "traffic.shift"}:
+        assert trial.place.state().weight("stable") == 100
+    if refused == "traffic.shift":
+        assert not trial.place.state().slot("canary").is_empty
+    del lab.world.hooks[key, refused]
+    await trial.say("resume")
+    assert (await trial.end())[0] == "Aborted"
+    assert same(trial.place.state(), mark.baseline)
+
+
+async def test_a_person_can_abandon_a_blocked_undo_and_the_mark_stays(lab: Lab) -> None:
+    trial = await observing(lab)
+    key = trial.components[0].target.key
+
+    async def refuse(_request: Any) -> None:
+        raise Rejected("refused by the other side")
+
+    lab.world.hooks[key, "traffic.shift"] = refuse
+    await trial.say("abort")
+    await blocked(trial)
+    await trial.say("abandonUndo", reason="done by hand")
+    outcome, result = await trial.end()
+    assert outcome == "Failed"
+    assert result["reason"] == "UndoAbandoned"
+    assert "done by hand" in result["message"]
+    assert trial.place.mark is not None
+
+
+async def test_a_run_that_lost_its_fence_stops_and_undoes_nothing(lab: Lab) -> None:
+    trial = lab.release("canary")
+    holding = await trial.hold_before(5)
+    await trial.start()
+    await holding.reached.wait()
+    place = trial.place
+    assert place.owner is not None
+    place.owner = place.owner.model_copy(update={"epoch": 99, "workflow_id": "somebody-else"})
+    place.mark = None
+    state = place.state()
+    trial.free(holding)
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("Failed", "Superseded")
+    assert place.state() == state
+
+
+async def test_a_new_version_that_never_gets_ready_is_removed(lab: Lab) -> None:
+    trial = lab.release("canary")
+    before = trial.place.state()
+    lab.world.unready.add(trial.components[0].template.digest)
+    await trial.start()
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("RolledBack", "NotReady")
+    assert same(trial.place.state(), before)
+    assert lab.world.violations == []
+
+
+async def test_a_first_release_that_fails_is_removed(lab: Lab) -> None:
+    trial = lab.release("canary", old=None)
+    lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
+    await trial.start()
+    assert (await trial.end())[0] == "RolledBack"
+    assert trial.place.state().slot("stable").is_empty
+    assert trial.place.mark is None
+
+
+async def test_a_failed_check_stops_before_users_are_reached(lab: Lab) -> None:
+    trial = lab.release("canary")
+    lab.world.failed_checks.add(trial.components[0].target.key)
+    await trial.start()
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("RolledBack", "CheckFailed")
+    assert all(name != "traffic.shift" for name, _ in trial.place.log)
