@@ -19,12 +19,15 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows.contracts.planning import PlanningActivities, RolloutPlanned, RolloutPlanRequest
 from workflows.contracts.targets import (
+    Acquired,
+    AcquireRequest,
     Captured,
     CaptureRequest,
     SettleRequest,
     TargetActivities,
 )
 from workflows.engine import calls
+from workflows.engine.checkpoints import Checkpoint, is_due
 from workflows.engine.compensation import complete
 from workflows.engine.guard import Arms, Guard
 from workflows.engine.outbox import Outbox
@@ -78,6 +81,8 @@ class Rollout:
         self.stage = 0
         self.hold_until: datetime | None = None
         self.undo: Undo | None = None
+        self.segment_ended = False
+        self.resumed_at: int | None = None
 
     @workflow.run
     async def run(self, order: RolloutOrder) -> RolloutResult:
@@ -87,6 +92,8 @@ class Rollout:
         try:
             if order.mode == "undo":
                 return await complete(self._settle_mark())
+            if order.resume is not None:
+                return await self._go_on(Checkpoint.model_validate(order.resume))
             return await self._release()
         except asyncio.CancelledError:
             self.interrupt = self.interrupt or Interrupt("Aborted", "Cancelled", "the workflow was cancelled")
@@ -156,6 +163,74 @@ class Rollout:
             return await complete(self._go_back())
         self._adopt(planned.plan)
         return await self._drive()
+
+    async def _go_on(self, checkpoint: Checkpoint) -> RolloutResult:
+        """Takes over from the run that continued as this one."""
+        self.index, self.stage, self.exposed = checkpoint.index, checkpoint.stage, checkpoint.exposed
+        self.paused, self.full, self.resumed_at = checkpoint.paused, checkpoint.full, checkpoint.index
+        self.barriers, self.granted = set(checkpoint.barriers), set(checkpoint.granted)
+        self.hold_until = checkpoint.hold_until
+        guard = self.guard
+        guard.evidence, guard.segment, guard.metrics = checkpoint.evidence, checkpoint.segment, checkpoint.metrics
+        guard.observed, guard.hold = checkpoint.observed, checkpoint.hold
+        acquired = await complete(self._acquire())
+        if isinstance(acquired, RolloutResult):
+            return acquired
+        self.claim = acquired
+        self._adopt(checkpoint.plan)
+        _present(self.runner).verified = dict(checkpoint.verified)
+        return await self._drive()
+
+    async def _acquire(self) -> Claim | RolloutResult:
+        """A claim of this run's own on a target that its earlier run marked."""
+        request = AcquireRequest(
+            target=self.order.target, purpose="release", release_run=self.order.release.first_run_id
+        )
+        while True:
+            try:
+                acquired: Acquired = await calls.call(TargetActivities.acquire, request, calls.WRITE)
+            except ActivityError as error:
+                failure = calls.failure_of(error)
+                if failure.reason == "Fenced":
+                    return self._result(Interrupt("Failed", "Superseded", failure.message), undone=False)
+                await workflow.sleep(_LOCK_PAUSE)
+                continue
+            if acquired.claim is None or acquired.mark is None:
+                return self._result(Interrupt("Failed", "Superseded", "the mark is gone"), undone=False)
+            return acquired.claim
+
+    def _checkpoint(self) -> Checkpoint:
+        guard = self.guard
+        return Checkpoint(
+            plan=_present(self.plan),
+            index=self.index,
+            verified=self._verified(),
+            stage=self.stage,
+            exposed=self.exposed,
+            paused=self.paused,
+            full=self.full,
+            barriers=tuple(sorted(self.barriers)),
+            granted=tuple(sorted(self.granted)),
+            evidence=guard.evidence,
+            segment=guard.segment,
+            observed=guard.observed,
+            metrics=guard.metrics,
+            hold=guard.hold,
+            hold_until=self.hold_until,
+        )
+
+    async def _renew(self, forward: asyncio.Task[None]) -> None:
+        """Continues as new; only called while the steps wait, so nothing is under way that could be lost."""
+        _drop(forward)
+        self.guard.stop()
+        await self.outbox.flush()
+        resume = self._checkpoint().model_dump(mode="json", by_alias=True)
+        workflow.continue_as_new(self.order.model_copy(update={"resume": resume}))
+
+    def _can_renew(self) -> bool:
+        step = self._step_at(self.index)
+        waits = step is not None and isinstance(step.action, Observe | Approve | Barrier)
+        return waits and not self.committed and is_due(self.order.history_limit)
 
     def _adopt(self, plan: RolloutPlan) -> None:
         self.plan = plan
@@ -243,9 +318,14 @@ class Rollout:
             if forward.done() or self._must_stop():
                 return
             self.guard.check()
+            if self.segment_ended and self._can_renew():
+                await self._renew(forward)
+            self.segment_ended = False
 
     def _has_news(self, forward: asyncio.Task[None], until: datetime | None) -> bool:
-        return forward.done() or self._must_stop() or self.hold_until != until or self.guard.is_over
+        return (
+            forward.done() or self._must_stop() or self.hold_until != until or self.guard.is_over or self.segment_ended
+        )
 
     def _must_stop(self) -> bool:
         if self.committed:
@@ -323,7 +403,8 @@ class Rollout:
         self.stage = action.stage
         self._report("stage")
         if action.seconds and not (self.full and action.stage):
-            await self.guard.pass_stage(action.seconds)
+            already = self.guard.observed if self.resumed_at == self.index else 0
+            await self.guard.pass_stage(action.seconds, already=already)
             await workflow.wait_condition(lambda: self.guard.hold is None)
 
     async def _ask(self, action: Approve) -> None:
@@ -487,6 +568,7 @@ class Rollout:
             self._report("resumed")
 
     def _on_segment(self) -> None:
+        self.segment_ended = True
         hold = self.guard.hold
         if hold is not None and self.hold_until is None and self.guard.verdict is None:
             self.hold_until = workflow.now() + timedelta(seconds=self.order.hold_seconds)

@@ -179,7 +179,9 @@ class World:
 
     async def capture_undo(self, run: Run, target: Target) -> Claim:
         """Takes the target for an undo."""
-        return (await run.call(self.targets.acquire, AcquireRequest(target=target))).claim
+        acquired = await run.call(self.targets.acquire, AcquireRequest(target=target))
+        assert acquired.claim, acquired
+        return acquired.claim
 
     async def deploy(
         self, run: Run, target: Target, claim: Claim, *, slot: Slot, template: Template, replicas: int, **more: Any

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from temporalio import activity
 from temporalio.client import Client
 
 from tests.workflows.lab import STRATEGIES, Lab, a_lab
 from tests.workflows.test_interruptions import same
-from workflows.contracts.metrics import ObserveRequest
-from workflows.model.decision import Decision
+from workflows.contracts.metrics import Beat, ObserveRequest
+from workflows.model.decision import Decision, Evidence
 
 BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 UNKNOWN = Decision(verdict="hold", reason="NoData", message="errors: no data for two minutes")
@@ -85,6 +87,32 @@ async def test_a_held_release_still_rolls_back_when_it_turns_bad(lab: Lab) -> No
     await trial.until(lambda status: status.wait and status.wait.reason == "NoData")
     lab.world.verdicts[key] = lambda _: BAD
     assert (await trial.end())[0] == "RolledBack"
+
+
+@pytest.mark.slow
+async def test_an_observer_that_dies_after_it_was_told_to_stop_is_replaced(lab: Lab) -> None:
+    """The server tries no activity again whose cancellation was asked for: the next segment goes on from its beat."""
+    trial = lab.release("canary")
+    requests: list[ObserveRequest] = []
+    known = Evidence(metrics={"errors": {"seen": 7}})
+
+    async def die(request: ObserveRequest) -> None:
+        requests.append(request)
+        if len(requests) == 1:
+            beat = Beat(segment=request.segment, started=0, evidence=known, observed_seconds=0.01)
+            activity.heartbeat(beat.model_dump(mode="json", by_alias=True))
+            for _ in range(2):  # Deaf to the cancellation, and silent: as if its worker had been killed.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(60)
+
+    lab.world.hooks[trial.components[0].target.key, "metrics.observe"] = die
+    await trial.start()
+    await trial.until(lambda status: status.phase == "Observing")
+    await trial.say("advance")
+    assert (await trial.end())[0] == "Succeeded"
+    assert requests[1].segment == 2
+    assert requests[1].evidence == known
+    assert "hold" not in {note.event for note in lab.world.notes}
 
 
 async def test_a_hold_that_nobody_answers_ends_in_undo(lab: Lab) -> None:

@@ -165,6 +165,7 @@ class Conductor:
                     again=plan.again,
                     analysis_required=plan.analysis_required,
                     open_barriers=alone,
+                    history_limit=plan.history_limit,
                 ),
                 component.wave,
                 self._on_member,

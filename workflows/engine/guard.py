@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from temporalio import workflow
+from pydantic import ValidationError
+from temporalio import exceptions, workflow
 from temporalio.exceptions import ActivityError
 from temporalio.workflow import ActivityHandle
 
-from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
+from workflows.contracts.metrics import Beat, MetricActivities, Observed, ObserveRequest
 from workflows.engine import calls
 from workflows.model.decision import Decision, Evidence, MetricReport
 from workflows.model.target import Slot, Target
@@ -94,9 +95,9 @@ class Guard:
         elif changed:
             self._interrupt()
 
-    async def pass_stage(self, seconds: float) -> None:
-        """Returns once the stage has `seconds` of observed time since now and the evidence lets it pass."""
-        self.observed, self.need, self._stage_since = 0, seconds, workflow.now()
+    async def pass_stage(self, seconds: float, *, already: float = 0) -> None:
+        """Returns once the stage has `seconds` of observed time, counted from now, and the evidence lets it pass."""
+        self.observed, self.need, self._stage_since = already, seconds, workflow.now()
         if seconds > 0 and self._request is not None and self._request.need_seconds is None:
             self._interrupt()
         try:
@@ -185,6 +186,8 @@ class Guard:
         except ActivityError as error:
             if calls.is_cancelled(error):
                 self._wake()
+            elif self._woken:
+                return _last_beat(error)
             else:
                 self.hold = Decision(verdict="hold", reason="ObserverFailed", message=calls.failure_of(error).message)
                 self.on_segment()
@@ -208,3 +211,24 @@ class Guard:
         arms = " and ".join(self._arms.new)
         weights = ", ".join(f"{name} {weight:g} %" for name, weight in self._weights.items() if weight)
         return f"Observe {self.version} on {arms}" + (f" ({weights})" if weights else "")
+
+
+def _last_beat(error: ActivityError) -> Observed | None:
+    """What an observer knew that was told to stop and died before it could answer.
+
+    The server tries no activity again whose cancellation was asked for, so this is an end like any other: the next
+    segment goes on from the last heartbeat, and looks at the time between as a gap.
+    """
+    if not isinstance(error.cause, exceptions.TimeoutError) or not error.cause.last_heartbeat_details:
+        return None
+    try:
+        beat = Beat.model_validate(error.cause.last_heartbeat_details[0])
+    except ValidationError:
+        return None
+    return Observed(
+        segment=beat.segment,
+        decision=Decision(verdict="continue", reason="ObserverLost", message="its worker died; another one goes on"),
+        evidence=beat.evidence,
+        observed_seconds=beat.observed_seconds,
+        metrics=beat.metrics,
+    )

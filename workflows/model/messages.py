@@ -88,8 +88,10 @@ class RolloutOrder(Message):
     analysis_required: bool = False
     open_barriers: tuple[str, ...] = ()
     """Barriers nobody has to be waited for at; a component that is released alone has all of them open."""
+    history_limit: int = 4000
+    """Events after which the Rollout continues as new at its next wait."""
     resume: dict[str, Any] | None = None
-    """State carried over by continue-as-new."""
+    """The `Checkpoint` of the run before this one, when it continued as new."""
 
 
 class Command(Message):

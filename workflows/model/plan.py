@@ -170,6 +170,8 @@ class ReleasePlan(Message):
     on_failure: Literal["rollbackAll", "rollbackFailed", "hold"] = "rollbackAll"
     promote: Literal["together", "independently"] = "together"
     hold_seconds: float = 4 * 3600
+    history_limit: int = 4000
+    """Events after which a Rollout continues as new."""
     can_supersede: bool = True
     can_advance: bool = True
     analysis_required: bool = False

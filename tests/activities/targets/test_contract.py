@@ -182,6 +182,7 @@ async def test_an_acquired_target_shows_mark_state_and_the_first_step_back(
     claim = await world.capture(second, target)
     await world.deploy(second, target, claim, slot="stable", template=V2, replicas=1)
     acquired = await second.call(world.targets.acquire, AcquireRequest(target=target))
+    assert acquired.claim
     assert acquired.claim.epoch > claim.epoch
     assert acquired.state.slot("stable").ready == {V2.digest: 1}
     assert acquired.mark
@@ -228,3 +229,14 @@ async def test_the_claim_of_one_run_is_worthless_to_another(
 
 def test_the_contract_is_implemented_in_full(world: World) -> None:
     assert len(implement(TargetActivities, world.targets)) == 7
+
+
+async def test_an_undo_leaves_the_fence_of_somebody_elses_mark_alone(world: World, target: Target) -> None:
+    run = world.run("run-1")
+    await world.stable(run, target)
+    second = world.run("run-2")
+    claim = await world.capture(second, target)
+    other = AcquireRequest(target=target, release_run="another-release")
+    acquired = await world.run("run-3").call(world.targets.acquire, other)
+    assert (acquired.claim, acquired.mark, acquired.step) == (None, None, None)
+    await world.deploy(second, target, claim, slot="canary", template=V2, replicas=1)

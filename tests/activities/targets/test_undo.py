@@ -50,6 +50,7 @@ async def undo(world: World, run: Run, mark: Mark) -> list[str]:
     """Undoes from the mark and settles; the steps that it took."""
     target = mark.target
     acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
+    assert acquired.claim
     steps: list[str] = []
     step = acquired.step
     while step:
