@@ -1,0 +1,174 @@
+"""How many events a four-stage canary leaves in Temporal's history, and that samples are none of them.
+
+Windows of half an hour pass on the time-skipping server: there an observation lives in the server's own retries, as its
+clock stands still while an attempt runs. Short windows pass in real time, with everything real. Both with two ticks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.testing import WorkflowEnvironment
+
+from activities.boundary import implement
+from cli.tools import Toolbox
+from tests.bench.ground import Ground, Layout
+from tests.bench.histories import by_kind, events
+from tests.bench.releases import a_release, analysis, end, first, start
+from tests.bench.rows import Measured, Row, Say, Sheet
+from tests.bench.users import users
+from tests.cli.real import RealRelease
+from tests.workflows.fake_world import FakeWorld
+from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
+from workflows.engine.visibility import KEYS
+from workflows.model.decision import Decision
+
+LIMIT = 250
+REPLICAS = 4
+LONG, SHORT = "30m", "6s"
+LONG_TICKS = (60.0, 10.0)
+SHORT_TICKS = ("1s", "250ms")
+RATE = 100
+
+Counted = tuple[Counter[str], Counter[str]]
+"""Of the Release and of the Rollout."""
+
+
+async def measure(say: Say) -> Measured:
+    """A row per run, and where the events come from."""
+    runs: dict[str, Counted] = {}
+    async with _skipping() as environment:
+        for tick in LONG_TICKS:
+            say(f"history with windows of {LONG}, a sample every {tick:g} s, on the time-skipping server")
+            runs[f"{LONG}, every {tick:g} s"] = await _skipped(environment, tick)
+    async with Ground(Layout(routes=1, workers=2), say) as ground:
+        await first(ground, "r0", replicas=REPLICAS)
+        async with users(ground, "r0", RATE):
+            for short in SHORT_TICKS:
+                say(f"history with windows of {SHORT}, a sample every {short}, everything real")
+                runs[f"{SHORT}, every {short}"] = await _real(ground, short)
+    return Measured(
+        [
+            Row(f"history events, four stages of {name}", f"≤ {LIMIT}", [_total(counted)], unit="", limit=LIMIT)
+            for name, counted in runs.items()
+        ],
+        [_breakdown(runs)],
+        notes=(
+            "Weights 5, 25, 50 and 100 % and a watch as long as a stage, four replicas, with audit and notifications.",
+            f"Windows of {LONG}: real workflows and planner over the tests' world in memory; a sample is a retry.",
+            f"Windows of {SHORT}: processes, Envoy, {RATE} requests a second, a journal of JSON lines.",
+        ),
+    )
+
+
+def _strategy(window: str) -> dict[str, Any]:
+    stages = [{"weight": weight, "observe": window} for weight in (5, 25, 50, 100)]
+    return {"kind": "canary", "stages": stages, "watch": window}
+
+
+async def _real(ground: Ground, tick: str) -> Counted:
+    document = a_release("r0", _strategy(SHORT), analysis=analysis(tick=tick, minRequests=0))
+    started = await start(ground, document)
+    await end(ground, started)
+    release = await events(ground.client, started.workflow_id, started.run_id)
+    rollout = await events(ground.client, "rollout/local/bench/process/r0")
+    return by_kind(release), by_kind(rollout)
+
+
+async def _skipped(environment: WorkflowEnvironment, tick: float) -> Counted:
+    document = a_release("shop", _strategy(LONG), environment="test")
+    running = RealRelease(environment.client)
+    running.world = PatientWorld(retry=tick)
+    running.prepare(document)
+    async with running.worker(), running.worker(".observe"), running.worker(".undo"):
+        handle = await environment.client.start_workflow(
+            "Release", document, id="release/test/shop", task_queue=running.queue
+        )
+        result = await handle.result()
+    if result["outcome"] != "Succeeded":
+        raise RuntimeError(f"the release ended {result['outcome']}: {result['message']}")
+    release = await events(environment.client, handle.id)
+    rollout = await events(environment.client, "rollout/local/default/process/shop")
+    return by_kind(release), by_kind(rollout)
+
+
+@dataclass
+class PatientWorld(FakeWorld):
+    """The tests' world, with an observer that waits in the server instead of in a worker."""
+
+    retry: float = 60
+
+    def activities(self) -> list[Callable[..., Any]]:
+        others = [each for each in super().activities() if _name(each) != "metrics.observe"]
+        return [*others, *implement(MetricActivities, _Patient(self.retry))]
+
+
+class _Patient:
+    def __init__(self, tick: float) -> None:
+        self._tick = tick
+
+    async def observe(self, request: ObserveRequest) -> Observed:
+        """Every attempt is a sample; the last one answers."""
+        info = activity.info()
+        passed = (info.current_attempt_scheduled_time - info.scheduled_time).total_seconds()
+        wanted = request.limit_seconds if request.need_seconds is None else request.need_seconds
+        if passed >= min(wanted, request.limit_seconds):
+            verdict = "pass" if request.need_seconds is not None and passed >= request.need_seconds else "continue"
+            return Observed(
+                segment=request.segment,
+                decision=Decision.model_validate({"verdict": verdict}),
+                evidence=request.evidence,
+                observed_seconds=passed,
+            )
+        raise ApplicationError(
+            "observing",
+            next_retry_delay=timedelta(seconds=min(self._tick, wanted - passed)),
+            category=ApplicationErrorCategory.BENIGN,
+        )
+
+
+@asynccontextmanager
+async def _skipping() -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_time_skipping(
+        data_converter=pydantic_data_converter, test_server_existing_path=str(Toolbox().test_server().path)
+    ) as environment:
+        await _register(environment.client)
+        yield environment
+
+
+async def _register(client: Client) -> None:
+    attributes = {key.name: key.indexed_value_type for key in KEYS}
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=client.namespace, search_attributes=attributes)  # type: ignore[arg-type]
+    )
+
+
+def _breakdown(runs: dict[str, Counted]) -> Sheet:
+    """Most frequent first; the two workflows in the end."""
+    sums = {name: release + rollout for name, (release, rollout) in runs.items()}
+    kinds = [kind for kind, _ in next(iter(sums.values())).most_common()]
+    kinds += sorted({kind for counted in sums.values() for kind in counted} - set(kinds))
+    lines = [[kind, *(str(counted[kind]) for counted in sums.values())] for kind in kinds]
+    lines.append(["in Release", *(str(release.total()) for release, _ in runs.values())])
+    lines.append(["in Rollout", *(str(rollout.total()) for _, rollout in runs.values())])
+    lines.append(["total", *(str(_total(counted)) for counted in runs.values())])
+    return Sheet("History events of a four-stage canary", ("events", *runs), lines)
+
+
+def _total(counted: Counted) -> int:
+    release, rollout = counted
+    return release.total() + rollout.total()
+
+
+def _name(bound: Any) -> str:
+    return activity._Definition.must_from_callable(bound).name or ""
