@@ -95,6 +95,7 @@ async def test_an_observer_that_dies_after_it_was_told_to_stop_is_replaced(lab: 
     trial = lab.release("canary")
     requests: list[ObserveRequest] = []
     known = Evidence(metrics={"errors": {"seen": 7}})
+    over = asyncio.Event()
 
     async def die(request: ObserveRequest) -> None:
         requests.append(request)
@@ -103,13 +104,15 @@ async def test_an_observer_that_dies_after_it_was_told_to_stop_is_replaced(lab: 
             activity.heartbeat(beat.model_dump(mode="json", by_alias=True))
             for _ in range(2):  # Deaf to the cancellation, and silent: as if its worker had been killed.
                 with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(60)
+                    await over.wait()
 
     lab.world.hooks[trial.components[0].target.key, "metrics.observe"] = die
     await trial.start()
     await trial.until(lambda status: status.phase == "Observing")
     await trial.say("advance")
-    assert (await trial.end())[0] == "Succeeded"
+    outcome, _ = await trial.end()
+    over.set()
+    assert outcome == "Succeeded"
     assert requests[1].segment == 2
     assert requests[1].evidence == known
     assert "hold" not in {note.event for note in lab.world.notes}
