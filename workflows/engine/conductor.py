@@ -365,6 +365,8 @@ class Conductor:
         self._show_details()
 
     def _sum_up(self) -> tuple[Phase, Wait | None]:
+        if self.group is not None and self.group.is_over:
+            return self.phase, None  # The end follows in this activation and says what it is.
         if self.end is not None and not self.committing:
             return "RollingBack", self._first_wait()
         if self.paused:
