@@ -29,13 +29,13 @@ from workflows.contracts.targets import (
 from workflows.engine import calls
 from workflows.engine.checkpoints import Checkpoint, is_due
 from workflows.engine.compensation import complete
-from workflows.engine.guard import Arms, Guard
+from workflows.engine.guard import Guard
+from workflows.engine.journey import Journey, waiting
 from workflows.engine.outbox import Outbox
-from workflows.engine.steps import StepFailed, StepRunner, wait_of
+from workflows.engine.steps import StepFailed
 from workflows.engine.undo import Undo, Undone
 from workflows.engine.visibility import PHASE, Visibility
 from workflows.model.messages import Command, Report, RolloutOrder
-from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
 from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus, Wait
 from workflows.model.target import Claim, Promoted, TargetState
 
@@ -60,35 +60,24 @@ class Rollout:
     @workflow.init
     def __init__(self, order: RolloutOrder) -> None:
         self.order = order
-        self.plan: RolloutPlan | None = None
         self.claim: Claim | None = None
         self.guard = Guard(order.target, None, order.release.version, self._on_segment)
+        self.journey = Journey(order, self.guard, self)
         self.visibility = Visibility()
         self.outbox = Outbox(order.release.workflow_id, "report", self._on_release_lost)
-        self.runner: StepRunner | None = None
         self.interrupt: Interrupt | None = None
-        self.paused = False
-        self.full = False
-        self.committed = False
-        self.exposed = False
-        self.barriers: set[str] = set(order.open_barriers)
-        self.granted: set[str] = set()
-        self.index = 0
         self.phase: Phase = "Pending"
         self.wait: Wait | None = None
         self.summary = "Wait for the lock"
-        self.stages: tuple[float, ...] = ()
-        self.stage = 0
         self.hold_until: datetime | None = None
         self.undo: Undo | None = None
         self.segment_ended = False
-        self.resumed_at: int | None = None
 
     @workflow.run
     async def run(self, order: RolloutOrder) -> RolloutResult:
         """Runs to the end whatever happens; cancel means undo."""
         self._refuse_strangers()
-        self._show("Pending")
+        self.show("Pending")
         try:
             if order.mode == "undo":
                 return await complete(self._settle_mark())
@@ -110,27 +99,26 @@ class Rollout:
 
     @workflow.query(name="status", description="This component as its Rollout sees it")
     def status(self) -> RolloutStatus:
-        info = workflow.info()
-        verified = self._verified()
+        info, journey, guard = workflow.info(), self.journey, self.guard
         return RolloutStatus(
-            component=self.order.target.component,
+            component=self._name,
             rollout_id=info.workflow_id,
             run_id=info.run_id,
             phase=self.phase,
-            step=self.index,
-            steps=len(self.plan.steps) if self.plan else 0,
+            step=journey.index,
+            steps=len(journey.plan.steps) if journey.plan else 0,
             summary=self.summary,
-            asked=(self.runner.asked or {}) if self.runner else {},
-            verified=verified,
-            weight=self._new_weight(),
-            stage=self.stage,
-            stages=self.stages,
-            observed_seconds=self.guard.observed,
-            need_seconds=self.guard.need or 0,
+            asked=journey.asked,
+            verified=journey.verified,
+            weight=journey.weight,
+            stage=journey.stage,
+            stages=journey.stages,
+            observed_seconds=guard.observed,
+            need_seconds=guard.need or 0,
             wait=self.wait,
-            decision=self.guard.verdict or self.guard.hold,
-            metrics=self.guard.metrics,
-            undo=self.plan.undo if self.plan else "",
+            decision=guard.verdict or guard.hold,
+            metrics=guard.metrics,
+            undo=journey.plan.undo if journey.plan else "",
             updated_at=workflow.now(),
         )
 
@@ -161,24 +149,17 @@ class Rollout:
         if planned.plan is None:
             self.interrupt = Interrupt("Failed", planned.reason or "PlanRefused", planned.message)
             return await complete(self._go_back())
-        self._adopt(planned.plan)
+        self.journey.adopt(planned.plan, _present(self.claim))
         return await self._drive()
 
     async def _go_on(self, checkpoint: Checkpoint) -> RolloutResult:
         """Takes over from the run that continued as this one."""
-        self.index, self.stage, self.exposed = checkpoint.index, checkpoint.stage, checkpoint.exposed
-        self.paused, self.full, self.resumed_at = checkpoint.paused, checkpoint.full, checkpoint.index
-        self.barriers, self.granted = set(checkpoint.barriers), set(checkpoint.granted)
         self.hold_until = checkpoint.hold_until
-        guard = self.guard
-        guard.evidence, guard.segment, guard.metrics = checkpoint.evidence, checkpoint.segment, checkpoint.metrics
-        guard.observed, guard.hold = checkpoint.observed, checkpoint.hold
         acquired = await complete(self._acquire())
         if isinstance(acquired, RolloutResult):
             return acquired
         self.claim = acquired
-        self._adopt(checkpoint.plan)
-        _present(self.runner).verified = dict(checkpoint.verified)
+        self.journey.take_over(checkpoint, acquired)
         return await self._drive()
 
     async def _acquire(self) -> Claim | RolloutResult:
@@ -199,46 +180,14 @@ class Rollout:
                 return self._result(Interrupt("Failed", "Superseded", "the mark is gone"), undone=False)
             return acquired.claim
 
-    def _checkpoint(self) -> Checkpoint:
-        guard = self.guard
-        return Checkpoint(
-            plan=_present(self.plan),
-            index=self.index,
-            verified=self._verified(),
-            stage=self.stage,
-            exposed=self.exposed,
-            paused=self.paused,
-            full=self.full,
-            barriers=tuple(sorted(self.barriers)),
-            granted=tuple(sorted(self.granted)),
-            evidence=guard.evidence,
-            segment=guard.segment,
-            observed=guard.observed,
-            metrics=guard.metrics,
-            hold=guard.hold,
-            hold_until=self.hold_until,
-        )
-
     async def _renew(self, forward: asyncio.Task[None]) -> None:
         """Continues as new; only called while the steps wait, so nothing is under way that could be lost."""
         _drop(forward)
         self.guard.stop()
         await self.outbox.flush()
-        resume = self._checkpoint().model_dump(mode="json", by_alias=True)
+        checkpoint = self.journey.checkpoint().model_copy(update={"hold_until": self.hold_until})
+        resume = checkpoint.model_dump(mode="json", by_alias=True)
         workflow.continue_as_new(self.order.model_copy(update={"resume": resume}))
-
-    def _can_renew(self) -> bool:
-        step = self._step_at(self.index)
-        waits = step is not None and isinstance(step.action, Observe | Approve | Barrier)
-        return waits and not self.committed and is_due(self.order.history_limit)
-
-    def _adopt(self, plan: RolloutPlan) -> None:
-        self.plan = plan
-        self.guard.analysis = plan.analysis
-        self.runner = StepRunner(self.order.target, _present(self.claim))
-        if plan.baseline.traffic:
-            self.runner.verified = dict(plan.baseline.traffic.weights)
-        self.stages = tuple(_stage_weights(plan))
 
     async def _capture(self) -> Captured | RolloutResult:
         """Takes the target: waits while another run holds it, settles what a lost run left."""
@@ -267,11 +216,13 @@ class Rollout:
             if captured.status == "refused":
                 return self._result(Interrupt("Rejected", "RolledBackBefore", captured.message), changed=False)
             if captured.status == "orphaned" and captured.mark is not None:
-                self._show("Preparing", "Settle what a lost release left")
-                await self._undo_with(captured.mark.release.first_run_id, captured.mark.rollout_run_id)
+                self.show("Preparing", "Settle what a lost release left")
+                undone = await self._undo_with(captured.mark.release.first_run_id, captured.mark.rollout_run_id)
+                if undone.outcome != "restored":
+                    await workflow.sleep(_LOCK_PAUSE)
                 continue
-            self._show("Waiting", wait=self._waiting("TargetBusy", captured.message or f"held by {captured.holder}"))
-            self._report("waiting")
+            self.show("Waiting", wait=waiting("TargetBusy", captured.message or f"held by {captured.holder}"))
+            self.report("waiting")
             try:
                 await workflow.wait_condition(lambda: self.interrupt is not None, timeout=_LOCK_PAUSE)
             except TimeoutError:
@@ -280,18 +231,16 @@ class Rollout:
 
     async def _drive(self) -> RolloutResult:
         """Runs the steps until they are done or something ends the way forward."""
-        if "start" not in self.barriers:
-            self._report("captured")
-            self._show(
-                "Waiting", "Wait until the whole group is captured", self._waiting("Group", "the other components")
-            )
-        forward = asyncio.create_task(self._forward())
+        if "start" not in self.journey.barriers:
+            self.report("captured")
+            self.show("Waiting", "Wait until the whole group is captured", waiting("Group", "the other components"))
+        forward = asyncio.create_task(self.journey.walk())
         try:
             await self._watch(forward)
-            if self.committed:
+            if self.journey.committed:
                 await complete(_settled(forward))
         except asyncio.CancelledError:
-            if self.committed:
+            if self.journey.committed:
                 await complete(_settled(forward))
             else:
                 _drop(forward)
@@ -318,7 +267,7 @@ class Rollout:
             if forward.done() or self._must_stop():
                 return
             self.guard.check()
-            if self.segment_ended and self._can_renew():
+            if self.segment_ended and self.journey.is_waiting and is_due(self.order.history_limit):
                 await self._renew(forward)
             self.segment_ended = False
 
@@ -328,7 +277,7 @@ class Rollout:
         )
 
     def _must_stop(self) -> bool:
-        if self.committed:
+        if self.journey.committed:
             return False
         verdict = self.guard.verdict
         if verdict is not None and self.interrupt is None:
@@ -345,110 +294,11 @@ class Rollout:
         reason = "Superseded" if error.reason == "Fenced" else error.reason
         self.interrupt = Interrupt(outcome, reason, error.message)
 
-    async def _forward(self) -> None:
-        steps = _present(self.plan).steps
-        await workflow.wait_condition(lambda: "start" in self.barriers)
-        while self.index < len(steps):
-            await self._may_go_on()
-            self.index += await self._do(steps[self.index])
-
-    async def _may_go_on(self) -> None:
-        if self.paused and not self.committed:
-            phase, summary = self.phase, self.summary
-            self._show("Paused", wait=self._waiting("Paused", "somebody paused the release; resume or abort it"))
-            await workflow.wait_condition(lambda: not self.paused)
-            self._show(phase, summary)
-
-    async def _do(self, step: Step) -> int:
-        """Does one step and returns how many steps that were."""
-        self._show(step.phase, step.summary)
-        self._arm(step)
-        action = step.action
-        if isinstance(action, Approve):
-            await self._ask(action)
-        elif isinstance(action, Observe):
-            await self._observe(action)
-        elif isinstance(action, Barrier):
-            await self._meet(action)
-        elif self.committed:
-            await self._perform_late(step)
-        else:
-            following = self._step_at(self.index + 1)
-            wait = wait_of(step, following)
-            await _present(self.runner).perform(step, wait)
-            return 1 if wait is None else 2
-        return 1
-
-    def _arm(self, step: Step) -> None:
-        """Tells the guard who can be reached from here on."""
-        self.exposed = self.exposed or bool(step.new)
-        runner = _present(self.runner)
-        weights = getattr(step.action, "weights", None) or runner.verified or {}
-        self.guard.watch(Arms(step.new, step.old), weights, self._upcoming())
-
-    def _step_at(self, index: int) -> Step | None:
-        steps = _present(self.plan).steps
-        return steps[index] if index < len(steps) else None
-
-    def _upcoming(self) -> float | None:
-        """What the next stage needs, when nothing has to be waited for before it."""
-        for step in _present(self.plan).steps[self.index + 1 :]:
-            if isinstance(step.action, Observe):
-                return step.action.seconds or None
-            if isinstance(step.action, Approve | Barrier):
-                return None
-        return None
-
-    async def _observe(self, action: Observe) -> None:
-        self.stage = action.stage
-        self._report("stage")
-        if action.seconds and not (self.full and action.stage):
-            already = self.guard.observed if self.resumed_at == self.index else 0
-            await self.guard.pass_stage(action.seconds, already=already)
-            await workflow.wait_condition(lambda: self.guard.hold is None)
-
-    async def _ask(self, action: Approve) -> None:
-        component = _present(self.order.component)
-        shared = {gate.name for gate in (component.gate, *component.further_gates) if gate is not None}
-        step = "start" if action.gate.name in shared else f"{self._name}.{self.index}"
-        instance = f"{action.gate.name}/{self.order.digest[:12]}/{step}"
-        if instance in self.granted:
-            return
-        self._show(
-            self.phase,
-            wait=self._waiting("ApprovalWanted", f"gate {action.gate.name} needs {action.gate.count} approval(s)"),
-        )
-        self._report("gateWanted", gate=action.gate, instance=instance)
-        await workflow.wait_condition(lambda: instance in self.granted)
-        self._show(self.phase)
-
-    async def _meet(self, action: Barrier) -> None:
-        if action.name not in self.barriers:
-            self._show(self.phase, wait=self._waiting("Group", f"the other components before {action.name}"))
-            self._report("passed" if action.name == "promote" else "watched")
-            await workflow.wait_condition(lambda: action.name in self.barriers)
-        if action.name == "commit":
-            self.committed = True
-            self.guard.stop()
-        self._show(self.phase)
-
-    async def _perform_late(self, step: Step) -> None:
-        """After commit nothing is undone: a step that fails is tried again until it succeeds."""
-        while True:
-            try:
-                await _present(self.runner).perform(step)
-            except StepFailed as error:
-                self._show(self.phase, wait=self._waiting("RetireBlocked", error.message))
-                await workflow.sleep(timedelta(seconds=30))
-            else:
-                self._show(self.phase)
-                return
-
     async def _succeed(self) -> RolloutResult:
         self.guard.stop()
-        plan = _present(self.plan)
+        plan = _present(self.journey.plan)
         await self._settle(_present(self.claim), self._promoted("promoted"))
-        self._show("Succeeded", f"{plan.template.version} takes all traffic")
+        self.show("Succeeded", f"{plan.template.version} takes all traffic")
         return self._result(Interrupt("Succeeded", "Promoted", f"{plan.template.version} takes all traffic"))
 
     # --- the way back ----------------------------------------------------------------------------------------------
@@ -458,23 +308,23 @@ class Rollout:
         cause = _present(self.interrupt)
         self.guard.stop()
         if cause.reason == "Superseded":
-            self._show("Failed", cause.message)
+            self.show("Failed", cause.message)
             return self._result(cause, undone=False)
-        self._show("RollingBack", f"Undo: {cause.message}"[:200])
-        self._report("undoing", reason=cause.reason, message=cause.message)
+        self.show("RollingBack", f"Undo: {cause.message}"[:200])
+        self.report("undoing", reason=cause.reason, message=cause.message)
         undone = await self._undo_with(self.order.release.first_run_id)
         if undone.outcome == "superseded":
-            self._show("Failed", undone.message)
+            self.show("Failed", undone.message)
             return self._result(Interrupt("Failed", "Superseded", undone.message), undone=False)
         if undone.outcome == "abandoned":
-            self._show("Failed", undone.message)
+            self.show("Failed", undone.message)
             return self._result(Interrupt("Failed", "UndoAbandoned", undone.message), undone=False, final=undone.state)
-        self._show("Aborted" if cause.outcome == "Aborted" else "RolledBack", cause.message)
+        self.show("Aborted" if cause.outcome == "Aborted" else "RolledBack", cause.message)
         await self.outbox.flush()
         return self._result(cause, final=undone.state)
 
     async def _undo_with(self, release_run: str, rollout_run: str = "") -> Undone:
-        kept = self._promoted("rolledBack") if self.exposed and self.guard.verdict is not None else None
+        kept = self._promoted("rolledBack") if self.journey.exposed and self.guard.verdict is not None else None
         self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept)
         try:
             return await self.undo.run()
@@ -483,21 +333,22 @@ class Rollout:
 
     def _on_undo(self, summary: str, blocked: str, verified: dict[Any, float] | None) -> None:
         """Hears of each undo step and of what blocks it."""
-        if verified is not None and self.runner is not None:
-            self.runner.verified = verified
-        wait = self._waiting("UndoBlocked", blocked) if blocked else None
-        self._show("RollingBack", summary, wait)
+        runner = self.journey.runner
+        if verified is not None and runner is not None:
+            runner.verified = verified
+        wait = waiting("UndoBlocked", blocked) if blocked else None
+        self.show("RollingBack", summary, wait)
         if blocked:
-            self._report("hold", reason="UndoBlocked", message=blocked)
+            self.report("hold", reason="UndoBlocked", message=blocked)
 
     async def _settle_mark(self) -> RolloutResult:
         """Mode `undo`: restores a target from its mark; without that mark there is nothing to do."""
         mark = self.order.mark
-        self._show("RollingBack", "Settle what a lost release left")
+        self.show("RollingBack", "Settle what a lost release left")
         undone = await self._undo_with(self.order.release.first_run_id, mark.rollout_run_id if mark else "")
         outcome: Outcome = "RolledBack" if undone.outcome in ("restored", "nothing") else "Failed"
         reason = {"nothing": "NothingToUndo", "restored": "Orphaned"}.get(undone.outcome, "UndoAbandoned")
-        self._show(outcome, undone.message)
+        self.show(outcome, undone.message)
         return self._result(
             Interrupt(outcome, reason, undone.message),
             undone=outcome == "RolledBack",
@@ -522,7 +373,7 @@ class Rollout:
                 return
 
     def _promoted(self, outcome: str) -> Promoted | None:
-        plan, component = self.plan, self.order.component
+        plan, component = self.journey.plan, self.order.component
         if plan is None or component is None:
             return None
         return Promoted(
@@ -540,21 +391,21 @@ class Rollout:
 
     def _obey(self, command: Command) -> None:
         if command.name == "go":
-            self.barriers.add(command.barrier)
+            self.journey.barriers.add(command.barrier)
         elif command.name == "granted":
-            self.granted.add(command.instance)
+            self.journey.granted.add(command.instance)
         elif command.name == "pause":
-            self.paused = True
+            self.journey.paused = True
         elif command.name == "resume":
-            self.paused = False
+            self.journey.paused = False
             self._resume()
         elif command.name == "advance":
-            self.full = self.full or command.full
+            self.journey.full = self.journey.full or command.full
             self.guard.pass_now()
             self._resume()
         elif command.name == "abandonUndo" and self.undo is not None:
             self.undo.abandon(command.message)
-        elif command.name in ("abort", "undo") and self.interrupt is None and not self.committed:
+        elif command.name in ("abort", "undo") and self.interrupt is None and not self.journey.committed:
             outcome: Outcome = "Aborted" if command.name == "abort" else "RolledBack"
             self.interrupt = Interrupt(outcome, command.reason or outcome, command.message)
 
@@ -564,22 +415,26 @@ class Rollout:
         if self.guard.hold is not None:
             self.guard.release_hold()
             self.hold_until = None
-            self._show(self.phase if self.phase != "Paused" else "Observing")
-            self._report("resumed")
+            self.show(self.phase if self.phase != "Paused" else "Observing")
+            self.report("resumed")
+
+    def _is_held(self) -> bool:
+        return self.guard.hold is not None and self.hold_until is not None
 
     def _on_segment(self) -> None:
         self.segment_ended = True
         hold = self.guard.hold
         if hold is not None and self.hold_until is None and self.guard.verdict is None:
             self.hold_until = workflow.now() + timedelta(seconds=self.order.hold_seconds)
-            self._show("Paused", wait=self._waiting(hold.reason, hold.message, self.hold_until))
-            self._report("hold", reason=hold.reason, message=hold.message)
+            self.show()
+            self.report("hold", reason=hold.reason, message=hold.message)
 
     def _on_release_lost(self) -> None:
-        if self.interrupt is None and not self.committed:
+        if self.interrupt is None and not self.journey.committed:
             self.interrupt = Interrupt("RolledBack", "Orphaned", "the release that started this is gone")
 
-    def _report(self, event: str, **more: Any) -> None:
+    def report(self, event: str, **more: Any) -> None:
+        """Tells Release, without waiting."""
         self.outbox.send(
             Report.model_validate(
                 {
@@ -593,29 +448,17 @@ class Rollout:
             )
         )
 
-    def _waiting(self, reason: str, message: str, until: datetime | None = None) -> Wait:
-        return Wait(reason=reason, message=message, since=workflow.now(), until=until)
-
-    def _show(self, phase: Phase, summary: str = "", wait: Wait | None = None) -> None:
-        self.phase, self.wait = phase, wait
+    def show(self, phase: Phase | None = None, summary: str = "", wait: Wait | None = None) -> None:
+        """Shows a phase, a line and what is waited for; what is not given stays. A hold shows through."""
+        if wait is None and self._is_held() and phase not in (*_ENDS, "RollingBack"):
+            hold = _present(self.guard.hold)
+            phase, wait = "Paused", waiting(hold.reason, hold.message, self.hold_until)
+        self.phase, self.wait = phase or self.phase, wait
         self.summary = summary or self.summary
         if phase in _ENDS:
             self.visibility.show({PHASE: phase})
-        waiting = f"\n\n**Waiting:** {wait.message}" if wait else ""
-        workflow.set_current_details(f"**{phase}** {self.summary}{waiting}")
-
-    def _verified(self) -> dict[Any, float]:
-        return (self.runner.verified or {}) if self.runner else {}
-
-    def _new_weight(self) -> float:
-        """Percent of users that reach the new version by the last verified weights."""
-        if self.plan is None or not self.exposed:
-            return 0.0
-        step = self.plan.steps[min(self.index, len(self.plan.steps) - 1)]
-        verified = self._verified()
-        if not verified:
-            return 100.0 if step.new else 0.0
-        return float(sum(weight for slot, weight in verified.items() if slot in step.new))
+        sentence = f"\n\n**Waiting:** {wait.message}" if wait else ""
+        workflow.set_current_details(f"**{self.phase}** {self.summary}{sentence}")
 
     def _result(
         self, end: Interrupt, *, undone: bool = True, changed: bool = True, final: TargetState | None = None
@@ -649,18 +492,6 @@ def _present(value: Any) -> Any:
     """The value, which the order of steps guarantees to be there."""
     assert value is not None  # noqa: S101
     return value
-
-
-def _stage_weights(plan: RolloutPlan) -> list[float]:
-    weights: list[float] = []
-    new = 0.0
-    for step in plan.steps:
-        shifted = getattr(step.action, "weights", None)
-        if shifted is not None:
-            new = float(sum(weight for slot, weight in shifted.items() if slot in step.new))
-        if isinstance(step.action, Observe) and step.action.stage:
-            weights.append(new)
-    return weights
 
 
 async def _settled(task: asyncio.Task[None]) -> None:

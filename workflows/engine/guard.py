@@ -8,7 +8,7 @@ move; time that it observed before the new weight was verified does not count fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,7 +84,7 @@ class Guard:
             self._task.result()
             raise RuntimeError("the watch ended without a verdict")
 
-    def watch(self, arms: Arms, weights: dict[str, float], upcoming: float | None) -> None:
+    def watch(self, arms: Arms, weights: Mapping[Any, float], upcoming: float | None) -> None:
         """Says which slots to watch from now on, and what the stage after this step needs when one follows directly."""
         self._weights, self._upcoming = dict(weights), upcoming
         changed = arms != self._arms
@@ -208,27 +208,4 @@ class Guard:
         self.on_segment()
 
     def _summary(self) -> str:
-        arms = " and ".join(self._arms.new)
-        weights = ", ".join(f"{name} {weight:g} %" for name, weight in self._weights.items() if weight)
-        return f"Observe {self.version} on {arms}" + (f" ({weights})" if weights else "")
-
-
-def _last_beat(error: ActivityError) -> Observed | None:
-    """What an observer knew that was told to stop and died before it could answer.
-
-    The server tries no activity again whose cancellation was asked for, so this is an end like any other: the next
-    segment goes on from the last heartbeat, and looks at the time between as a gap.
-    """
-    if not isinstance(error.cause, exceptions.TimeoutError) or not error.cause.last_heartbeat_details:
-        return None
-    try:
-        beat = Beat.model_validate(error.cause.last_heartbeat_details[0])
-    except ValidationError:
-        return None
-    return Observed(
-        segment=beat.segment,
-        decision=Decision(verdict="continue", reason="ObserverLost", message="its worker died; another one goes on"),
-        evidence=beat.evidence,
-        observed_seconds=beat.observed_seconds,
-        metrics=beat.metrics,
-    )
+        return f"Watch {self.version} on {' and '.join(self._arms.new)}"

@@ -1,0 +1,249 @@
+"""The way forward of one Rollout: its steps in order, what it waits for, and what users can reach."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from temporalio import workflow
+
+from workflows.engine.checkpoints import Checkpoint
+from workflows.engine.guard import Arms, Guard
+from workflows.engine.steps import StepFailed, StepRunner, wait_of
+from workflows.model.messages import RolloutOrder
+from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
+from workflows.model.status import Phase, Wait
+from workflows.model.target import Backend, Claim
+
+_LATE_PAUSE = timedelta(seconds=30)
+
+
+class Teller(Protocol):
+    """Whoever shows and reports what a journey does."""
+
+    def show(self, phase: Phase | None = None, summary: str = "", wait: Wait | None = None) -> None:
+        """Shows a phase (None keeps it), a line (empty keeps it), and what is waited for."""
+
+    def report(self, event: str, **more: Any) -> None:
+        """Tells Release."""
+
+
+class Journey:
+    """Walks one plan; commands and the guard change it from outside while it walks."""
+
+    def __init__(self, order: RolloutOrder, guard: Guard, teller: Teller) -> None:
+        self.order = order
+        self.guard = guard
+        self.plan: RolloutPlan | None = None
+        self.runner: StepRunner | None = None
+        self.index = 0
+        """The current step."""
+        self.stage = 0
+        self.exposed = False
+        """Whether users could ever reach the new version."""
+        self.paused = False
+        self.full = False
+        """Stages pass without observation: somebody said so."""
+        self.committed = False
+        """Nothing is undone any more."""
+        self.barriers = set(order.open_barriers)
+        self.granted: set[str] = set()
+        self._teller = teller
+        self._resumed_at: int | None = None
+
+    def adopt(self, plan: RolloutPlan, claim: Claim) -> None:
+        """Takes a plan to walk."""
+        self.plan = plan
+        self.guard.analysis = plan.analysis
+        self.runner = StepRunner(self.order.target, claim)
+        if plan.baseline.traffic:
+            self.runner.verified = dict(plan.baseline.traffic.weights)
+
+    def take_over(self, checkpoint: Checkpoint, claim: Claim) -> None:
+        """Goes on where the run before this one waited."""
+        self.adopt(checkpoint.plan, claim)
+        self._runner.verified = dict(checkpoint.verified)
+        self.index = self._resumed_at = checkpoint.index
+        self.stage, self.exposed = checkpoint.stage, checkpoint.exposed
+        self.paused, self.full = checkpoint.paused, checkpoint.full
+        self.barriers, self.granted = set(checkpoint.barriers), set(checkpoint.granted)
+        guard = self.guard
+        guard.evidence, guard.segment, guard.metrics = checkpoint.evidence, checkpoint.segment, checkpoint.metrics
+        guard.observed, guard.hold = checkpoint.observed, checkpoint.hold
+
+    def checkpoint(self) -> Checkpoint:
+        """What the next run needs to go on."""
+        guard = self.guard
+        return Checkpoint(
+            plan=self._plan,
+            index=self.index,
+            verified=self.verified,
+            stage=self.stage,
+            exposed=self.exposed,
+            paused=self.paused,
+            full=self.full,
+            barriers=tuple(sorted(self.barriers)),
+            granted=tuple(sorted(self.granted)),
+            evidence=guard.evidence,
+            segment=guard.segment,
+            observed=guard.observed,
+            metrics=guard.metrics,
+            hold=guard.hold,
+        )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the current step only waits, so that nothing is under way."""
+        step = self._step_at(self.index)
+        return step is not None and isinstance(step.action, Observe | Approve | Barrier) and not self.committed
+
+    @property
+    def verified(self) -> dict[Backend, float]:
+        """The weights verified last."""
+        return (self.runner.verified or {}) if self.runner else {}
+
+    @property
+    def asked(self) -> dict[Backend, float]:
+        """The weights asked for last."""
+        return (self.runner.asked or {}) if self.runner else {}
+
+    @property
+    def weight(self) -> float:
+        """Percent of users that reach the new version by the last verified weights."""
+        if self.plan is None or not self.exposed:
+            return 0.0
+        step = self.plan.steps[min(self.index, len(self.plan.steps) - 1)]
+        verified = self.verified
+        if not verified:
+            return 100.0 if step.new else 0.0
+        return float(sum(weight for slot, weight in verified.items() if slot in step.new))
+
+    @property
+    def stages(self) -> tuple[float, ...]:
+        """Percent of users on the new version in each stage."""
+        return tuple(_stage_weights(self.plan)) if self.plan else ()
+
+    async def walk(self) -> None:
+        """Does the steps to their end. Errors: StepFailed."""
+        steps = self._plan.steps
+        await workflow.wait_condition(lambda: "start" in self.barriers)
+        while self.index < len(steps):
+            await self._may_go_on()
+            self.index += await self._do(steps[self.index])
+
+    async def _may_go_on(self) -> None:
+        if self.paused and not self.committed:
+            self._teller.show("Paused", wait=waiting("Paused", "somebody paused the release; resume or abort it"))
+            await workflow.wait_condition(lambda: not self.paused)
+
+    async def _do(self, step: Step) -> int:
+        """Does one step and returns how many steps that were."""
+        self._teller.show(step.phase, step.summary)
+        self._arm(step)
+        action = step.action
+        if isinstance(action, Approve):
+            await self._ask(action)
+        elif isinstance(action, Observe):
+            await self._observe(action)
+        elif isinstance(action, Barrier):
+            await self._meet(action)
+        elif self.committed:
+            await self._perform_late(step)
+        else:
+            following = self._step_at(self.index + 1)
+            wait = wait_of(step, following)
+            await self._runner.perform(step, wait)
+            return 1 if wait is None else 2
+        return 1
+
+    def _arm(self, step: Step) -> None:
+        """Tells the guard who can be reached from here on."""
+        self.exposed = self.exposed or bool(step.new)
+        runner = self._runner
+        weights = getattr(step.action, "weights", None) or runner.verified or {}
+        self.guard.watch(Arms(step.new, step.old), weights, self._upcoming())
+
+    def _step_at(self, index: int) -> Step | None:
+        steps = self._plan.steps
+        return steps[index] if index < len(steps) else None
+
+    def _upcoming(self) -> float | None:
+        """What the next stage needs, when nothing has to be waited for before it."""
+        for step in self._plan.steps[self.index + 1 :]:
+            if isinstance(step.action, Observe):
+                return step.action.seconds or None
+            if isinstance(step.action, Approve | Barrier):
+                return None
+        return None
+
+    async def _observe(self, action: Observe) -> None:
+        self.stage = action.stage
+        self._teller.report("stage")
+        if action.seconds and not (self.full and action.stage):
+            already = self.guard.observed if self._resumed_at == self.index else 0
+            await self.guard.pass_stage(action.seconds, already=already)
+            await workflow.wait_condition(lambda: self.guard.hold is None)
+
+    async def _ask(self, action: Approve) -> None:
+        component = self.order.component
+        policy = (component.gate, *component.further_gates) if component else ()
+        shared = {gate.name for gate in policy if gate is not None}
+        step = "start" if action.gate.name in shared else f"{self.order.target.component}.{self.index}"
+        instance = f"{action.gate.name}/{self.order.digest[:12]}/{step}"
+        if instance in self.granted:
+            return
+        self._teller.show(
+            wait=waiting("ApprovalWanted", f"gate {action.gate.name} needs {action.gate.count} approval(s)"),
+        )
+        self._teller.report("gateWanted", gate=action.gate, instance=instance)
+        await workflow.wait_condition(lambda: instance in self.granted)
+        self._teller.show()
+
+    async def _meet(self, action: Barrier) -> None:
+        if action.name not in self.barriers:
+            self._teller.show(wait=waiting("Group", f"the other components before {action.name}"))
+            self._teller.report("passed" if action.name == "promote" else "watched")
+            await workflow.wait_condition(lambda: action.name in self.barriers)
+        if action.name == "commit":
+            self.committed = True
+            self.guard.stop()
+        self._teller.show()
+
+    async def _perform_late(self, step: Step) -> None:
+        """After commit nothing is undone: a step that fails is tried again until it succeeds."""
+        while True:
+            try:
+                await self._runner.perform(step)
+            except StepFailed as error:
+                self._teller.show(wait=waiting("RetireBlocked", error.message))
+                await workflow.sleep(_LATE_PAUSE)
+            else:
+                self._teller.show()
+                return
+
+    @property
+    def _plan(self) -> RolloutPlan:
+        assert self.plan is not None  # noqa: S101 - `adopt` comes before any step
+        return self.plan
+
+    @property
+    def _runner(self) -> StepRunner:
+        assert self.runner is not None  # noqa: S101 - as above
+        return self.runner
+
+
+def waiting(reason: str, message: str, until: datetime | None = None) -> Wait:
+    """What is waited for, since now."""
+    return Wait(reason=reason, message=message, since=workflow.now(), until=until)
+
+
+def _stage_weights(plan: RolloutPlan) -> list[float]:
+    weights: list[float] = []
+    new = 0.0
+    for step in plan.steps:
+        shifted = getattr(step.action, "weights", None)
+        if shifted is not None:
+            new = float(sum(weight for slot, weight in shifted.items() if slot in step.new))
+        if isinstance(step.action, Observe) and step.action.stage:
+            weights.append(new)
+    return weights
