@@ -87,7 +87,8 @@ class Guard:
     def watch(self, arms: Arms, weights: Mapping[Any, float], upcoming: float | None) -> None:
         """Says which slots to watch from now on, and what the stage after this step needs when one follows directly."""
         self._weights, self._upcoming = dict(weights), upcoming
-        changed = arms != self._arms
+        # A slot more to compare with can wait for the next segment: an interruption costs history.
+        changed = arms.new != self._arms.new or not set(self._arms.old) <= set(arms.old)
         self._arms = arms
         if self._task is None:
             if arms.new:
@@ -209,3 +210,21 @@ class Guard:
 
     def _summary(self) -> str:
         return f"Watch {self.version} on {' and '.join(self._arms.new)}"
+
+
+def _last_beat(error: ActivityError) -> Observed | None:
+    """What an observer knew when its worker was lost after we had ended the segment: nobody takes such a segment over."""
+    lost = error.cause
+    if not isinstance(lost, exceptions.TimeoutError) or not lost.last_heartbeat_details:
+        return None
+    try:
+        beat = Beat.model_validate(lost.last_heartbeat_details[0])
+    except ValidationError:
+        return None
+    return Observed(
+        segment=beat.segment,
+        decision=Decision(verdict="continue", reason="WorkerLost", message="the worker that observed was lost"),
+        evidence=beat.evidence,
+        observed_seconds=beat.observed_seconds,
+        metrics=beat.metrics,
+    )
