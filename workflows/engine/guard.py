@@ -213,7 +213,7 @@ class Guard:
 
 
 def _last_beat(error: ActivityError) -> Observed | None:
-    """What an observer knew when its worker was lost after we had ended the segment: nobody takes such a segment over."""
+    """What an observer knew whose worker was lost after we had ended the segment: nobody takes such a one over."""
     lost = error.cause
     if not isinstance(lost, exceptions.TimeoutError) or not lost.last_heartbeat_details:
         return None
