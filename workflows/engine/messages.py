@@ -4,8 +4,6 @@ Handlers only enqueue: ten handlers that wait would block `abort` at the server'
 release knows itself; a signal cannot be refused to its sender, so its refusal is kept for `status` and audit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,7 +28,10 @@ class Messages:
             self._listen(name)
 
     def _listen(self, name: str) -> None:
-        """Gives the release one update and its signal twin, equal in name and payload."""
+        """Gives the release one update and its signal twin, equal in name and payload.
+
+        This module does without postponed annotations: the SDK would compile those of every handler in every run.
+        """
 
         async def update(payload: Any = None) -> Receipt:
             return self._take(name, self._judge(name, payload))
