@@ -16,11 +16,11 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, Interceptor
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from worker.failures import data_converter
 from workflows.engine.visibility import KEYS
 from workflows.errors import Problem, SpecError
 
@@ -55,7 +55,7 @@ async def connect(
     async def attempt() -> Client:
         client = await Client.connect(
             **config,
-            data_converter=pydantic_data_converter,
+            data_converter=data_converter,
             runtime=runtime,
             interceptors=interceptors,
             connect_timeout=ATTEMPT,
