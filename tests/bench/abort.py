@@ -11,7 +11,7 @@ from tests.bench.ground import Ground, Layout
 from tests.bench.releases import a_release, analysis, end, first, start
 from tests.bench.rows import Measured, Row, Say
 
-REPEATS = 8
+REPEATS = 6
 CROWD = 100
 SLOTS = 50
 """Observer slots of the one worker: half as many as there are observers."""

@@ -11,7 +11,7 @@ from tests.bench.ground import Ground, Layout
 from tests.bench.releases import a_release, analysis, end, first, start, until
 from tests.bench.rows import Measured, Row, Say
 
-REPEATS = 8
+REPEATS = 6
 LIMIT = 0.5
 _STRATEGY = {
     "kind": "canary",

@@ -6,9 +6,10 @@ clock stands still while an attempt runs. Short windows pass in real time, with 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -34,11 +35,31 @@ from workflows.engine.visibility import KEYS
 from workflows.model.decision import Decision
 
 LIMIT = 250
-REPLICAS = 4
 LONG, SHORT = "30m", "6s"
-LONG_TICKS = (60.0, 10.0)
-SHORT_TICKS = ("1s", "250ms")
-RATE = 100
+RATE = 60
+
+
+@dataclass(frozen=True)
+class Case:
+    """One canary: how long its windows are, how often it is sampled, and how large it is."""
+
+    window: str
+    tick: str
+    replicas: int
+
+    def __str__(self) -> str:
+        size = "1 replica" if self.replicas == 1 else f"{self.replicas} replicas"
+        return f"{self.window}, a sample every {self.tick}, {size}"
+
+
+CASES = (
+    Case(LONG, "60s", 1),
+    Case(LONG, "5s", 1),
+    Case(LONG, "60s", 4),
+    Case(SHORT, "1s", 1),
+    Case(SHORT, "250ms", 1),
+    Case(SHORT, "1s", 4),
+)
 
 Counted = tuple[Counter[str], Counter[str]]
 """Of the Release and of the Rollout."""
@@ -46,25 +67,29 @@ Counted = tuple[Counter[str], Counter[str]]
 
 async def measure(say: Say) -> Measured:
     """A row per run, and where the events come from."""
-    runs: dict[str, Counted] = {}
+    runs: dict[Case, Counted] = {}
     async with _skipping() as environment:
-        for tick in LONG_TICKS:
-            say(f"history with windows of {LONG}, a sample every {tick:g} s, on the time-skipping server")
-            runs[f"{LONG}, every {tick:g} s"] = await _skipped(environment, tick)
-    async with Ground(Layout(routes=1, workers=2), say) as ground:
-        await first(ground, "r0", replicas=REPLICAS)
-        async with users(ground, "r0", RATE):
-            for short in SHORT_TICKS:
-                say(f"history with windows of {SHORT}, a sample every {short}, everything real")
-                runs[f"{SHORT}, every {short}"] = await _real(ground, short)
+        for case in CASES:
+            if case.window == LONG:
+                say(f"history, {case}, on the time-skipping server")
+                runs[case] = await _skipped(environment, case)
+    short = [case for case in CASES if case.window == SHORT]
+    async with Ground(Layout(routes=len(short), workers=2), say) as ground, AsyncExitStack() as stack:
+        for route, case in zip(ground.routes, short, strict=True):
+            await first(ground, route, replicas=case.replicas)
+            await stack.enter_async_context(users(ground, route, RATE))
+        say(f"history, {', '.join(map(str, short))}, everything real")
+        found = await asyncio.gather(*(_real(ground, *one) for one in zip(ground.routes, short, strict=True)))
+        runs |= dict(zip(short, found, strict=True))
     return Measured(
         [
-            Row(f"history events, four stages of {name}", f"≤ {LIMIT}", [_total(counted)], unit="", limit=LIMIT)
-            for name, counted in runs.items()
+            Row(f"history events, four stages of {case}", f"≤ {LIMIT}", [_total(counted)], unit="", limit=LIMIT)
+            for case, counted in runs.items()
         ],
         [_breakdown(runs)],
         notes=(
-            "Weights 5, 25, 50 and 100 % and a watch as long as a stage, four replicas, with audit and notifications.",
+            "Weights 5, 25, 50 and 100 % and a watch as long as a stage, with audit and notifications.",
+            "A stage that needs more instances than the last one costs 6 events: none with 1 replica, two with 4.",
             f"Windows of {LONG}: real workflows and planner over the tests' world in memory; a sample is a retry.",
             f"Windows of {SHORT}: processes, Envoy, {RATE} requests a second, a journal of JSON lines.",
         ),
@@ -76,20 +101,22 @@ def _strategy(window: str) -> dict[str, Any]:
     return {"kind": "canary", "stages": stages, "watch": window}
 
 
-async def _real(ground: Ground, tick: str) -> Counted:
-    document = a_release("r0", _strategy(SHORT), analysis=analysis(tick=tick, minRequests=0))
+async def _real(ground: Ground, route: str, case: Case) -> Counted:
+    document = a_release(route, _strategy(SHORT), analysis=analysis(tick=case.tick, minRequests=0))
     started = await start(ground, document)
     await end(ground, started)
     release = await events(ground.client, started.workflow_id, started.run_id)
-    rollout = await events(ground.client, "rollout/local/bench/process/r0")
+    rollout = await events(ground.client, f"rollout/local/bench/process/{route}")
     return by_kind(release), by_kind(rollout)
 
 
-async def _skipped(environment: WorkflowEnvironment, tick: float) -> Counted:
+async def _skipped(environment: WorkflowEnvironment, case: Case) -> Counted:
     document = a_release("shop", _strategy(LONG), environment="test")
     running = RealRelease(environment.client)
-    running.world = PatientWorld(retry=tick)
+    running.world = PatientWorld(retry=float(case.tick.removesuffix("s")))
     running.prepare(document)
+    for key, place in list(running.world.places.items()):
+        running.world.add(key, place.slots["stable"].template, case.replicas)
     async with running.worker(), running.worker(".observe"), running.worker(".undo"):
         handle = await environment.client.start_workflow(
             "Release", document, id="release/test/shop", task_queue=running.queue
@@ -118,23 +145,30 @@ class _Patient:
         self._tick = tick
 
     async def observe(self, request: ObserveRequest) -> Observed:
-        """Every attempt is a sample; the last one answers."""
+        """In a stage every attempt is a sample, and the last one answers; between stages one waits to be told."""
+        if request.need_seconds is None:
+            return await self._until_cancelled(request)
         info = activity.info()
         passed = (info.current_attempt_scheduled_time - info.scheduled_time).total_seconds()
-        wanted = request.limit_seconds if request.need_seconds is None else request.need_seconds
-        if passed >= min(wanted, request.limit_seconds):
-            verdict = "pass" if request.need_seconds is not None and passed >= request.need_seconds else "continue"
-            return Observed(
-                segment=request.segment,
-                decision=Decision.model_validate({"verdict": verdict}),
-                evidence=request.evidence,
-                observed_seconds=passed,
-            )
+        if passed >= request.need_seconds:
+            return _answer(request, Decision(verdict="pass"), passed)
         raise ApplicationError(
             "observing",
-            next_retry_delay=timedelta(seconds=min(self._tick, wanted - passed)),
+            next_retry_delay=timedelta(seconds=min(self._tick, request.need_seconds - passed)),
             category=ApplicationErrorCategory.BENIGN,
         )
+
+    async def _until_cancelled(self, request: ObserveRequest) -> Observed:
+        """As a real observer, whom a cancel reaches only with its next heartbeat."""
+        with suppress(asyncio.CancelledError):
+            while True:
+                activity.heartbeat()
+                await asyncio.sleep(0.05)
+        return _answer(request, Decision(verdict="continue"), 0)
+
+
+def _answer(request: ObserveRequest, decision: Decision, seconds: float) -> Observed:
+    return Observed(segment=request.segment, decision=decision, evidence=request.evidence, observed_seconds=seconds)
 
 
 @asynccontextmanager
@@ -153,7 +187,7 @@ async def _register(client: Client) -> None:
     )
 
 
-def _breakdown(runs: dict[str, Counted]) -> Sheet:
+def _breakdown(runs: dict[Case, Counted]) -> Sheet:
     """Most frequent first; the two workflows in the end."""
     sums = {name: release + rollout for name, (release, rollout) in runs.items()}
     kinds = [kind for kind, _ in next(iter(sums.values())).most_common()]
@@ -162,7 +196,11 @@ def _breakdown(runs: dict[str, Counted]) -> Sheet:
     lines.append(["in Release", *(str(release.total()) for release, _ in runs.values())])
     lines.append(["in Rollout", *(str(rollout.total()) for _, rollout in runs.values())])
     lines.append(["total", *(str(_total(counted)) for counted in runs.values())])
-    return Sheet("History events of a four-stage canary", ("events", *runs), lines)
+    return Sheet(
+        "History events of a four-stage canary, by window / sample / replicas",
+        ("events", *(f"{case.window}/{case.tick}/{case.replicas}" for case in runs)),
+        lines,
+    )
 
 
 def _total(counted: Counted) -> int:

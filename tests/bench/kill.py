@@ -16,7 +16,7 @@ from tests.bench.users import users
 
 ROUTES = 4
 """Bad releases side by side."""
-CALM, KILLED = 2, 3
+CALM, KILLED = 2, 2
 """Rounds without and with a kill."""
 RATE = 40
 STRATEGY = {"kind": "canary", "stages": [{"weight": 20, "observe": "5m"}], "watch": "5m"}

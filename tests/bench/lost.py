@@ -12,7 +12,7 @@ from tests.bench.releases import a_release, analysis, finish, first
 from tests.bench.rows import Measured, Row, Say, Sheet
 from tests.bench.users import SETTLED, users
 
-RATE = 500
+RATE = 600
 REQUESTS = 20_000
 """At least so many during the releases of one strategy."""
 REPLICAS = 3

@@ -8,8 +8,8 @@ from tests.bench.ground import Ground, Layout, pid_of
 from tests.bench.rows import Measured, Row, Say, Sheet
 
 SIZES = (10, 50, 100)
-SPAN = 20.0
-"""Seconds over which the processor is watched: four ticks of each observation."""
+SPAN = 15.0
+"""Seconds over which the processor is watched: three ticks of each observation."""
 
 
 async def measure(say: Say) -> Measured:

@@ -7,7 +7,7 @@ from tests.bench.histories import Interval, activities, events, lasted, union
 from tests.bench.releases import a_release, end, first, start
 from tests.bench.rows import Measured, Row, Say
 
-REPEATS = 8
+REPEATS = 6
 LIMIT = 1.0
 _STRATEGY = {"kind": "canary", "stages": [{"weight": 50}, {"weight": 100}], "watch": "0s", "standby": "none"}
 _OURS = ("metrics.", "audit.", "notifications.", "planning.")
