@@ -217,7 +217,8 @@ class Rollout:
                 return self._result(Interrupt("Rejected", "RolledBackBefore", captured.message), changed=False)
             if captured.status == "orphaned" and captured.mark is not None:
                 self.show("Preparing", "Settle what a lost release left")
-                undone = await self._undo_with(captured.mark.release.first_run_id, captured.mark.rollout_run_id)
+                lost = captured.mark
+                undone = await self._undo_with(lost.release.first_run_id, lost.rollout_run_id, purpose="restore")
                 if undone.outcome != "restored":
                     await workflow.sleep(_LOCK_PAUSE)
                 continue
@@ -323,9 +324,9 @@ class Rollout:
         await self.outbox.flush()
         return self._result(cause, final=undone.state)
 
-    async def _undo_with(self, release_run: str, rollout_run: str = "") -> Undone:
+    async def _undo_with(self, release_run: str, rollout_run: str = "", *, purpose: str = "undo") -> Undone:
         kept = self._promoted("rolledBack") if self.journey.exposed and self.guard.verdict is not None else None
-        self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept)
+        self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept, purpose)
         try:
             return await self.undo.run()
         finally:

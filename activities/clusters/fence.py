@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from activities.clusters.caller import Caller
 from activities.clusters.files import Edit, StateFile
 from workflows.errors import Conflict, Fenced
-from workflows.model.target import Claim
+from workflows.model.target import PURPOSES, Claim
 
 ATTEMPTS = 5
 
@@ -98,8 +98,7 @@ def check(fences: Fences, key: str, *, claim: Claim, caller: Caller, label: str)
 async def raise_fence(objects: Sequence[FencedObject], key: str, *, caller: Caller, purpose: str) -> Claim:
     """One new claim on every object, above all that were there; the same one again for the same owner and purpose.
 
-    A run that started its undo never goes back to its release: a late attempt of an earlier step must not fence the
-    undo.
+    A run never goes back to an earlier purpose: a late attempt of an earlier step must not fence its own undo.
     Errors: Fenced, Conflict.
     """
     for attempt in range(ATTEMPTS):
@@ -118,9 +117,14 @@ def _next(found: Sequence[Claim | None], key: str, *, caller: Caller, purpose: s
     mine = Claim(epoch=top, workflow_id=caller.workflow_id, run_id=caller.run_id, purpose=purpose)
     if highest == {mine}:
         return mine
-    if purpose == "release" and highest == {mine.model_copy(update={"purpose": "undo"})}:
-        raise Fenced(f"{key}: {caller.workflow_id} run {caller.run_id} is undoing already", operation="acquire")
+    if any(highest == {mine.model_copy(update={"purpose": later})} for later in _later(purpose)):
+        doing = "undoing" if any(claim.purpose == "undo" for claim in highest) else "releasing"
+        raise Fenced(f"{key}: {caller.workflow_id} run {caller.run_id} is {doing} already", operation="acquire")
     return mine.model_copy(update={"epoch": top + 1})
+
+
+def _later(purpose: str) -> tuple[str, ...]:
+    return PURPOSES[PURPOSES.index(purpose) + 1 :] if purpose in PURPOSES else ()
 
 
 async def _replace_all(

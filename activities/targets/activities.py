@@ -146,7 +146,10 @@ class Targets(TargetActivities):
     async def _is_orphaned(self, mark: Mark) -> bool:
         if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
             return False
-        return not await self._runs.is_open(mark.target.rollout_id, None)
+        if await self._runs.is_open(mark.target.rollout_id, None):
+            return False
+        # Its run may have settled it and ended since it was read.
+        return await self.find_mark(mark.target) == mark
 
     def _objects(self, target: Target) -> list[FencedObject]:
         return [*self._workload(target).objects(target), *self._router(target).objects(target)]

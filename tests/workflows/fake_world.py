@@ -52,6 +52,7 @@ from workflows.errors import Fenced, NotReady, PlanRefused
 from workflows.model.decision import Decision
 from workflows.model.plan import ReleasePlan
 from workflows.model.target import (
+    PURPOSES,
     Claim,
     Mark,
     Promoted,
@@ -146,8 +147,11 @@ class FakeWorld:
         info = activity.info()
         owner = (info.workflow_id or "", info.workflow_run_id or "", purpose)
         held = place.owner
-        if held is not None and (held.workflow_id, held.run_id, held.purpose) == owner:
-            return held
+        if held is not None and (held.workflow_id, held.run_id) == owner[:2]:
+            if held.purpose == purpose:
+                return held
+            if PURPOSES.index(held.purpose) > PURPOSES.index(purpose):
+                raise Fenced(f"this run is at its {held.purpose} already")
         place.epoch += 1
         place.owner = Claim(epoch=place.epoch, workflow_id=owner[0], run_id=owner[1], purpose=purpose)
         return place.owner

@@ -53,6 +53,8 @@ class Undo:
     """Hears the step's summary, what blocks it (or nothing), and the weights verified last."""
     kept: Promoted | None = None
     """What to remember beside the target: a version that was rolled back."""
+    purpose: str = "undo"
+    """What the fence is raised for: `restore` when this run's own release is still to come."""
     _abandoned: str | None = None
     _retry: bool = False
 
@@ -76,7 +78,12 @@ class Undo:
     async def _run(self) -> Undone:
         acquired: Acquired = await self._insist(
             TargetActivities.acquire,
-            AcquireRequest(target=self.target, release_run=self.release_run, rollout_run=self.rollout_run),
+            AcquireRequest(
+                target=self.target,
+                purpose=self.purpose,
+                release_run=self.release_run,
+                rollout_run=self.rollout_run,
+            ),
             "Take the target to undo",
         )
         mark, claim = acquired.mark, acquired.claim

@@ -15,6 +15,10 @@ Backend = Literal["stable", "canary", "maintenance"]
 
 SLOTS: tuple[Slot, ...] = ("stable", "canary")
 
+PURPOSES = ("restore", "release", "undo")
+"""What a run claims a target for, in the order in which one run may: it settles what a lost run left, then releases,
+then undoes its own. A late attempt of an earlier one never takes the target from a later one."""
+
 
 class Template(Message):
     """One runnable version; two templates with the same digest are the same thing."""
@@ -76,7 +80,7 @@ class Claim(Message):
     workflow_id: str
     run_id: str
     purpose: str
-    """`release` or `undo`."""
+    """One of `PURPOSES`."""
 
 
 class SlotState(Message):

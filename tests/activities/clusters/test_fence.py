@@ -66,6 +66,15 @@ async def test_a_run_that_undoes_never_releases_again(objects: list[FencedFile[F
     assert await held(objects) == {undo}
 
 
+async def test_a_run_that_settles_a_lost_one_may_release_afterwards(objects: list[FencedFile[FencedState]]) -> None:
+    restore = await raise_fence(objects, KEY, caller=FIRST, purpose="restore")
+    release = await raise_fence(objects, KEY, caller=FIRST, purpose="release")
+    assert release.epoch == restore.epoch + 1
+    with pytest.raises(Fenced, match="releasing already"):
+        await raise_fence(objects, KEY, caller=FIRST, purpose="restore")
+    assert await held(objects) == {release}
+
+
 async def test_components_on_one_object_do_not_fence_each_other(objects: list[FencedFile[FencedState]]) -> None:
     mine = await raise_fence(objects, KEY, caller=FIRST, purpose="release")
     await raise_fence(objects, "local/test/process/other", caller=SECOND, purpose="release")

@@ -117,6 +117,35 @@ async def test_a_mark_is_orphaned_only_when_nobody_holds_the_lock(world: World, 
     assert found.orphaned
 
 
+async def test_a_mark_that_is_settled_while_it_is_looked_at_is_no_orphan(world: World, target: Target) -> None:
+    """A run settles and ends between the look at its mark and the question whether it still runs."""
+    run = world.run()
+    claim = await world.capture(run, target)
+    is_open = world.runs.is_open
+
+    async def settle_first(workflow_id: str, run_id: str | None) -> bool:
+        await run.call(world.targets.settle, SettleRequest(target=target, claim=claim))
+        world.runs.close(run.workflow_id, run.run_id)
+        return await is_open(workflow_id, run_id)
+
+    world.runs.is_open = settle_first  # type: ignore[method-assign]
+    [found] = await run.call(world.targets.find_marks)
+    assert not found.orphaned
+
+
+async def test_a_run_that_settles_an_orphan_releases_afterwards(world: World, run: Run, target: Target) -> None:
+    lost = await capture(world, run, target)
+    world.runs.close(run.workflow_id, run.run_id)
+    second = world.run("run-2")
+    assert (await capture(world, second, target, "v3")).status == "orphaned"
+    request = AcquireRequest(target=target, purpose="restore", rollout_run=run.run_id)
+    acquired = await second.call(world.targets.acquire, request)
+    assert acquired.mark == lost.mark
+    assert acquired.claim
+    await second.call(world.targets.settle, SettleRequest(target=target, claim=acquired.claim))
+    assert (await capture(world, second, target, "v3")).status == "captured"
+
+
 async def test_a_target_that_runs_exactly_this_is_left_alone(world: World, run: Run, target: Target) -> None:
     await world.stable(run, target)
     second = world.run("run-2")
