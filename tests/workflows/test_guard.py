@@ -15,6 +15,7 @@ from tests.workflows.lab import STRATEGIES, Lab, a_lab
 from tests.workflows.test_interruptions import same
 from workflows.contracts.metrics import Beat, ObserveRequest
 from workflows.model.decision import Decision, Evidence
+from workflows.model.plan import Gate
 
 BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 UNKNOWN = Decision(verdict="hold", reason="NoData", message="errors: no data for two minutes")
@@ -116,6 +117,24 @@ async def test_an_observer_that_dies_after_it_was_told_to_stop_is_replaced(lab: 
     assert requests[1].segment == 2
     assert requests[1].evidence == known
     assert "hold" not in {note.event for note in lab.world.notes}
+
+
+async def test_an_approval_moves_nobody_while_the_release_is_held(lab: Lab) -> None:
+    stages = [{"weight": 10, "observe": "150ms"}, {"weight": 50, "observe": "150ms", "approval": "agreed"}]
+    strategy = {"kind": "canary", "stages": stages, "watch": "150ms"}
+    trial = lab.release(strategy, gates={"agreed": Gate(name="agreed")})
+    key = trial.components[0].target.key
+    await trial.start()
+    await trial.until(lambda status: status.gates)
+    lab.world.verdicts[key] = lambda request: None if request.holding else UNKNOWN
+    await trial.until(lambda status: status.components[0].wait and status.components[0].wait.reason == "NoData")
+    await trial.say("approve", gate="agreed")
+    await trial.until(lambda status: status.gates[0].state == "approved")
+    await asyncio.sleep(0.5)
+    assert trial.place.state().weight("canary") == 10
+    del lab.world.verdicts[key]
+    assert (await trial.say("resume"))["accepted"]
+    assert (await trial.end())[0] == "Succeeded"
 
 
 async def test_a_hold_that_nobody_answers_ends_in_undo(lab: Lab) -> None:

@@ -128,13 +128,16 @@ class Journey:
         steps = self._plan.steps
         await workflow.wait_condition(lambda: "start" in self.barriers)
         while self.index < len(steps):
-            await self._may_go_on()
+            await self._may_go_on(steps[self.index])
             self.index += await self._do(steps[self.index])
 
-    async def _may_go_on(self) -> None:
+    async def _may_go_on(self, step: Step) -> None:
         if self.paused and not self.committed:
             self._teller.show("Paused", wait=waiting("Paused", "somebody paused the release; resume or abort it"))
             await workflow.wait_condition(lambda: not self.paused)
+        if not isinstance(step.action, Observe | Approve | Barrier):
+            # A gate may open while nobody can tell how the version does: no user is moved on that.
+            await workflow.wait_condition(lambda: self.guard.hold is None or self.committed)
 
     async def _do(self, step: Step) -> int:
         """Does one step and returns how many steps that were."""
