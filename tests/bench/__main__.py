@@ -30,17 +30,20 @@ _STYLES = {True: "green", False: "bold red", None: "dim"}
 
 
 def main() -> int:
-    """Runs what is named, or everything."""
+    """Runs what is named, or everything; 1 when some of it could not be measured."""
     given = _arguments()
     console = Console(highlight=False)
-    if given.names or not given.write_docs:
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    report: dict[str, Any] = {}
+    if not given.from_json:
         report = asyncio.run(run(given.names or NAMES, console))
         given.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         console.print(f"\nwritten to {given.output.resolve()}", soft_wrap=True)
-    if given.write_docs:
+    if given.write_docs or given.from_json:
         PAGE.write_text(page(json.loads(given.output.read_text(encoding="utf-8"))), encoding="utf-8")
         console.print(f"written to {PAGE}", soft_wrap=True)
-    return 0
+    return 1 if report.get("failed") else 0
 
 
 async def run(names: list[str] | tuple[str, ...], console: Console) -> dict[str, Any]:
@@ -51,10 +54,16 @@ async def run(names: list[str] | tuple[str, ...], console: Console) -> dict[str,
         console.print(f"[dim]{time.monotonic() - begun:5.0f} s  [/]{line}", soft_wrap=True)
 
     results: list[dict[str, Any]] = []
+    failed: list[str] = []
     rows: list[Row] = []
     for name in names:
         started, load = time.monotonic(), os.getloadavg()[0]
-        measured: Measured = await importlib.import_module(f"tests.bench.{name}").measure(say)
+        try:
+            measured: Measured = await importlib.import_module(f"tests.bench.{name}").measure(say)
+        except Exception:  # noqa: BLE001 - whatever it is, the others are still worth measuring.
+            console.print_exception()
+            failed.append(name)
+            continue
         rows += measured.rows
         for part in measured.sheets:
             console.print(Group(Text(), Text(part.title, style="bold"), _sheet(part), Text()))
@@ -71,7 +80,7 @@ async def run(names: list[str] | tuple[str, ...], console: Console) -> dict[str,
     console.print(Group(Text(), _table(rows)))
     for line in machine.sentences(where := machine.facts()):
         console.print(line, style="dim", soft_wrap=True)
-    return {"machine": where, "results": results}
+    return {"machine": where, "results": results, "failed": failed}
 
 
 def _table(rows: list[Row]) -> Table:
@@ -102,7 +111,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure what Headgate promises.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file (default: %(default)s)")
-    parser.add_argument("--write-docs", action="store_true", help=f"write {PAGE.name} from the JSON; alone: no run")
+    parser.add_argument("--write-docs", action="store_true", help=f"write {PAGE.name} too")
+    parser.add_argument("--from-json", action="store_true", help=f"measure nothing, write {PAGE.name} from the JSON")
     given = parser.parse_args()
     if unknown := set(given.names) - set(NAMES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")

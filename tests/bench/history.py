@@ -91,6 +91,7 @@ async def measure(say: Say) -> Measured:
             "Weights 5, 25, 50 and 100 % and a watch as long as a stage, with audit and notifications.",
             "A stage that needs more instances than the last one costs 6 events: none with 1 replica, two with 4.",
             f"Windows of {LONG}: real workflows and planner over the tests' world in memory; a sample is a retry.",
+            "The test server adds workflow tasks for which nothing happened; the short windows are on a real server.",
             f"Windows of {SHORT}: processes, Envoy, {RATE} requests a second, a journal of JSON lines.",
         ),
     )
