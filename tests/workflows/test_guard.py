@@ -119,6 +119,24 @@ async def test_an_observer_that_dies_after_it_was_told_to_stop_is_replaced(lab: 
     assert "hold" not in {note.event for note in lab.world.notes}
 
 
+async def test_no_stage_passes_on_time_that_no_observer_passed(lab: Lab) -> None:
+    """An observer that is stopped late has seen enough time, but nobody asked whether there were enough requests."""
+    trial = lab.release("canary")
+    said: list[str] = []
+
+    def judge(request: ObserveRequest) -> Decision | None:
+        if request.need_seconds is None:
+            return None
+        said.append("pass")
+        return Decision(verdict="continue") if len(said) < 3 else None
+
+    lab.world.verdicts[trial.components[0].target.key] = judge
+    lab.world.speed = 1000
+    await trial.start()
+    assert (await trial.end())[0] == "Succeeded"
+    assert len(said) > 3
+
+
 async def test_an_approval_moves_nobody_while_the_release_is_held(lab: Lab) -> None:
     stages = [{"weight": 10, "observe": "150ms"}, {"weight": 50, "observe": "150ms", "approval": "agreed"}]
     strategy = {"kind": "canary", "stages": stages, "watch": "150ms"}

@@ -29,6 +29,8 @@ _MARGIN = 0.1
 _MARGIN_LIMIT = 2.0
 """Share of a stage's need that is asked for on top while its weight is not verified yet, and its limit in seconds: so
 a quick shift needs no second segment."""
+_LAST = 1.0
+"""Seconds of a stage that only a segment which says `pass` can give."""
 _PAUSE = timedelta(seconds=30)
 """Between segments while the observer itself fails: each segment costs history."""
 
@@ -202,6 +204,9 @@ class Guard:
         if self._stage_since is not None:
             early = max((self._stage_since - started).total_seconds(), 0)
             self.observed += max(result.observed_seconds - early, 0)
+            if self.need is not None and result.decision.verdict != "pass":
+                # Time alone passes nothing: an observer that was stopped, or lost, did not ask whether it may.
+                self.observed = min(self.observed, max(self.need - _LAST, 0))
         if result.decision.verdict == "rollback":
             self.verdict = result.decision
         elif result.decision.verdict == "hold":
