@@ -122,19 +122,26 @@ async def test_an_observer_that_dies_after_it_was_told_to_stop_is_replaced(lab: 
 async def test_no_stage_passes_on_time_that_no_observer_passed(lab: Lab) -> None:
     """An observer that is stopped late has seen enough time, but nobody asked whether there were enough requests."""
     trial = lab.release("canary")
-    said: list[str] = []
+    key = trial.components[0].target.key
+    asked: list[int] = []
+    shifted: list[int] = []
 
     def judge(request: ObserveRequest) -> Decision | None:
-        if request.need_seconds is None:
+        """In its first three segments with a need it ends after one tick, which is seconds here, and says nothing."""
+        if request.need_seconds is None or len(set(asked)) > 3:
             return None
-        said.append("pass")
-        return Decision(verdict="continue") if len(said) < 3 else None
+        asked.append(request.segment)
+        return Decision(verdict="continue") if asked.count(request.segment) > 1 else None
 
-    lab.world.verdicts[trial.components[0].target.key] = judge
-    lab.world.speed = 1000
+    async def note(_: Any) -> None:
+        shifted.append(len(set(asked)))
+
+    lab.world.verdicts[key] = judge
+    lab.world.hooks[key, "traffic.shift"] = note
+    lab.world.speed = 100
     await trial.start()
     assert (await trial.end())[0] == "Succeeded"
-    assert len(said) > 3
+    assert shifted[1] > 3
 
 
 async def test_an_approval_moves_nobody_while_the_release_is_held(lab: Lab) -> None:
