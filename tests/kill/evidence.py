@@ -16,7 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from tests.kill.releases import Wish
 from tests.kill.stage import Played
 from workflows.contracts.audit import AuditRecord
-from workflows.contracts.metrics import Observed
+from workflows.contracts.metrics import Beat, Observed
 from workflows.contracts.planning import RolloutPlanned
 from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
 
@@ -34,6 +34,8 @@ class Call:
     ended: float | None = None
     attempts: int = 0
     answer: Payload | None = None
+    last_beat: Payload | None = None
+    """What the last heartbeat said, of an activity whose worker was lost."""
     asked: Payload | None = None
 
 
@@ -92,6 +94,11 @@ def calls(history: WorkflowHistory) -> list[Call]:
                 done = event.activity_task_completed_event_attributes
                 call = found[done.scheduled_event_id]
                 call.ended, call.answer = at, next(iter(done.result.payloads), None)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+                lost = event.activity_task_timed_out_event_attributes
+                call = found[lost.scheduled_event_id]
+                beats = lost.failure.timeout_failure_info.last_heartbeat_details.payloads
+                call.ended, call.last_beat = at, next(iter(beats), None)
             case _:
                 continue
     return list(found.values())
@@ -115,7 +122,7 @@ def hurried(story: Story) -> Iterator[str]:
 
 
 def _hurried(wish: Wish, plan: RolloutPlan, made: list[Call]) -> Iterator[str]:
-    observed = [call for call in made if call.name == "metrics.observe" and call.answer is not None]
+    observed = [call for call in made if call.name == "metrics.observe" and call.ended]
     done: float | None = None
     need = total = 0.0
     for step, call in _carried_out(plan, made):
@@ -185,8 +192,9 @@ def repeated(stories: list[Story]) -> Counter[str]:
 
 
 def _observed(call: Call) -> float:
-    assert call.answer is not None
-    return CONVERTER.from_payload(call.answer, Observed).observed_seconds
+    if call.answer is not None:
+        return CONVERTER.from_payload(call.answer, Observed).observed_seconds
+    return CONVERTER.from_payload(call.last_beat, Beat).observed_seconds if call.last_beat else 0.0
 
 
 def _seconds(at: Timestamp) -> float:

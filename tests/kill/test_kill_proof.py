@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
 
 from tests.kill import killer as aims
 from tests.kill.evidence import Story, gates, hurried, read, recorded, repeated, unasked
@@ -20,6 +22,8 @@ from tests.kill.fleet import Fleet
 from tests.kill.killer import Killer
 from tests.kill.releases import FIRST, OUTCOMES, REPLICAS, STRATEGIES, programme
 from tests.kill.stage import Stage
+from worker.sandbox import workflow_runner
+from worker.wiring import workflow_classes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("kill")]
 
@@ -114,6 +118,16 @@ def test_no_approval_is_skipped(proof: Proof) -> None:
     gated = [story for story in proof.stories if story.wish.is_gated]
     assert all(gates(story) == 1 for story in gated)
     assert [early for story in gated for early in unasked(story)] == []
+
+
+async def test_every_history_replays(proof: Proof) -> None:
+    """Whatever a killed worker left half done, the next one repeats it from history."""
+    replayer = Replayer(
+        workflows=workflow_classes(), workflow_runner=workflow_runner(), data_converter=pydantic_data_converter
+    )
+    for story in proof.stories:
+        for history in (story.release, *story.rollouts):
+            await replayer.replay_workflow(history)
 
 
 def test_no_rollout_is_lost_or_settled_by_anybody_else(proof: Proof) -> None:
