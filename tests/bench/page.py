@@ -21,8 +21,9 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield from (
         "# Benchmarks",
         "",
-        "Written by `make bench ARGS=--write-docs`; do not edit. No test asserts these times. Everything is real:",
-        "Temporal's dev server (in memory), `headgate worker` processes, Envoy, and local processes as instances.",
+        "Written by `make bench ARGS=--write-docs`; do not edit. No test asserts these times. But for the half-hour",
+        "windows of `history` everything is real: Temporal's dev server (in memory), `headgate worker` processes,",
+        "Envoy, local processes as instances. The machine had other work to do; the load averages say how much.",
         "",
         *sentences(report["machine"]),
         "",
