@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.boundary import implement
+from tests.builders import a_policy
 from workflows.contracts.audit import AuditActivities, AuditRecord
 from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResult
 from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
@@ -64,9 +65,11 @@ from workflows.model.target import (
     Template,
     TrafficState,
 )
+from workflows.planning.returns import return_plan
 from workflows.planning.rollouts import rollout_plan
 from workflows.planning.undo import next_undo_step
 
+POLICY = a_policy().and_environment("test", targets=[{"cluster": "local", "namespaces": ["test"]}]).parsed()
 Hook = Callable[[Any], Awaitable[None]]
 
 
@@ -363,7 +366,8 @@ class _Planning(_Part):
         return RolloutPlanned(plan=plan)
 
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
-        raise NotImplementedError
+        wanted = {"environment": request.environment, "release": request.release, "version": request.version}
+        return Planned(plan=return_plan(request.promoted, POLICY, **wanted))
 
 
 def a_release(key: str) -> ReleaseRef:

@@ -229,17 +229,19 @@ def a_target(component: dict[str, Any]) -> Target:
 
 
 @asynccontextmanager
-async def a_lab(client: Client) -> AsyncIterator[Lab]:
-    """Three workers as `headgate worker` runs them, over a new world."""
+async def a_lab(client: Client, **options: Any) -> AsyncIterator[Lab]:
+    """Three workers as `headgate worker` runs them, over a new world; `options` go to each of them."""
     lab = Lab(client, unique("lab"), FakeWorld())
     shared: dict[str, Any] = {
         "activities": lab.world.activities(),
         "max_heartbeat_throttle_interval": timedelta(milliseconds=200),
         "max_concurrent_activities": 200,
+        "workflow_runner": workflow_runner(),
+        **options,
     }
     workflows = [Release, Rollout, Rollback, Janitor]
     async with (
-        Worker(client, task_queue=lab.queue, workflows=workflows, workflow_runner=workflow_runner(), **shared),
+        Worker(client, task_queue=lab.queue, workflows=workflows, **shared),
         Worker(client, task_queue=f"{lab.queue}.observe", **shared),
         Worker(client, task_queue=f"{lab.queue}.undo", **shared),
     ):

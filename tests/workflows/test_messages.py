@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
 from tests.workflows.lab import Lab, Trial
 from workflows.engine.inbox import SHAPES
@@ -25,6 +26,13 @@ async def observing(lab: Lab, **more: Any) -> Trial:
     await trial.start()
     await trial.until(lambda status: status.phase == "Observing")
     return trial
+
+
+async def heard(trial: Trial) -> None:
+    """Waits until the Rollout has got a command."""
+    signaled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    while signaled not in {event.event_type for event in (await trial.rollout.fetch_history()).events}:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 async def waiting_for_approval(lab: Lab, gate: Gate = GATE) -> Trial:
@@ -92,6 +100,7 @@ async def test_pause_stops_before_the_next_step_and_resume_goes_on(lab: Lab) -> 
     await trial.start()
     await holding.reached.wait()
     await trial.say("pause")
+    await heard(trial)
     holding.go.set()
     await trial.until(lambda status: status.paused)
     await asyncio.sleep(0.6)

@@ -17,13 +17,22 @@ from workflows.engine.inbox import Refused
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Said, Steer, Voice
 from workflows.model.status import GateStatus, Refusal
 
+_APART = timedelta(milliseconds=1)
+"""Keeps what a message does out of the workflow task that brought it.
+
+A worker without the run in its cache gets a task without commands and the update after it in one go, and the SDK hands
+it the update before the older activity results; on the next replay it hands them over in their true order (seen on
+temporalio 1.35). Commands that depend on both would then differ, and the release would wedge.
+"""
+
 
 class Messages:
     """The messages of one release; every one is an update with a signal twin of the same name and payload."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._said: list[tuple[str, Said]] = []
+        self._said: list[tuple[str, Said, GateStatus | None]] = []
+        self._aborting = False
         for name in inbox.SHAPES:
             self._listen(name)
 
@@ -60,8 +69,9 @@ class Messages:
         if isinstance(said, AbandonUndo):
             return None if self._is_undo_blocked() else "abandonUndo: no undo is blocked"
         end = self._conductor.end
-        if end is not None and not (name == "resume" and self._is_undo_blocked()):
-            return f"{name}: the release already goes back ({end.reason}): {end.message}"
+        if (end is not None or self._aborting) and not (name == "resume" and self._is_undo_blocked()):
+            why = f"({end.reason}): {end.message}" if end is not None else "(Aborted): somebody has just aborted it"
+            return f"{name}: the release already goes back {why}"
         if isinstance(said, Voice):
             return self._conductor.gates.objection(said)
         if isinstance(said, Abort):
@@ -99,7 +109,15 @@ class Messages:
         )
 
     def _take(self, name: str, said: Said) -> Receipt:
-        self._said.append((name, said))
+        """Counts a message at once, so that the next one is judged after it; what follows from it comes in `serve`."""
+        gate = None
+        if isinstance(said, Voice):
+            gate = self._conductor.gates.vote(said, name, workflow.now())
+        elif isinstance(said, Steer):
+            self._conductor.sequence += 1
+            self._conductor.paused = self._conductor.paused if isinstance(said, Advance) else name == "pause"
+        self._aborting = self._aborting or isinstance(said, Abort)
+        self._said.append((name, said, gate))
         return Receipt(phase=self._conductor.phase, sequence=self._conductor.sequence, message=f"{name} is taken")
 
     def _take_signal(self, name: str, payload: Any) -> None:
@@ -113,7 +131,7 @@ class Messages:
                 "message_refused", actor=_sender(payload), message=name, reason=error.message[:500]
             )
         else:
-            self._said.append((name, said))
+            self._take(name, said)
 
     async def serve(self) -> None:
         """Carries out what was said, in order, until the release ends."""
@@ -125,31 +143,29 @@ class Messages:
             except TimeoutError:
                 for gate in self._conductor.gates.expire(workflow.now()):
                     self._close_gate(gate, "nobody opened it in time")
+            if self._said:
+                await workflow.sleep(_APART)
             while self._said:
-                name, said = self._said.pop(0)
-                self._obey(name, said)
+                self._obey(*self._said.pop(0))
 
     def _has_news(self, until: datetime | None) -> bool:
         return bool(self._said) or self._conductor.gates.next_expiry() != until
 
-    def _obey(self, name: str, said: Said) -> None:
-        objection = self._objection(name, said)
-        if objection is not None:
-            self._conductor.refuse(Refusal(message=name, reason=objection[:500], at=workflow.now()))
+    def _obey(self, name: str, said: Said, gate: GateStatus | None) -> None:
+        """What follows from a message that was taken."""
+        if gate is not None and isinstance(said, Voice):
+            self._vote(name, said, gate)
             return
         table: dict[type[Said], Callable[[str, Any], None]] = {
-            Voice: self._vote,
             Abort: self._abort,
             Advance: self._advance,
             AbandonUndo: self._abandon,
             Steer: self._steer,
         }
-        table[type(said)](name, said)
+        if type(said) in table:
+            table[type(said)](name, said)
 
-    def _vote(self, name: str, said: Voice) -> None:
-        gate = self._conductor.gates.vote(said, name, workflow.now())
-        if gate is None:
-            return
+    def _vote(self, name: str, said: Voice, gate: GateStatus) -> None:
         event = "approval_granted" if name == "approve" else "approval_denied"
         self._conductor.journal.record(
             event, actor=said.by, gate=gate.name, instance=gate.instance, comment=said.comment
@@ -174,14 +190,11 @@ class Messages:
         )
 
     def _steer(self, name: str, said: Steer) -> None:
-        self._conductor.sequence += 1
-        self._conductor.paused = name == "pause"
         self._conductor.journal.record(f"{name}_requested", actor=said.by)
         self._conductor.tell_all(name)
         self._conductor.refresh()
 
     def _advance(self, _name: str, said: Advance) -> None:
-        self._conductor.sequence += 1
         self._conductor.journal.record("advance_requested", actor=said.by, full=said.full)
         self._conductor.tell_all("advance", full=said.full)
 

@@ -1,0 +1,58 @@
+"""Every workflow task replayed from the start: what a worker without a cache does after each crash."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner
+
+from tests.workflows.lab import a_lab
+from tests.workflows.test_guard import BAD
+from workflows.model.plan import Gate
+
+UNCACHED = {"max_cached_workflows": 0, "workflow_runner": UnsandboxedWorkflowRunner()}
+"""Without the sandbox, which would import everything again for each task."""
+
+GATED = {
+    "kind": "canary",
+    "stages": [{"weight": 10, "observe": "100ms"}, {"weight": 50, "observe": "100ms", "approval": "go"}],
+    "watch": "100ms",
+}
+
+
+@pytest.mark.parametrize("strategy", ["canary", "recreate"])
+async def test_a_release_replays_at_every_task(client: Client, strategy: str) -> None:
+    async with a_lab(client, **UNCACHED) as lab:
+        good, bad, aborted = (lab.release(strategy) for _ in range(3))
+        lab.world.verdicts[bad.components[0].target.key] = lambda request: BAD if request.segment > 2 else None
+        holding = await aborted.hold_before(1)
+        await asyncio.gather(good.start(), bad.start(), aborted.start())
+        await holding.reached.wait()
+        await aborted.say("abort")
+        await aborted.until(lambda status: status.phase == "RollingBack")
+        aborted.free(holding)
+        ends = await asyncio.gather(good.end(90), bad.end(90), aborted.end(90))
+        assert [outcome for outcome, _ in ends][::2] == ["Succeeded", "Aborted"]
+        assert ends[1][0] in {"RolledBack", "Succeeded"}
+        assert lab.world.violations == []
+
+
+async def test_messages_and_groups_replay_at_every_task(client: Client) -> None:
+    async with a_lab(client, **UNCACHED) as lab:
+        trial = lab.release(GATED, components=("api", "web"), gates={"go": Gate(name="go")})
+        await trial.start()
+        status = await trial.until(lambda status: len(status.gates) == 2)
+        await trial.say("pause")
+        await trial.say("resume")
+        for gate in status.gates:
+            await trial.say("approve", gate=gate.instance)
+        assert (await trial.end(90))[0] == "Succeeded"
+
+
+async def test_a_long_history_replays_at_every_task(client: Client) -> None:
+    async with a_lab(client, **UNCACHED) as lab:
+        trial = lab.release("canary", history_limit=1)
+        await trial.start()
+        assert (await trial.end(90))[0] == "Succeeded"
