@@ -43,6 +43,9 @@ class Planner(PlanningActivities):
             return RolloutPlanned(reason=refusal.reason, message=str(refusal))
         return RolloutPlanned(plan=plan)
 
+    async def take_turn(self, messages: int) -> None:
+        """Nothing to do."""
+
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
         try:
             plan = return_plan(

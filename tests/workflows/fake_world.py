@@ -365,6 +365,9 @@ class _Planning(_Part):
             return RolloutPlanned(reason=error.reason, message=str(error))
         return RolloutPlanned(plan=plan)
 
+    async def take_turn(self, messages: int) -> None:
+        """Nothing to do."""
+
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
         wanted = {"environment": request.environment, "release": request.release, "version": request.version}
         return Planned(plan=return_plan(request.promoted, POLICY, **wanted))

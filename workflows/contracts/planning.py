@@ -66,6 +66,11 @@ class PlanningActivities(ABC):
     async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
         """The steps from the captured baseline to the new version."""
 
+    @activity.defn(name="planning.take_turn")
+    @abstractmethod
+    async def take_turn(self, messages: int) -> None:
+        """Does nothing: its marker in the history orders what follows behind what came with the same workflow task."""
+
     @activity.defn(name="planning.plan_rollback")
     @abstractmethod
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:

@@ -11,19 +11,12 @@ from typing import Any
 
 from temporalio import workflow
 
-from workflows.engine import inbox
+from workflows.contracts.planning import PlanningActivities
+from workflows.engine import calls, inbox
 from workflows.engine.conductor import Conductor
 from workflows.engine.inbox import Refused
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Said, Steer, Voice
 from workflows.model.status import GateStatus, Refusal
-
-_APART = timedelta(milliseconds=1)
-"""Keeps what a message does out of the workflow task that brought it.
-
-A worker without the run in its cache gets a task without commands and the update after it in one go, and the SDK hands
-it the update before the older activity results; on the next replay it hands them over in their true order (seen on
-temporalio 1.35). Commands that depend on both would then differ, and the release would wedge.
-"""
 
 
 class Messages:
@@ -134,7 +127,13 @@ class Messages:
             self._take(name, said)
 
     async def serve(self) -> None:
-        """Carries out what was said, in order, until the release ends."""
+        """Carries out what was said, in order, until the release ends.
+
+        A local activity keeps what a message does behind everything else that its workflow task brings. A worker
+        without the run in its cache gets an update before the older activity results of a task that had no commands; on
+        the next replay it gets them in their true order (seen on temporalio 1.35). Commands that depend on both would
+        then differ, and the release would wedge. A timer would do too, but the shortest takes a server up to a second.
+        """
         while True:
             until = self._conductor.gates.next_expiry()
             left = None if until is None else max(until - workflow.now(), timedelta(0))
@@ -144,7 +143,7 @@ class Messages:
                 for gate in self._conductor.gates.expire(workflow.now()):
                     self._close_gate(gate, "nobody opened it in time")
             if self._said:
-                await workflow.sleep(_APART)
+                await calls.compute(PlanningActivities.take_turn, len(self._said))
             while self._said:
                 self._obey(*self._said.pop(0))
 
