@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 import workflows.analysis
 import workflows.contracts
+import workflows.engine
 import workflows.model
 from workflows.model.shapes import Message
 
@@ -37,7 +38,7 @@ def contracts() -> Iterator[type]:
 
 def messages() -> list[type[Message]]:
     """Every message there is, evidence included."""
-    for package in (workflows.model, workflows.contracts, workflows.analysis):
+    for package in (workflows.model, workflows.contracts, workflows.analysis, workflows.engine):
         list(_modules(package))
     return sorted(_below(Message), key=_name)
 
