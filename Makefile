@@ -31,7 +31,7 @@ demo: setup ## Watch a good and a bad release (ARGS="--kill-workers")
 	@$(BIN)/headgate demo $(ARGS)
 
 test: tools ## Run every test (ARGS="-m 'not slow and not e2e'" for the quick ones)
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 e2e: tools ## Run only the tests that drive whole releases
 	$(BIN)/pytest -m e2e $(ARGS)

@@ -10,7 +10,6 @@ import uv
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"workflows", "activities", "worker", "cli"}
 
-pytestmark = pytest.mark.xdist_group("packaging")
 
 OWNERS = """
 import importlib.metadata, json

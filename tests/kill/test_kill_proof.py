@@ -25,7 +25,7 @@ from tests.kill.stage import Stage
 from worker.sandbox import workflow_runner
 from worker.wiring import workflow_classes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("kill")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @dataclass
