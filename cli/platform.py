@@ -1,4 +1,4 @@
-"""What a namespace needs before it can release: search attributes, the janitor's schedule, workers.
+"""What a namespace needs before it can release: search attributes, workers, the schedule that they keep.
 
 Everything here is idempotent, and looking changes nothing.
 """
@@ -15,17 +15,7 @@ from typing import Any, Literal
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-)
+from temporalio.client import Client, ScheduleActionStartWorkflow
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli import sources, visibility
@@ -35,7 +25,6 @@ from workflows.engine.visibility import KEYS
 from workflows.errors import SpecError
 from workflows.janitor import SCHEDULE_ID
 
-JANITOR_EVERY = timedelta(seconds=20)
 SETTINGS_VARIABLE = "HEADGATE_SETTINGS"
 _RPC = timedelta(seconds=5)
 _SEEN_SECONDS = 20.0
@@ -105,26 +94,6 @@ async def _until_usable(client: Client) -> None:
                 return
 
 
-# The janitor.
-
-
-async def keep_janitor(client: Client, task_queue: str) -> Literal["created", "updated"]:
-    """Makes the schedule that settles the targets of lost releases, or brings it up to date."""
-    schedule = Schedule(
-        action=ScheduleActionStartWorkflow("Janitor", id=SCHEDULE_ID, task_queue=task_queue),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=JANITOR_EVERY)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
-    )
-    with translated("Cannot create the janitor's schedule"):
-        try:
-            await client.create_schedule(SCHEDULE_ID, schedule, rpc_timeout=_RPC)
-        except ScheduleAlreadyRunningError:
-            handle = client.get_schedule_handle(SCHEDULE_ID)
-            await handle.update(lambda _: ScheduleUpdate(schedule), rpc_timeout=_RPC)
-            return "updated"
-    return "created"
-
-
 # Looking.
 
 
@@ -168,7 +137,7 @@ async def _worker(client: Client, queue: str, kind: Any, purpose: str) -> Findin
 
 
 async def _janitor(client: Client, task_queue: str) -> Finding:
-    subject, fix = "janitor", "headgate setup"
+    subject, fix = "janitor", "headgate worker   (one keeps the schedule as soon as it starts)"
     try:
         schedule = (await client.get_schedule_handle(SCHEDULE_ID).describe(rpc_timeout=_RPC)).schedule
     except RPCError as error:

@@ -7,7 +7,10 @@ imports. `workflows` itself must never be on the list, or the sandbox would stop
 
 from __future__ import annotations
 
+from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from worker.ordering import UpdatesLast
 
 PASSTHROUGH: tuple[str, ...] = (
     "workflows.errors",
@@ -25,6 +28,7 @@ PASSTHROUGH: tuple[str, ...] = (
 """Modules with everything below them; pure by the import contracts in pyproject.toml."""
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
+def workflow_runner() -> WorkflowRunner:
     """The sandbox that runs Headgate's workflows, everywhere."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSTHROUGH))
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSTHROUGH)
+    return UpdatesLast(SandboxedWorkflowRunner(restrictions=restrictions))

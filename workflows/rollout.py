@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from workflows.contracts.planning import PlanningActivities, RolloutPlanned, RolloutPlanRequest
 from workflows.contracts.targets import (
     Acquired,
     AcquireRequest,
     Captured,
     CaptureRequest,
+    RolloutPlanned,
     SettleRequest,
     TargetActivities,
 )
@@ -130,22 +130,7 @@ class Rollout:
             return captured
         if self.interrupt is not None:
             return await complete(self._go_back())
-        try:
-            planned: RolloutPlanned = await calls.compute(
-                PlanningActivities.plan_rollout,
-                RolloutPlanRequest(
-                    component=_present(self.order.component),
-                    digest=self.order.digest,
-                    baseline=captured.baseline,
-                    kind="rollback" if self.order.mode == "rollback" else "release",
-                    analysis_required=self.order.analysis_required,
-                ),
-            )
-        except ActivityError as error:
-            if calls.is_cancelled(error):
-                raise
-            failure = calls.failure_of(error)
-            planned = RolloutPlanned(reason=failure.reason, message=failure.message)
+        planned = captured.planned or RolloutPlanned()
         if planned.plan is None:
             self.interrupt = Interrupt("Failed", planned.reason or "PlanRefused", planned.message)
             return await complete(self._go_back())
@@ -196,6 +181,9 @@ class Rollout:
             target=self.order.target,
             release=self.order.release,
             template=component.template,
+            component=component,
+            kind="rollback" if self.order.mode == "rollback" else "release",
+            analysis_required=self.order.analysis_required,
             restart=self.order.restart,
             again=self.order.again or self.order.mode == "rollback",
         )

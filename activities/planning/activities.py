@@ -11,15 +11,12 @@ from workflows.contracts.planning import (
     PlanningActivities,
     PlanRequest,
     RollbackPlanRequest,
-    RolloutPlanned,
-    RolloutPlanRequest,
 )
-from workflows.errors import PlanRefused, PolicyRefused, Problem, SpecError
+from workflows.errors import PolicyRefused, Problem, SpecError
 from workflows.model.documents import parse_release
 from workflows.model.policy import Policy
 from workflows.planning.releases import release_plan
 from workflows.planning.returns import return_plan
-from workflows.planning.rollouts import rollout_plan
 
 
 class Planner(PlanningActivities):
@@ -33,18 +30,6 @@ class Planner(PlanningActivities):
             return Planned(plan=release_plan(parse_release(request.document), self._policy))
         except SpecError as error:
             return _refused(error)
-
-    async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
-        try:
-            plan = rollout_plan(
-                request.component, request.baseline, kind=request.kind, analysis_required=request.analysis_required
-            )
-        except PlanRefused as refusal:
-            return RolloutPlanned(reason=refusal.reason, message=str(refusal))
-        return RolloutPlanned(plan=plan)
-
-    async def take_turn(self, messages: int) -> None:
-        """Nothing to do."""
 
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
         try:

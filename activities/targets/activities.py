@@ -6,6 +6,7 @@ which is therefore the last state before ours; then the mark that holds it. Only
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from activities.clusters.caller import Caller, caller
@@ -21,13 +22,15 @@ from workflows.contracts.targets import (
     CaptureRequest,
     FindPromoted,
     MarkFound,
+    RolloutPlanned,
     SettleRequest,
     TargetActivities,
     UndoRequest,
     UndoState,
 )
-from workflows.errors import Fenced
+from workflows.errors import Fenced, PlanRefused
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Target, TargetState
+from workflows.planning.rollouts import rollout_plan
 from workflows.planning.undo import next_undo_step
 
 
@@ -42,7 +45,7 @@ class Targets(TargetActivities):
     async def capture(self, request: CaptureRequest) -> Captured:
         record = await self._workload(request.target).record(request.target)
         if record.mark:
-            return await self._marked(record.mark, request.target)
+            return await self._marked(record.mark, request)
         if not request.again and (refusal := _rolled_back(record, request)):
             return Captured(status="refused", message=refusal)
         state = await self._inspect(request.target)
@@ -86,7 +89,8 @@ class Targets(TargetActivities):
 
     async def find_marks(self) -> list[MarkFound]:
         marks = [record.mark for provider in self._workloads for record in await provider.records() if record.mark]
-        return [MarkFound(mark=mark, orphaned=await self._is_orphaned(mark)) for mark in marks]
+        orphaned = await asyncio.gather(*map(self._is_orphaned, marks))
+        return [MarkFound(mark=mark, orphaned=is_orphaned) for mark, is_orphaned in zip(marks, orphaned, strict=True)]
 
     async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
         found = [
@@ -111,13 +115,14 @@ class Targets(TargetActivities):
         )
         placed = await self._workload(target).put_mark(mark, claim)
         if placed.rollout_run_id != mark.rollout_run_id:
-            return await self._marked(placed, target)
-        return self._captured(placed, claim)
+            return await self._marked(placed, request)
+        return self._captured(placed, claim, request)
 
-    async def _marked(self, mark: Mark, target: Target) -> Captured:
+    async def _marked(self, mark: Mark, request: CaptureRequest) -> Captured:
         """Answers for a target that carries a mark already: ours, an open run's, or an orphan."""
+        target = request.target
         if mark.rollout_run_id == caller().run_id:
-            return self._captured(mark, await self._claim(target, "release"))
+            return self._captured(mark, await self._claim(target, "release"), request)
         holder = f"{mark.target.rollout_id} run {mark.rollout_run_id} of {mark.release.workflow_id} ({mark.version})"
         if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
             return Captured(status="held", holder=holder, mark=mark, message=f"{target.key} is held by {holder}")
@@ -128,9 +133,15 @@ class Targets(TargetActivities):
             message=f"{target.key} carries the mark of {holder}, which has ended; it must be undone first",
         )
 
-    def _captured(self, mark: Mark, claim: Claim) -> Captured:
-        advisory = tuple(item.label for item in self._objects(mark.target) if item.is_advisory)
-        return Captured(status="captured", baseline=mark.baseline, claim=claim, mark=mark, advisory=advisory)
+    def _captured(self, mark: Mark, claim: Claim, request: CaptureRequest) -> Captured:
+        return Captured(
+            status="captured",
+            baseline=mark.baseline,
+            claim=claim,
+            mark=mark,
+            advisory=tuple(item.label for item in self._objects(mark.target) if item.is_advisory),
+            planned=planned(request, mark.baseline),
+        )
 
     async def _claim(self, target: Target, purpose: str) -> Claim:
         """Raises the fence, unless this is a late attempt of a run that has ended while another one took over."""
@@ -159,6 +170,17 @@ class Targets(TargetActivities):
 
     def _router(self, target: Target) -> TrafficRouter:
         return self._routers.get(str(target.traffic.get("kind", "none")))
+
+
+def planned(request: CaptureRequest, baseline: TargetState) -> RolloutPlanned | None:
+    """The steps from a baseline, when the request asks for them; a refusal is a value."""
+    if request.component is None:
+        return None
+    try:
+        plan = rollout_plan(request.component, baseline, kind=request.kind, analysis_required=request.analysis_required)
+    except PlanRefused as refusal:
+        return RolloutPlanned(reason=refusal.reason, message=str(refusal))
+    return RolloutPlanned(plan=plan)
 
 
 def _rolled_back(record: Record, request: CaptureRequest) -> str:

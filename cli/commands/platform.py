@@ -24,19 +24,16 @@ def register(app: typer.Typer) -> None:
 
 
 def setup(session: Session) -> None:
-    """Prepare a namespace: search attributes and the janitor's schedule. Running it again changes nothing."""
+    """Register the search attributes that a worker needs in its namespace. Running it again changes nothing."""
     from cli import platform
 
-    queue = session.connection.queue
+    async def prepare(headgate: Headgate) -> list[str]:
+        return await platform.register(headgate.temporal)
 
-    async def prepare(headgate: Headgate) -> tuple[list[str], str]:
-        return await platform.register(headgate.temporal), await platform.keep_janitor(headgate.temporal, queue)
-
-    added, janitor = session.run(prepare)
+    added = session.run(prepare)
     session.show(
-        {"searchAttributes": {"added": added}, "janitor": janitor, "taskQueue": queue},
+        {"searchAttributes": {"added": added}},
         f"search attributes: {'added ' + ', '.join(added) if added else 'all there'}",
-        f"janitor: schedule {janitor}, every {platform.JANITOR_EVERY.seconds} s on task queue {queue}",
     )
 
 

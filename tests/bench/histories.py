@@ -13,7 +13,6 @@ from temporalio.client import Client
 _KINDS = {
     "WORKFLOW_TASK": "workflow tasks",
     "TIMER": "timers",
-    "MARKER": "local activities (planning)",
     "SIGNAL_EXTERNAL": "signals between release and rollout",
     "EXTERNAL_WORKFLOW": "signals between release and rollout",
     "WORKFLOW_EXECUTION_SIGNALED": "signals between release and rollout",
@@ -24,13 +23,11 @@ _KINDS = {
     "WORKFLOW_EXECUTION": "start and end",
 }
 FAMILIES = {
+    "planning": "planning",
     "metrics": "observation",
     "audit": "audit",
     "notifications": "notifications",
 }
-_OWN = ("WORKFLOW_TASK", "ACTIVITY_TASK_SCHEDULED", "ACTIVITY_TASK_STARTED", "TIMER_STARTED", "MARKER", "UPSERT")
-"""Starts of the names of events that give a workflow nothing to do: its own commands, and what they led to so far."""
-_IDLE = "workflow tasks without a cause"
 
 
 @dataclass(frozen=True)
@@ -49,22 +46,11 @@ async def events(client: Client, workflow_id: str, run_id: str | None = None) ->
 
 
 def by_kind(history: Iterable[HistoryEvent]) -> Counter[str]:
-    """Events by what they are for; those of an activity count for its family.
-
-    A workflow task is scheduled, started and completed, because something happened; the test server adds some for which
-    nothing did.
-    """
+    """Events by what they are for; those of an activity count for its family."""
     scheduled: dict[int, str] = {}
     counted: Counter[str] = Counter()
-    has_cause = False
     for event in history:
         name = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_")
-        has_cause = has_cause or not name.startswith(_OWN)
-        if name == "WORKFLOW_TASK_STARTED":
-            if not has_cause:
-                counted[_IDLE] += 3
-                counted["workflow tasks"] -= 3
-            has_cause = False
         if name == "ACTIVITY_TASK_SCHEDULED":
             scheduled[event.event_id] = event.activity_task_scheduled_event_attributes.activity_type.name
         if name.startswith("ACTIVITY"):

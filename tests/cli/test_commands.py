@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 import typer
+from temporalio.client import Client
 from typer.testing import CliRunner
 
 from cli.app import app
+from cli.platform import examine
 from tests.cli.conftest import Headgated
 from tests.cli.stub import a_document
+from worker.schedule import keep_janitor
+from worker.settings import Settings
+from workflows.janitor import SCHEDULE_ID
 
 ROOT = Path(__file__).parents[2]
 
@@ -470,17 +475,26 @@ class TestPlatform:
     def test_setup_can_be_repeated_and_doctor_sees_it(self, run: Headgated) -> None:
         assert run("setup").exit_code == 0
         again = json.loads(run("setup", "-o", "json").stdout)
-        assert (again["searchAttributes"]["added"], again["janitor"]) == ([], "updated")
+        assert again == {"searchAttributes": {"added": []}}
         findings = {f["subject"]: f for f in json.loads(run("doctor", "-o", "json").stdout)["findings"]}
-        for subject in ("temporal server", "search attributes", "janitor", "leftovers", "temporal", "envoy"):
+        for subject in ("temporal server", "search attributes", "leftovers", "temporal", "envoy"):
             assert findings[subject]["state"] == "ok", findings[subject]
-        assert findings["worker for releases"]["state"] == "missing"
+        assert findings["worker for releases"]["state"] == findings["janitor"]["state"] == "missing"
 
     @pytest.mark.usefixtures("worker")
     def test_doctor_sees_the_worker_of_each_queue(self, run: Headgated) -> None:
         findings = {f["subject"]: f for f in json.loads(run("doctor", "-o", "json").stdout)["findings"]}
         assert findings["worker for releases"]["state"] == "ok"
         assert findings["worker for undo"]["state"] == "missing"
+
+    async def test_doctor_sees_the_schedule_that_a_worker_keeps(self, temporal: Client, queue: str) -> None:
+        await keep_janitor(temporal, Settings(task_queue=queue))
+        try:
+            for asked, state in ((queue, "ok"), ("another", "missing")):
+                findings = {finding.subject: finding.state async for finding in examine(temporal, asked)}
+                assert findings["janitor"] == state
+        finally:
+            await temporal.get_schedule_handle(SCHEDULE_ID).delete()
 
     def test_doctor_exits_1_and_says_how_to_fix(self, run: Headgated) -> None:
         result = run("doctor")

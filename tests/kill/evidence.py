@@ -17,7 +17,7 @@ from tests.kill.releases import Wish
 from tests.kill.stage import Played
 from workflows.contracts.audit import AuditRecord
 from workflows.contracts.metrics import Beat, Observed
-from workflows.contracts.planning import RolloutPlanned
+from workflows.contracts.targets import Captured
 from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
 
 CONVERTER = pydantic_data_converter.payload_converter
@@ -106,10 +106,11 @@ def calls(history: WorkflowHistory) -> list[Call]:
 
 def plan_of(history: WorkflowHistory) -> RolloutPlan | None:
     """The plan that the Rollout recorded."""
-    for event in history.events:
-        if event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED:
-            for payload in event.marker_recorded_event_attributes.details["result"].payloads:
-                return CONVERTER.from_payload(payload, RolloutPlanned).plan
+    for call in calls(history):
+        if call.name == "targets.capture" and call.answer is not None:
+            captured: Captured = CONVERTER.from_payload(call.answer, Captured)
+            if captured.planned is not None:
+                return captured.planned.plan
     return None
 
 

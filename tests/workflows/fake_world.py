@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.boundary import implement
+from activities.targets.activities import planned
 from tests.builders import a_policy
 from workflows.contracts.audit import AuditActivities, AuditRecord
 from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResult
@@ -25,8 +26,6 @@ from workflows.contracts.planning import (
     PlanningActivities,
     PlanRequest,
     RollbackPlanRequest,
-    RolloutPlanned,
-    RolloutPlanRequest,
 )
 from workflows.contracts.targets import (
     Acquired,
@@ -49,7 +48,7 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
     WorkloadActivities,
 )
-from workflows.errors import Fenced, NotReady, PlanRefused
+from workflows.errors import Fenced, NotReady, Unavailable
 from workflows.model.decision import Decision
 from workflows.model.plan import ReleasePlan
 from workflows.model.target import (
@@ -66,7 +65,6 @@ from workflows.model.target import (
     TrafficState,
 )
 from workflows.planning.returns import return_plan
-from workflows.planning.rollouts import rollout_plan
 from workflows.planning.undo import next_undo_step
 
 POLICY = a_policy().and_environment("test", targets=[{"cluster": "local", "namespaces": ["test"]}]).parsed()
@@ -104,6 +102,8 @@ class FakeWorld:
     failed_checks: set[str] = field(default_factory=set)
     """Target keys."""
     closed_runs: set[str] = field(default_factory=set)
+    unheard: set[str] = field(default_factory=set)
+    """Events of notifications that no channel takes."""
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -176,7 +176,7 @@ class _Targets(_Part):
         info = activity.info()
         if place.mark is not None:
             if place.mark.rollout_run_id == info.workflow_run_id:
-                return Captured(status="captured", baseline=place.mark.baseline, claim=place.owner)
+                return _captured(request, place.mark, place.owner)
             return Captured(status="orphaned", mark=place.mark, holder=place.mark.release.workflow_id)
         stable = place.slots["stable"]
         if (
@@ -197,7 +197,7 @@ class _Targets(_Part):
             baseline=place.state(),
             version=request.template.version,
         )
-        return Captured(status="captured", baseline=place.mark.baseline, claim=claim)
+        return _captured(request, place.mark, claim)
 
     async def acquire(self, request: AcquireRequest) -> Acquired:
         place = await self.world.enter(request.target, request)
@@ -230,6 +230,10 @@ class _Targets(_Part):
         wanted = (request.environment, request.release)
         kept = [k for place in self.world.places.values() for k in reversed(place.kept)]
         return [k for k in kept if (k.environment, k.release) == wanted]
+
+
+def _captured(request: CaptureRequest, mark: Mark, claim: Claim | None) -> Captured:
+    return Captured(status="captured", baseline=mark.baseline, claim=claim, planned=planned(request, mark.baseline))
 
 
 class _Workloads(_Part):
@@ -337,6 +341,8 @@ class _Checks(_Part):
 
 class _Notifications(_Part):
     async def send(self, notification: Notification) -> None:
+        if notification.event in self.world.unheard:
+            raise Unavailable("the channel is down")
         self.world.notes.append(notification)
 
 
@@ -352,21 +358,6 @@ class _Planning(_Part):
         if name in self.world.plans:
             return Planned(plan=self.world.plans[name])
         raise ApplicationError("no such plan", non_retryable=True)
-
-    async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
-        try:
-            plan = rollout_plan(
-                request.component,
-                request.baseline,
-                kind=request.kind,
-                analysis_required=request.analysis_required,
-            )
-        except PlanRefused as error:
-            return RolloutPlanned(reason=error.reason, message=str(error))
-        return RolloutPlanned(plan=plan)
-
-    async def take_turn(self, messages: int) -> None:
-        """Nothing to do."""
 
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
         wanted = {"environment": request.environment, "release": request.release, "version": request.version}

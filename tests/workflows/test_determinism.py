@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import Any
 
 import pytest
-from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from tests.workflows.lab import a_lab
 from tests.workflows.test_guard import BAD
+from worker.ordering import UpdatesLast
+from worker.sandbox import workflow_runner
+from worker.wiring import workflow_classes
 from workflows.model.plan import Gate
 
-UNCACHED = {"max_cached_workflows": 0, "workflow_runner": UnsandboxedWorkflowRunner()}
+UNCACHED = {"max_cached_workflows": 0, "workflow_runner": UpdatesLast(UnsandboxedWorkflowRunner())}
 """Without the sandbox, which would import everything again for each task."""
 
 GATED = {
@@ -56,3 +63,33 @@ async def test_a_long_history_replays_at_every_task(client: Client) -> None:
         trial = lab.release("canary", history_limit=1)
         await trial.start()
         assert (await trial.end(90))[0] == "Succeeded"
+
+
+async def test_questions_change_nothing(client: Client) -> None:
+    """What comes with a query in one workflow task is recorded as without it."""
+    async with a_lab(client) as lab:
+        trials = [lab.release(GATED, components=("api", "web"), gates={"go": Gate(name="go")}) for _ in range(4)]
+        await asyncio.gather(*(trial.start() for trial in trials))
+        asking = [asyncio.create_task(_ask(handle)) for trial in trials for handle in (trial.release, trial.rollout)]
+        for trial in trials[:2]:
+            status = await trial.until(lambda status: len(status.gates) == 2)
+            for gate in status.gates:
+                await trial.say("approve", gate=gate.instance)
+        for trial in trials[2:]:
+            await trial.say("abort")
+        ends = [(await trial.end(90))[0] for trial in trials]
+        for task in asking:
+            task.cancel()
+        assert ends == ["Succeeded"] * 2 + ["Aborted"] * 2
+        replayer = Replayer(
+            workflows=workflow_classes(), workflow_runner=workflow_runner(), data_converter=pydantic_data_converter
+        )
+        for trial in trials:
+            for handle in (trial.release, trial.rollout):
+                await replayer.replay_workflow(await handle.fetch_history())
+
+
+async def _ask(handle: WorkflowHandle[Any, Any]) -> None:
+    while True:
+        with contextlib.suppress(RPCError, WorkflowQueryFailedError):
+            await handle.query("status")

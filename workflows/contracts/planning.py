@@ -1,4 +1,7 @@
-"""Plan in an activity, so that the plan is recorded and a later planner cannot disturb a running release."""
+"""Plan in an activity, so that the plan is recorded and a later planner cannot disturb a running release.
+
+The steps of each component are planned where its baseline is captured: see `contracts/targets.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import Any, Literal
 
 from temporalio import activity
 
-from workflows.model.plan import ComponentPlan, ReleasePlan, RolloutPlan
+from workflows.model.plan import ReleasePlan
 from workflows.model.shapes import Message
-from workflows.model.target import Promoted, TargetState
+from workflows.model.target import Promoted
 
 
 class FieldProblem(Message):
@@ -30,21 +33,6 @@ class Planned(Message):
     problems: tuple[FieldProblem, ...] = ()
 
 
-class RolloutPlanRequest(Message):
-    component: ComponentPlan
-    digest: str
-    """Digest of the release's plan."""
-    baseline: TargetState
-    kind: Literal["release", "rollback"] = "release"
-    analysis_required: bool = False
-
-
-class RolloutPlanned(Message):
-    plan: RolloutPlan | None = None
-    reason: str = ""
-    message: str = ""
-
-
 class RollbackPlanRequest(Message):
     environment: str
     release: str
@@ -60,16 +48,6 @@ class PlanningActivities(ABC):
     @abstractmethod
     async def plan_release(self, request: PlanRequest) -> Planned:
         """Validates the document against policy and settings and lays out components, waves, gates and floors."""
-
-    @activity.defn(name="planning.plan_rollout")
-    @abstractmethod
-    async def plan_rollout(self, request: RolloutPlanRequest) -> RolloutPlanned:
-        """The steps from the captured baseline to the new version."""
-
-    @activity.defn(name="planning.take_turn")
-    @abstractmethod
-    async def take_turn(self, messages: int) -> None:
-        """Does nothing: its marker in the history orders what follows behind what came with the same workflow task."""
 
     @activity.defn(name="planning.plan_rollback")
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Literal
 
 from temporalio import activity
 
-from workflows.model.plan import Step
+from workflows.model.plan import ComponentPlan, RolloutPlan, Step
 from workflows.model.shapes import Message
 from workflows.model.target import Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
 
@@ -17,10 +17,22 @@ class CaptureRequest(Message):
     release: ReleaseRef
     template: Template
     """What the release wants to run."""
+    component: ComponentPlan | None = None
+    """Given, the steps from the captured baseline are planned as well."""
+    kind: Literal["release", "rollback"] = "release"
+    analysis_required: bool = False
     restart: bool = False
     """Release even when the target already runs exactly this."""
     again: bool = False
     """Release even when this version was rolled back here."""
+
+
+class RolloutPlanned(Message):
+    """The steps, or why there are none."""
+
+    plan: RolloutPlan | None = None
+    reason: str = ""
+    message: str = ""
 
 
 class Captured(Message):
@@ -37,6 +49,7 @@ class Captured(Message):
     mark: Mark | None = None
     advisory: tuple[str, ...] = ()
     """Objects whose fence is advisory only."""
+    planned: RolloutPlanned | None = None
     message: str = ""
 
 
@@ -100,7 +113,7 @@ class TargetActivities(ABC):
     @activity.defn(name="targets.capture")
     @abstractmethod
     async def capture(self, request: CaptureRequest) -> Captured:
-        """Raises the fence of the whole write set, reads the baseline and writes the mark, in this order.
+        """Raises the fence of the whole write set, reads the baseline and writes the mark, in this order; then plans.
 
         Idempotent by owner (workflow id, run id from `activity.info()`): a second attempt answers what the first
         recorded. Never takes a marked target for a baseline.

@@ -1,5 +1,8 @@
 """How long each kind of activity may take, how often it is tried, and on which queue: one table.
 
+No local activities: where a query comes with the same workflow task, what follows from one is recorded behind what came
+meanwhile, and no later replay agrees (temporalio 1.35, docs/adr/0008-no-local-activities.md).
+
 Observers and undo have queues of their own, because priority does not preempt: observers in all slots delayed an undo
 by 11 s.
 """
@@ -37,6 +40,7 @@ class Profile:
     retry: RetryPolicy = field(default_factory=lambda: _BRISK)
 
 
+PLAN = Profile(total=timedelta(minutes=1))
 WRITE = Profile()
 WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=True)
 UNDO = Profile(queue=".undo", total=timedelta(seconds=60))
@@ -70,19 +74,6 @@ def begin(method: Callable[..., Any], argument: Any, profile: Profile, summary: 
 async def call(method: Callable[..., Any], argument: Any, profile: Profile, summary: str = "") -> Any:
     """Calls an activity of a contract and returns its result. Errors: ActivityError when it is out of tries."""
     return await begin(method, argument, profile, summary)
-
-
-async def compute(method: Callable[..., Any], argument: Any) -> Any:
-    """Calls an activity that only computes: recorded like every other, for one history event instead of six.
-
-    Never for anything that waits on I/O: a local activity delays messages and runs again after a crash.
-    """
-    return await workflow.execute_local_activity_method(
-        method,
-        args=[argument],
-        start_to_close_timeout=timedelta(seconds=10),
-        retry_policy=RetryPolicy(maximum_attempts=3),
-    )
 
 
 @dataclass(frozen=True)

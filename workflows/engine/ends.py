@@ -19,11 +19,11 @@ from workflows.model.status import ReleaseResult
 
 async def conduct(conductor: Conductor, messages: Messages, plan: ReleasePlan) -> ReleaseResult:
     """Runs the plan and turns its outcome into the workflow's end."""
-    serving = asyncio.create_task(messages.serve())
+    expiring = asyncio.create_task(messages.expire_gates())
     try:
         result = await conductor.run(plan)
     finally:
-        serving.cancel()
+        expiring.cancel()
     if result.outcome == "Succeeded":
         return result
     message = f"{result.outcome}: {result.message}"[:2000]
@@ -47,7 +47,7 @@ def take_plan(planned: Planned, prefix: str) -> ReleasePlan:
 async def call_planner(method: Callable[..., Any], request: Any) -> Planned:
     """Asks the planner; when it cannot answer, the workflow fails with the reason."""
     try:
-        planned: Planned = await calls.compute(method, request)
+        planned: Planned = await calls.call(method, request, calls.PLAN, "Plan")
     except ActivityError as error:
         if calls.is_cancelled(error):
             raise

@@ -1,8 +1,14 @@
-"""Audit and notifications, in order and in batches, never awaited before traffic moves."""
+"""Audit and notifications, never awaited before traffic moves.
+
+Audit goes in order and in batches. Notifications go each on its own: a channel that is down must not keep the next
+question to people, or the record, waiting.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Literal
 
 from temporalio import workflow
@@ -13,16 +19,19 @@ from workflows.contracts.notifications import Notification, NotificationActiviti
 from workflows.engine import calls
 from workflows.model.target import ReleaseRef
 
+_NOTE_GRACE = timedelta(minutes=1)
+"""How long the end of a release waits for channels that are down; an audit sink gets all of its tries."""
+
 
 class Journal:
-    """Collects what happened; one batch is on its way at a time, what comes meanwhile goes with the next."""
+    """Writes what happened; one batch of records is on its way at a time, what comes meanwhile goes with the next."""
 
     def __init__(self) -> None:
         self.release: ReleaseRef | None = None
         self._records: list[AuditRecord] = []
-        self._notes: list[Notification] = []
         self._count = 0
-        self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._telling: list[asyncio.Task[None]] = []
 
     def record(self, event: str, *, actor: str = "headgate", **details: Any) -> None:
         """Adds an audit record; its id makes the sink write it once."""
@@ -39,40 +48,37 @@ class Journal:
                 details=details,
             )
         )
-        self._start()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
 
     def tell(
         self, event: str, title: str, message: str = "", severity: Literal["info", "warning", "critical"] = "info"
     ) -> None:
-        """Adds a notification for people."""
+        """Sends a notification to people."""
         if self.release is None:
             return
-        self._notes.append(
-            Notification(
-                release=self.release, severity=severity, event=event, title=title, message=message, at=workflow.now()
-            )
+        note = Notification(
+            release=self.release, severity=severity, event=event, title=title, message=message, at=workflow.now()
         )
-        self._start()
+        self._telling.append(asyncio.create_task(_try(NotificationActivities.send, note, note.title[:100])))
 
     async def flush(self) -> None:
-        """Waits until everything is written or out of tries."""
-        if self._task is not None and not self._task.done():
-            await workflow.wait([self._task])
+        """Waits until the record is written or out of tries, and a while for notifications."""
+        if self._writing is not None and not self._writing.done():
+            await workflow.wait([self._writing])
+        telling = [task for task in self._telling if not task.done()]
+        if telling:
+            await workflow.wait(telling, timeout=_NOTE_GRACE.total_seconds())
 
-    def _start(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
-
-    async def _drain(self) -> None:
-        while self._records or self._notes:
+    async def _write(self) -> None:
+        while self._records:
             records, self._records = self._records, []
-            notes, self._notes = self._notes, []
-            handles = [calls.begin(NotificationActivities.send, note, calls.TELL, note.title[:100]) for note in notes]
-            if records:
-                summary = "Audit: " + ", ".join(record.event for record in records)
-                handles.append(calls.begin(AuditActivities.append, records, calls.TELL, summary[:200]))
-            for handle in handles:
-                try:
-                    await handle
-                except ActivityError as error:
-                    workflow.logger.error("audit or notification lost: %s", calls.failure_of(error).message)
+            summary = "Audit: " + ", ".join(record.event for record in records)
+            await _try(AuditActivities.append, records, summary[:200])
+
+
+async def _try(method: Callable[..., Any], argument: Any, summary: str) -> None:
+    try:
+        await calls.call(method, argument, calls.TELL, summary)
+    except ActivityError as error:
+        workflow.logger.error("audit or notification lost: %s", calls.failure_of(error).message)

@@ -1,7 +1,10 @@
-"""What people say to a release: judged when it arrives, queued, carried out in order.
+"""What people say to a release: judged and carried out when it arrives.
 
-Handlers only enqueue: ten handlers that wait would block `abort` at the server's limit. Validators judge only what the
-release knows itself; a signal cannot be refused to its sender, so its refusal is kept for `status` and audit.
+Handlers never wait: ten that do would block `abort` at the server's limit. Validators judge only what the release knows
+itself; a signal cannot be refused to its sender, so its refusal is kept for `status` and audit.
+
+Commands that follow from an update are in a fixed order with those of its workflow task only because our workers carry
+updates out last; see `worker/ordering.py`.
 """
 
 from collections.abc import Callable
@@ -11,8 +14,7 @@ from typing import Any
 
 from temporalio import workflow
 
-from workflows.contracts.planning import PlanningActivities
-from workflows.engine import calls, inbox
+from workflows.engine import inbox
 from workflows.engine.conductor import Conductor
 from workflows.engine.inbox import Refused
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Said, Steer, Voice
@@ -24,8 +26,6 @@ class Messages:
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._said: list[tuple[str, Said, GateStatus | None]] = []
-        self._aborting = False
         for name in inbox.SHAPES:
             self._listen(name)
 
@@ -62,9 +62,8 @@ class Messages:
         if isinstance(said, AbandonUndo):
             return None if self._is_undo_blocked() else "abandonUndo: no undo is blocked"
         end = self._conductor.end
-        if (end is not None or self._aborting) and not (name == "resume" and self._is_undo_blocked()):
-            why = f"({end.reason}): {end.message}" if end is not None else "(Aborted): somebody has just aborted it"
-            return f"{name}: the release already goes back {why}"
+        if end is not None and not (name == "resume" and self._is_undo_blocked()):
+            return f"{name}: the release already goes back ({end.reason}): {end.message}"
         if isinstance(said, Voice):
             return self._conductor.gates.objection(said)
         if isinstance(said, Abort):
@@ -102,15 +101,14 @@ class Messages:
         )
 
     def _take(self, name: str, said: Said) -> Receipt:
-        """Counts a message at once, so that the next one is judged after it; what follows from it comes in `serve`."""
-        gate = None
-        if isinstance(said, Voice):
-            gate = self._conductor.gates.vote(said, name, workflow.now())
-        elif isinstance(said, Steer):
-            self._conductor.sequence += 1
-            self._conductor.paused = self._conductor.paused if isinstance(said, Advance) else name == "pause"
-        self._aborting = self._aborting or isinstance(said, Abort)
-        self._said.append((name, said, gate))
+        table: dict[type[Said], Callable[[str, Any], None]] = {
+            Voice: self._vote,
+            Abort: self._abort,
+            Advance: self._advance,
+            AbandonUndo: self._abandon,
+            Steer: self._steer,
+        }
+        table[type(said)](name, said)
         return Receipt(phase=self._conductor.phase, sequence=self._conductor.sequence, message=f"{name} is taken")
 
     def _take_signal(self, name: str, payload: Any) -> None:
@@ -126,45 +124,24 @@ class Messages:
         else:
             self._take(name, said)
 
-    async def serve(self) -> None:
-        """Carries out what was said, in order, until the release ends.
-
-        A local activity keeps what a message does behind everything else that its workflow task brings. A worker
-        without the run in its cache gets an update before the older activity results of a task that had no commands; on
-        the next replay it gets them in their true order (seen on temporalio 1.35). Commands that depend on both would
-        then differ, and the release would wedge. A timer would do too, but the shortest takes a server up to a second.
-        """
+    async def expire_gates(self) -> None:
+        """Closes the gates that nobody answers in time, until the release ends."""
         while True:
             until = self._conductor.gates.next_expiry()
             left = None if until is None else max(until - workflow.now(), timedelta(0))
             try:
-                await workflow.wait_condition(partial(self._has_news, until), timeout=left)
+                await workflow.wait_condition(partial(self._has_moved, until), timeout=left)
             except TimeoutError:
                 for gate in self._conductor.gates.expire(workflow.now()):
                     self._close_gate(gate, "nobody opened it in time")
-            if self._said:
-                await calls.compute(PlanningActivities.take_turn, len(self._said))
-            while self._said:
-                self._obey(*self._said.pop(0))
 
-    def _has_news(self, until: datetime | None) -> bool:
-        return bool(self._said) or self._conductor.gates.next_expiry() != until
+    def _has_moved(self, until: datetime | None) -> bool:
+        return self._conductor.gates.next_expiry() != until
 
-    def _obey(self, name: str, said: Said, gate: GateStatus | None) -> None:
-        """What follows from a message that was taken."""
-        if gate is not None and isinstance(said, Voice):
-            self._vote(name, said, gate)
+    def _vote(self, name: str, said: Voice) -> None:
+        gate = self._conductor.gates.vote(said, name, workflow.now())
+        if gate is None:
             return
-        table: dict[type[Said], Callable[[str, Any], None]] = {
-            Abort: self._abort,
-            Advance: self._advance,
-            AbandonUndo: self._abandon,
-            Steer: self._steer,
-        }
-        if type(said) in table:
-            table[type(said)](name, said)
-
-    def _vote(self, name: str, said: Voice, gate: GateStatus) -> None:
         event = "approval_granted" if name == "approve" else "approval_denied"
         self._conductor.journal.record(
             event, actor=said.by, gate=gate.name, instance=gate.instance, comment=said.comment
@@ -189,11 +166,14 @@ class Messages:
         )
 
     def _steer(self, name: str, said: Steer) -> None:
+        self._conductor.sequence += 1
+        self._conductor.paused = name == "pause"
         self._conductor.journal.record(f"{name}_requested", actor=said.by)
         self._conductor.tell_all(name)
         self._conductor.refresh()
 
     def _advance(self, _name: str, said: Advance) -> None:
+        self._conductor.sequence += 1
         self._conductor.journal.record("advance_requested", actor=said.by, full=said.full)
         self._conductor.tell_all("advance", full=said.full)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from activities.planning.activities import Planner
-from tests.builders import a_baseline, a_policy, a_release
-from workflows.contracts.planning import PlanRequest, RollbackPlanRequest, RolloutPlanned, RolloutPlanRequest
+from tests.builders import a_policy, a_release
+from workflows.contracts.planning import PlanRequest, RollbackPlanRequest
 from workflows.model.target import Promoted
 
 POLICY = a_policy().approval("production", "ann@example.com")
@@ -52,19 +52,6 @@ async def test_what_policy_does_not_allow_is_a_value() -> None:
     assert (planned.plan, planned.reason) == (None, "PolicyRefused")
 
 
-async def test_a_rollout_is_planned_from_its_baseline_and_survives_the_way_through_json() -> None:
-    request = RolloutPlanRequest(component=a_release().component(), digest="d", baseline=a_baseline())
-    planned = await planner().plan_rollout(RolloutPlanRequest.model_validate_json(request.model_dump_json()))
-    assert planned.plan is not None
-    assert RolloutPlanned.model_validate_json(planned.model_dump_json()) == planned
-
-
-async def test_a_rollout_that_cannot_be_planned_is_a_value() -> None:
-    request = RolloutPlanRequest(component=a_release().component(), digest="d", baseline=a_baseline(ready=1))
-    planned = await planner().plan_rollout(request)
-    assert (planned.plan, planned.reason) == (None, "UnhealthyBaseline")
-
-
 async def test_a_kept_version_comes_back_without_asking_anybody() -> None:
     planned = await planner().plan_rollback(rollback("v1", promoted("v2", day=2), promoted("v1")))
     assert planned.plan is not None
@@ -72,10 +59,6 @@ async def test_a_kept_version_comes_back_without_asking_anybody() -> None:
     assert (planned.plan.kind, planned.plan.again, planned.plan.version) == ("rollback", True, "v1")
     assert component.template.version == "v1"
     assert component.gate is None
-    request = RolloutPlanRequest(component=component, digest="d", baseline=a_baseline("v2", ready=0), kind="rollback")
-    rollout = (await planner().plan_rollout(request)).plan
-    assert rollout is not None
-    assert rollout.kind == "rollback"
 
 
 async def test_the_newest_record_of_each_target_counts() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from activities.boundary import implement
+from activities.targets.activities import planned
 from tests.activities.world import Run, World, a_release, a_template
+from tests.builders import a_baseline
+from tests.builders import a_release as wanted
 from workflows.contracts.targets import (
     AcquireRequest,
     Captured,
@@ -45,7 +49,7 @@ def run(world: World) -> Run:
     return world.run()
 
 
-async def capture(world: World, run: Run, target: Target, version: str = "v2", **more: bool) -> Captured:
+async def capture(world: World, run: Run, target: Target, version: str = "v2", **more: Any) -> Captured:
     request = CaptureRequest(target=target, release=a_release(version), template=a_template(version), **more)
     return await run.call(world.targets.capture, request)
 
@@ -269,3 +273,21 @@ async def test_an_undo_leaves_the_fence_of_somebody_elses_mark_alone(world: Worl
     acquired = await world.run("run-3").call(world.targets.acquire, other)
     assert (acquired.claim, acquired.mark, acquired.step) == (None, None, None)
     await world.deploy(second, target, claim, slot="canary", template=V2, replicas=1)
+
+
+async def test_a_capture_plans_from_the_baseline_it_recorded(world: World, run: Run, target: Target) -> None:
+    await world.stable(run, target)
+    component = wanted().component().model_copy(update={"target": target, "template": V2})
+    captured = await capture(world, world.run("run-2"), target, component=component)
+    assert captured.planned is not None
+    assert captured.planned.plan is not None, captured.planned.message
+    assert captured.planned.plan.baseline == captured.baseline
+    assert await capture(world, world.run("run-2"), target, component=component) == captured
+
+
+def test_a_rollout_that_cannot_be_planned_is_a_value(target: Target) -> None:
+    component = wanted().component()
+    request = CaptureRequest(target=target, release=a_release("v2"), template=V2, component=component)
+    refused = planned(request, a_baseline(ready=1))
+    assert refused is not None
+    assert (refused.plan, refused.reason) == (None, "UnhealthyBaseline")
