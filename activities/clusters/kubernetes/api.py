@@ -1,0 +1,215 @@
+"""One cluster's API server: JSON in and out, our errors, a limited rate, every call counted.
+
+Objects stay dictionaries: a patch of a model would lose the fields that this version of the client does not know.
+`kubernetes.aio` and not `kubernetes`: a hundred releases wait for watches at a time, and each would hold a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.patch import Operation
+from activities.clusters.kubernetes.settings import KubernetesCluster
+from workflows.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    PermanentError,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    TemporaryError,
+    Unavailable,
+)
+
+Object = dict[str, Any]
+
+_PATCH = "application/json-patch+json"
+_PROVIDER = "kubernetes"
+
+
+_TEMPORARY: dict[int, type[TemporaryError]] = {408: Unavailable, 409: Conflict, 429: RateLimited}
+_PERMANENT: dict[int, type[PermanentError]] = {401: Denied, 403: Denied, 404: NotFound, 410: NotFound}
+
+
+class PatchRefused(Conflict):
+    """A `test` of the patch failed: the object is not what was read."""
+
+
+class Call(NamedTuple):
+    """One request, as RBAC names it."""
+
+    verb: str
+    kind: Kind
+    path: str
+    body: Any = None
+    seconds: float = 15.0
+
+    @property
+    def method(self) -> str:
+        """The verb of HTTP."""
+        return "GET" if self.verb in ("LIST", "WATCH") else self.verb
+
+
+class Api:
+    """Connects at the first call; a connection is for one event loop."""
+
+    def __init__(self, alias: str, settings: KubernetesCluster) -> None:
+        self.alias = alias
+        self.calls: Counter[str] = Counter()
+        """Calls so far, by verb and plural."""
+        self._settings = settings
+        self._client: ApiClient | None = None
+        self._connecting = asyncio.Lock()
+        self._next = 0.0
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """Errors: NotFound, Denied, Unavailable, as of every call."""
+        return await self._json(Call("GET", kind, kind.path(namespace, name)))
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The object, or None where there is none."""
+        try:
+            return await self.get(kind, namespace, name)
+        except NotFound:
+            return None
+
+    async def search(self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | str) -> list[Object]:
+        """The objects that match a selector, in one namespace or in all."""
+        path = kind.path(namespace) + _query(labelSelector=selector(labels))
+        items: list[Object] = (await self._json(Call("LIST", kind, path)))["items"]
+        return items
+
+    async def create(self, kind: Kind, namespace: str, body: Object) -> Object:
+        """Errors: Conflict when an object of that name is there."""
+        body = {"apiVersion": kind.api_version, "kind": kind.name, **body}
+        return await self._json(Call("POST", kind, kind.path(namespace), body))
+
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, operations: list[Operation], *, dry: bool = False
+    ) -> Object:
+        """The object after a JSON Patch; `dry` changes nothing. Errors: PatchRefused when a test failed."""
+        path = kind.path(namespace, name) + _query(dryRun="All" if dry else "")
+        return await self._json(Call("PATCH", kind, path, operations))
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        """Deletes the object with this uid and what it owns; when it is gone already, that is fine."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._json(Call("DELETE", kind, kind.path(namespace, name), body))
+        except NotFound:
+            return
+
+    async def watch(
+        self, kind: Kind, namespace: str, *, labels: Mapping[str, str] | str, seconds: int
+    ) -> AsyncIterator[None]:
+        """Yields at once and then whenever a matching object changed, for at most so many seconds."""
+        path = kind.path(namespace) + _query(labelSelector=selector(labels), watch="true", timeoutSeconds=str(seconds))
+        response = await self._send(Call("WATCH", kind, path, seconds=seconds + 5.0))
+        try:
+            yield
+            async for _ in response.content:
+                yield
+        except (aiohttp.ClientError, TimeoutError):
+            return
+        finally:
+            response.close()
+
+    async def close(self) -> None:
+        """Gives the connections back; idempotent."""
+        if self._client is not None:
+            await self._client.close()  # type: ignore[no-untyped-call]
+            self._client = None
+
+    async def _json(self, call: Call) -> Object:
+        found: Object = json.loads(await (await self._send(call)).read())
+        return found
+
+    async def _send(self, call: Call) -> aiohttp.ClientResponse:
+        client = await self._connected()
+        await self._take_turn()
+        self.calls[f"{call.verb} {call.kind.plural}"] += 1
+        headers = {"Accept": "application/json", "Content-Type": _PATCH if call.verb == "PATCH" else "application/json"}
+        try:
+            sent = await client.param_serialize(
+                call.method, call.path, header_params=headers, body=call.body, auth_settings=["BearerToken"]
+            )
+            answer = await client.call_api(*sent, _request_timeout=call.seconds, _preload_content=False)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(
+                f"the API server of cluster {self.alias} cannot be reached: {type(error).__name__}",
+                provider=_PROVIDER,
+                operation=call.verb,
+            ) from error
+        response: aiohttp.ClientResponse = answer.response
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise _error(self.alias, call, response, await response.text())
+        return response
+
+    async def _connected(self) -> ApiClient:
+        async with self._connecting:
+            if self._client is None:
+                configuration = Configuration()
+                try:
+                    if self._settings.in_cluster:
+                        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                    else:
+                        file = str(self._settings.kubeconfig) if self._settings.kubeconfig else None
+                        await config.load_kube_config(  # type: ignore[no-untyped-call]
+                            file, self._settings.context, client_configuration=configuration, persist_config=False
+                        )
+                except (config.ConfigException, OSError) as error:
+                    raise Denied(
+                        f"cluster {self.alias}: its credentials cannot be read ({error}); check kubernetes.clusters in "
+                        "the worker's settings",
+                        provider=_PROVIDER,
+                    ) from error
+                configuration.retries = False
+                self._client = ApiClient(configuration)
+            return self._client
+
+    async def _take_turn(self) -> None:
+        """Spaces calls so that a second has no more of them than the settings allow, with a burst of one second."""
+        loop = asyncio.get_running_loop()
+        gap = 1 / self._settings.calls_per_second
+        self._next = max(self._next + gap, loop.time() - 1 + gap)
+        if (wait := self._next - loop.time()) > 0:
+            await asyncio.sleep(wait)
+
+
+def selector(labels: Mapping[str, str] | str) -> str:
+    """A label selector as the API server takes it."""
+    return labels if isinstance(labels, str) else ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def _query(**parameters: str) -> str:
+    given = {key: value for key, value in parameters.items() if value}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _error(alias: str, call: Call, response: aiohttp.ClientResponse, text: str) -> ProviderError:
+    what, status = f"cluster {alias}, {call.verb} {call.path.partition('?')[0]}", response.status
+    try:
+        message = f"{what}: {json.loads(text)['message']}"
+    except (ValueError, KeyError, TypeError):
+        message = f"{what}: {status} {text[:300]}"
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY and call.verb == "PATCH" and "test" in text:
+        return PatchRefused(message, provider=_PROVIDER, operation=call.verb)
+    if status in _PERMANENT:
+        return _PERMANENT[status](message, provider=_PROVIDER, operation=call.verb)
+    if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        wait = response.headers.get("Retry-After", "")
+        kind, retry_after = _TEMPORARY.get(status, Unavailable), float(wait) if wait.isdecimal() else None
+        return kind(message, provider=_PROVIDER, operation=call.verb, retry_after=retry_after)
+    return Rejected(message, provider=_PROVIDER, operation=call.verb)

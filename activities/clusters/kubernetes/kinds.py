@@ -1,0 +1,30 @@
+"""The kinds of objects that Headgate touches, and where the API server has them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """One kind in one version of its API."""
+
+    name: str
+    api_version: str
+    plural: str
+
+    def path(self, namespace: str, name: str = "", sub: str = "") -> str:
+        """The address of an object, of its subresource, or of all objects in a namespace or anywhere."""
+        root = "/api" if "/" not in self.api_version else "/apis"
+        place = f"namespaces/{namespace}" if namespace else ""
+        parts = (root, self.api_version, place, self.plural, name, sub)
+        return "/".join(part for part in parts if part)
+
+
+POD = Kind("Pod", "v1", "pods")
+EVENT = Kind("Event", "v1", "events")
+SECRET = Kind("Secret", "v1", "secrets")
+SERVICE = Kind("Service", "v1", "services")
+ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
+DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
+REPLICA_SET = Kind("ReplicaSet", "apps/v1", "replicasets")
+HTTP_ROUTE = Kind("HTTPRoute", "gateway.networking.k8s.io/v1", "httproutes")

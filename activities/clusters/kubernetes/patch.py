@@ -1,0 +1,65 @@
+"""JSON Patches (RFC 6902) that test what they replace: the one way in which Headgate changes an object.
+
+A whole object or a server-side apply would own lists that other people's fields are in, and `resourceVersion` moves
+with every status update; so a patch names the fields that it sets, and tests fence and old values in the same request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Operation = dict[str, Any]
+Path = tuple[str | int, ...]
+
+
+def pointer(path: Path) -> str:
+    """A JSON Pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def test(path: Path, value: Any) -> Operation:
+    """Fails the whole patch unless the field has this value; None stands for a field that is not there."""
+    return {"op": "test", "path": pointer(path), "value": value}
+
+
+def put(path: Path, value: Any) -> Operation:
+    """Sets a field of an object that is there, new or not."""
+    return {"op": "add", "path": pointer(path), "value": value}
+
+
+def drop(path: Path) -> Operation:
+    """Takes a field away that is there."""
+    return {"op": "remove", "path": pointer(path)}
+
+
+def entries(there: Mapping[str, Any], path: Path, wanted: Mapping[str, str | None]) -> list[Operation]:
+    """Sets and drops entries of a map of an object, such as annotations, whether the map is there or not."""
+    found = _at(there, path)
+    if not isinstance(found, Mapping):
+        values = {key: value for key, value in wanted.items() if value is not None}
+        return [test(path, None), put(path, values)] if values else []
+    operations = []
+    for key, value in wanted.items():
+        if value is None and key in found:
+            operations.append(drop((*path, key)))
+        elif value is not None and found.get(key) != value:
+            operations.append(put((*path, key), value))
+    return operations
+
+
+def replace(there: Mapping[str, Any], path: Path, value: Any) -> list[Operation]:
+    """Sets a field after testing that it still is what was read; nothing when it is the value already."""
+    found = _at(there, path)
+    return [] if found == value else [test(path, found), put(path, value)]
+
+
+def _at(there: Any, path: Iterable[str | int]) -> Any:
+    for part in path:
+        if isinstance(there, Mapping):
+            there = there.get(str(part))
+        elif isinstance(there, list) and isinstance(part, int) and part < len(there):
+            there = there[part]
+        else:
+            return None
+    return there
