@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from activities.audit.registry import AuditSettings
 from activities.clusters.envoy.settings import EnvoySettings
+from activities.clusters.kubernetes.settings import KubernetesSettings
 from activities.clusters.local.settings import ProcessSettings
 from activities.metrics.registry import MetricsSettings
 from activities.notifications.registry import ChannelSettings
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     shutdown: ShutdownSettings = ShutdownSettings()
     janitor: JanitorSettings = JanitorSettings()
     process: ProcessSettings = ProcessSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     notifications: dict[Name, ChannelSettings] = {}
     """Channels to people by name; each message goes to all of them, and without any to the log."""
     audit: dict[Name, AuditSettings] = {}

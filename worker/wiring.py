@@ -18,6 +18,7 @@ from activities.boundary import Activity, implement
 from activities.checks.activities import Checks
 from activities.checks.registry import check_providers
 from activities.clusters.envoy.bootstrap import write_bootstrap
+from activities.clusters.kubernetes.clusters import Clusters
 from activities.endpoints import WorkloadEndpoints
 from activities.metrics.activities import Metrics
 from activities.metrics.openmetrics import OpenMetricsSettings
@@ -101,6 +102,7 @@ def wire(settings: Settings, policy: Policy, client: Client) -> Wired:
 def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     if settings.envoy:
         write_bootstrap(settings.envoy, settings.process.clusters)
+    clusters = Clusters(settings.kubernetes)
     workloads = workload_providers(settings.process)
     routers = traffic_routers(settings.envoy)
     endpoints = WorkloadEndpoints(workloads)
@@ -120,7 +122,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
         observers=implement(MetricActivities, Metrics(metrics)),
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
-        providers=[*metrics, *checks, *people, *sinks],
+        providers=[*metrics, *checks, *people, *sinks, clusters],
     )
 
 
