@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,13 +64,23 @@ class Terminal:
             except OSError:  # How Linux says that the other end is closed.
                 pass
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
     def until(self, words: str, count: int = 1) -> None:
         with self._news:
             assert self._news.wait_for(lambda: self.text.count(words) >= count, 30), self.text[-3000:]
 
 
-def test_a_terminal_gets_a_live_view_and_the_outcome(run: Headgated, server: Server, ref: str) -> None:
-    terminal = Terminal(server, "watch", ref)
+@pytest.fixture
+def terminal(server: Server, ref: str) -> Iterator[Terminal]:
+    """Somebody watches the release on a terminal."""
+    with closing(Terminal(server, "watch", ref)) as terminal:
+        yield terminal
+
+
+def test_a_terminal_gets_a_live_view_and_the_outcome(run: Headgated, terminal: Terminal, ref: str) -> None:
     terminal.until("p95 of 612 ms", 2)
     assert run("abort", ref, "--reason", "seen enough").exit_code == 0
     terminal.until("seen enough")
@@ -76,8 +88,7 @@ def test_a_terminal_gets_a_live_view_and_the_outcome(run: Headgated, server: Ser
     assert "\x1b[" in terminal.text
 
 
-def test_an_interrupt_leaves_the_release_running(run: Headgated, server: Server, ref: str) -> None:
-    terminal = Terminal(server, "watch", ref)
+def test_an_interrupt_leaves_the_release_running(run: Headgated, terminal: Terminal, ref: str) -> None:
     terminal.until("Observing")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.process.wait(20) == 130
