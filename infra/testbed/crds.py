@@ -1,0 +1,85 @@
+"""Custom resource definitions of the projects whose objects Headgate writes, out of their Go modules.
+
+The projects' releases are files on download sites that a machine may not reach; a Go module proxy it needs anyway.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.testbed.api import Api, read_manifests
+from infra.testbed.errors import BedError
+from infra.testbed.processes import last_words
+from infra.testbed.programs import go
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a project's CRDs are; the digest is Go's own of the whole module."""
+
+    module: str
+    version: str
+    digest: str
+    path: str
+
+
+SOURCES = {
+    # The version that Contour is built with; the standard channel.
+    "gateway-api": Source(
+        "sigs.k8s.io/gateway-api", "v1.3.0", "h1:q6okN+/UKDATola4JY7zXzx40WO4VISk7i9DIfOvr9M=", "config/crd/standard"
+    ),
+    "contour": Source(
+        "github.com/projectcontour/contour",
+        "v1.33.8",
+        "h1:QoOfwqWws+CVRFpsRC2+f1DmB5IdurtyUtepIsiWfE0=",
+        "examples/contour/01-crds.yaml",
+    ),
+    "istio": Source(
+        "istio.io/api",
+        "v1.31.1",
+        "h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk=",
+        "kubernetes/customresourcedefinitions.gen.yaml",
+    ),
+    "traefik": Source(
+        "github.com/traefik/traefik/v3",
+        "v3.7.13",
+        "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
+        "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
+    ),
+}
+
+
+def install(api: Api, names: Sequence[str] = tuple(SOURCES)) -> list[str]:
+    """Install the CRDs that are missing, wait until they are served, and return their names."""
+    installed = []
+    for name in names:
+        if name not in SOURCES:
+            raise BedError(f"There are no CRDs called {name}. There are: {', '.join(sorted(SOURCES))}.")
+        for manifest in read_manifests(files(SOURCES[name])):
+            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{manifest['metadata']['name']}"
+            if manifest["kind"] == "CustomResourceDefinition" and not api.get(path):
+                api.apply_object(manifest)
+                installed.append(path)
+    for path in installed:
+        api.wait_for("Established", path)
+    return [path.rpartition("/")[2] for path in installed]
+
+
+def files(source: Source) -> Path:
+    """The file or folder of the CRDs, in Go's cache of modules; downloads the module on first use."""
+    command = [go(), "mod", "download", "-json", f"{source.module}@{source.version}"]
+    with tempfile.TemporaryDirectory() as nowhere:  # No go.mod must be in the way.
+        done = subprocess.run(
+            command, cwd=nowhere, env={**os.environ, "GOWORK": "off"}, capture_output=True, text=True, check=False
+        )
+    found = json.loads(done.stdout or "{}")
+    if done.returncode or "Dir" not in found:
+        said = last_words(found.get("Error", "") or done.stderr)
+        raise BedError(f"{source.module} could not be downloaded: {said}\nIs a Go module proxy reachable?")
+    if found["Sum"] != source.digest:
+        raise BedError(f"{source.module}@{source.version} is {found['Sum']}, not {source.digest}. Somebody changed it.")
+    return Path(found["Dir"]) / source.path

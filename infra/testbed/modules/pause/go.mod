@@ -1,0 +1,3 @@
+module headgate.test/testbed/pause
+
+go 1.26
