@@ -4,9 +4,10 @@ import argparse
 import sys
 
 from infra.testbed import cache, crds
-from infra.testbed.cluster import PROGRAMS, Cluster, clusters
+from infra.testbed.assembly import PROGRAMS, prepare
+from infra.testbed.cluster import Cluster, clusters
 from infra.testbed.errors import BedError
-from infra.testbed.programs import Builder, say
+from infra.testbed.programs import say
 
 
 def main(words: list[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _build(options: argparse.Namespace) -> None:
-    Builder(cache.root(), say).build(PROGRAMS[options.profile])
+    prepare(options.profile, cache.root(), say)
 
 
 def _up(options: argparse.Namespace) -> None:

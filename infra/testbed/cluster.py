@@ -8,23 +8,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.testbed import cache, control_plane
+from infra.testbed import cache, cgroups, gateway
 from infra.testbed.api import Api
+from infra.testbed.assembly import Assembly, prepare
 from infra.testbed.cache import Say, locked
-from infra.testbed.credentials import Authority
 from infra.testbed.errors import BedError
 from infra.testbed.layout import Layout, Profile
 from infra.testbed.namespaces import Namespaces
-from infra.testbed.processes import Process, call, everyone, last_words, polling
-from infra.testbed.programs import Builder, say
+from infra.testbed.packages import Packages
+from infra.testbed.processes import Process, call, everyone, polling
+from infra.testbed.programs import say
 
-MANIFESTS = Path(__file__).parent / "manifests"
-CONTROL_PLANE = ("pause", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-PROGRAMS: dict[Profile, tuple[str, ...]] = {"api": (*CONTROL_PLANE, "kwok"), "full": CONTROL_PLANE}
 NAMESPACES: dict[Profile, tuple[str, ...]] = {"api": ("pid", "mnt"), "full": ("pid", "mnt", "net", "uts", "ipc")}
 HIGHEST_INDEX = 250
 
@@ -47,7 +45,6 @@ class Cluster:
         self._say = tell
         self._cache = cache.root()
         self._home = self._cache / "clusters" / name
-        self._builder = Builder(self._cache, tell)
 
     # What it is.
 
@@ -78,7 +75,7 @@ class Cluster:
     @property
     def gateway(self) -> str | None:
         """Where the data plane answers."""
-        return f"http://{self.layout.address}:8080" if self.layout.profile == "full" else None
+        return f"http://{self.layout.address}:{gateway.PORT}" if self.layout.profile == "full" else None
 
     @property
     def prometheus(self) -> str | None:
@@ -99,7 +96,7 @@ class Cluster:
 
         A temporary one is taken down by the last of the tests that use it.
         """
-        self._builder.build(PROGRAMS[profile])
+        prepare(profile, self._cache, self._say)
         with locked(cache.lock(self.name)):
             if self.is_up:
                 raise BedError(f"Cluster {self.name} is up already: use it, or `python -m infra.testbed down` first.")
@@ -107,7 +104,7 @@ class Cluster:
             begun = time.monotonic()
             layout = self._claim(profile, temporary=temporary)
             try:
-                self._bring_up(layout)
+                Assembly(layout, _namespaces(layout), self, cache=self._cache, say=self._say).run()
             except BaseException:
                 self._remove()
                 raise
@@ -146,23 +143,23 @@ class Cluster:
         elif not remembered.exists():
             raise BedError(f"{self.name} never had a daemon {daemon}. `python -m infra.testbed status` lists them.")
         _namespaces(layout).start(
-            daemon, json.loads(remembered.read_text()), log=layout.log(daemon), environ=self.environ
+            daemon, json.loads(remembered.read_text()), log=layout.log(daemon), environ=self._environ
         )
 
     def run(self, command: Sequence[str]) -> int:
         """Run a command inside the cluster's namespaces, on this terminal, and return its status."""
-        kubeconfig = {"KUBECONFIG": str(self.kubeconfig)}
-        done = subprocess.run(
-            [*_namespaces(self.layout).enter(), *command], env={**self.environ, **kubeconfig}, check=False
-        )
-        return done.returncode
+        environ = {**self._environ, "KUBECONFIG": str(self.kubeconfig)}
+        return subprocess.run([*_namespaces(self.layout).enter(), *command], env=environ, check=False).returncode
+
+    def dead(self) -> list[str]:
+        """The daemons that should run and don't."""
+        return [daemon.name for daemon in self.daemons() if not daemon.process]
 
     @property
-    def environ(self) -> dict[str, str]:
-        """What programs inside see of this process's environment."""
-        return {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TERM"}}
-
-    # How it comes up.
+    def _environ(self) -> dict[str, str]:
+        """What programs inside see of this process's environment, and what they need to find each other."""
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TERM"}}
+        return kept | Packages(self._cache, self._say).environ if self.layout.profile == "full" else kept
 
     def _claim(self, profile: Profile, *, temporary: bool) -> Layout:
         with locked(cache.lock("clusters.claim")):
@@ -174,50 +171,6 @@ class Cluster:
                     return layout
         raise BedError("No addresses and ports are left. Take down clusters that nobody needs.")
 
-    def _bring_up(self, layout: Layout) -> None:
-        for folder in (layout.run, layout.logs, layout.data):
-            folder.mkdir()
-        authority = Authority(layout.pki)
-        authority.create()
-        control_plane.issue(authority, layout)
-        self._make_namespaces(layout)
-        self._start_control_plane(layout)
-        self._start_kwok(layout)
-        api = self.api()
-        # No pod can be created before the controller manager has made this.
-        self._wait("the default service account", lambda: api.get("/api/v1/namespaces/default/serviceaccounts/default"))
-
-    def _make_namespaces(self, layout: Layout) -> None:
-        _namespaces(layout).create(self._builder.path("pause"), layout.home)
-
-    def _start_control_plane(self, layout: Layout) -> None:
-        for name, flags in (("etcd", control_plane.etcd(layout)), ("kube-apiserver", control_plane.apiserver(layout))):
-            self.start(name, self._builder.path(name), *flags)
-        api = self.api()
-        self._wait("the API server", lambda: api.is_ready)
-        for name, flags in (
-            ("kube-controller-manager", control_plane.controller_manager(layout)),
-            ("kube-scheduler", control_plane.scheduler(layout)),
-        ):
-            self.start(name, self._builder.path(name), *flags)
-
-    def _start_kwok(self, layout: Layout) -> None:
-        self.start("kwok", self._builder.path("kwok"), *control_plane.kwok(layout, MANIFESTS / "stages.yaml"))
-        api = self.api()
-        api.apply(MANIFESTS / "fake-nodes.yaml")
-        # The controller manager takes a node's taint away when it sees that it is Ready.
-        self._wait("the nodes", lambda: not any("taints" in node["spec"] for node in api.get("/api/v1/nodes")["items"]))
-
-    def _wait(self, what: str, happened: Callable[[], object]) -> None:
-        """Wait for something that daemons do; when one of them dies, say its last words."""
-        for _ in polling(what, limit=120):
-            if happened():
-                return
-            for daemon in self.daemons():
-                if not daemon.process:
-                    said = last_words(self.layout.log(daemon.name).read_text(errors="replace"))
-                    raise BedError(f"{daemon.name} ended while {what} was waited for: {said}")
-
     # How it goes.
 
     def _remove(self) -> list[str]:
@@ -228,7 +181,7 @@ class Cluster:
             namespaces = _namespaces(layout)
             identities = namespaces.identities()
             namespaces.end()
-            _remove_cgroups(layout.cgroup)
+            cgroups.remove(layout.cgroup)
             # The kernel takes it away too, but a little later.
             if _link(layout).exists():
                 call(["ip", "link", "delete", layout.link])
@@ -264,25 +217,6 @@ def _link(layout: Layout) -> Path:
     return Path("/sys/class/net") / layout.link
 
 
-def _cgroup_roots(name: str) -> list[Path]:
-    top = Path("/sys/fs/cgroup")
-    return [found for found in (top / name, *top.glob(f"*/{name}")) if found.is_dir() and not found.parent.is_symlink()]
-
-
-def _remove_cgroups(name: str) -> None:
-    for root in _cgroup_roots(name):
-        folders = sorted((folder for folder in root.rglob("*") if folder.is_dir()), reverse=True)
-        for folder in (*folders, root):
-            for _ in polling(f"cgroup {folder} to empty", limit=10):
-                try:
-                    folder.rmdir()
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    continue
-                break
-
-
 def _leftovers(layout: Layout, identities: set[str]) -> list[str]:
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return [
@@ -292,7 +226,7 @@ def _leftovers(layout: Layout, identities: set[str]) -> list[str]:
             for p in everyone()
             if identities & {p.namespace(kind) or "" for kind in ("pid", "mnt", "net")}
         ),
-        *(f"cgroup {root}" for root in _cgroup_roots(layout.cgroup)),
+        *(f"cgroup {root}" for root in cgroups.find(layout.cgroup)),
         *([f"link {layout.link}"] if _link(layout).exists() else []),
         *([f"folder {layout.home}"] if layout.home.exists() else []),
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from infra.testbed.credentials import Authority
 from infra.testbed.layout import FIRST_SERVICE, POD_RANGE, SERVICE_RANGE, Layout
 
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = {
     "admin": "/O=system:masters/CN=admin",
     "kube-controller-manager": "/CN=system:kube-controller-manager",

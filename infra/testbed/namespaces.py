@@ -48,14 +48,25 @@ class Namespaces:
         """Process 1 as the machine sees it."""
         return self.holder.child if self.holder else None
 
-    def create(self, *command: str | Path) -> None:
-        """Make the namespaces; the command becomes or starts process 1."""
+    def create(self, before: Sequence[str], pause: Path) -> None:
+        """Make the namespaces, with `pause` as process 1; a script before it makes mounts and then becomes it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         user = () if self._is_root else ("--user", "--map-root-user")
         flags = (*user, *(KINDS[kind] for kind in self.kinds), "--fork", "--kill-child", "--mount-proc")
         with (self.folder / "init.log").open("wb") as log:
             process = subprocess.Popen(
-                ["sh", "-c", _HOLD, "sh", str(self.folder / "holder"), "unshare", *flags, *map(str, command)],
+                [
+                    "sh",
+                    "-c",
+                    _HOLD,
+                    "sh",
+                    str(self.folder / "holder"),
+                    "unshare",
+                    *flags,
+                    *before,
+                    str(pause),
+                    str(self.folder),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -65,7 +76,7 @@ class Namespaces:
             if process.poll() is not None:
                 said = last_words((self.folder / "init.log").read_text())
                 raise BedError(f"The namespaces could not be made: {said}\nRun as root, or allow user namespaces.")
-            if self.init:
+            if self.init and self.init.program == pause:
                 return
 
     def enter(self) -> list[str]:

@@ -4,6 +4,7 @@ Nothing is installed: an installed containerd would start as a service, and gets
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,12 +35,13 @@ class Packages:
         """CNI's."""
         return self.folder / "usr/lib/cni"
 
-    def environ(self, path: str) -> dict[str, str]:
+    @property
+    def environ(self) -> dict[str, str]:
         """The variables by which the unpacked programs find each other and their libraries."""
         libraries = next((self.folder / "usr/lib").glob("*-linux-gnu"))
         programs = [self.folder / "usr/sbin", self.folder / "usr/bin"]
         return {
-            "PATH": ":".join([*map(str, programs), path]),
+            "PATH": ":".join([*map(str, programs), os.environ.get("PATH", os.defpath)]),
             "LD_LIBRARY_PATH": str(libraries),
             "XTABLES_LIBDIR": str(libraries / "xtables"),
         }

@@ -46,12 +46,15 @@ class Process:
         children = _read(Path(f"/proc/{self.pid}/task/{self.pid}/children")).split()
         return Process.of(int(children[0])) if self.is_alive and children else None
 
+    @property
+    def program(self) -> Path | None:
+        """The file that it executes."""
+        return _link(self.pid, "exe")
+
     def namespace(self, kind: str) -> str | None:
         """The identity of its namespace, such as `pid:[4026531836]`."""
-        try:
-            return str(Path(f"/proc/{self.pid}/ns/{kind}").readlink())
-        except OSError:
-            return None
+        link = _link(self.pid, f"ns/{kind}")
+        return str(link) if link else None
 
     @property
     def cpu_seconds(self) -> float:
@@ -86,11 +89,17 @@ def polling(what: str, *, limit: float, interval: float = 0.05) -> Iterator[floa
     raise BedError(f"Gave up waiting for {what} after {limit:.0f} s.")
 
 
-def call(command: Sequence[str | Path], *, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
-    """Run a short command and return what it printed."""
+def call(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    text: str | None = None,
+) -> str:
+    """Run a short command, with the text as its input, and return what it printed."""
     argv = [str(word) for word in command]
     try:
-        done = subprocess.run(argv, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, cwd=cwd, env=environ, input=text or "", capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise BedError(f"{argv[0]} is not on PATH. Install it.") from error
     if done.returncode:
@@ -107,6 +116,13 @@ def last_words(text: str) -> str:
 
 def _stat(pid: int) -> list[str]:
     return _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+
+
+def _link(pid: int, name: str) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/{name}").readlink()
+    except OSError:
+        return None
 
 
 def _read(path: Path) -> str:
