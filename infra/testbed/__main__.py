@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from infra.testbed import cache, crds
+from infra.testbed import cache, crds, selftest
 from infra.testbed.assembly import PROGRAMS, prepare
 from infra.testbed.cluster import Cluster, clusters
 from infra.testbed.errors import BedError
@@ -56,12 +56,22 @@ def _crds(options: argparse.Namespace) -> None:
     print(*crds.install(Cluster(options.name).api(), options.projects or tuple(crds.SOURCES)), sep="\n")
 
 
+def _prometheus(options: argparse.Namespace) -> None:
+    cluster = Cluster(options.name)
+    cluster.add_prometheus()
+    print(cluster.prometheus)
+
+
 def _stop(options: argparse.Namespace) -> None:
     Cluster(options.name).stop(options.daemon, at_once=options.now)
 
 
 def _start(options: argparse.Namespace) -> None:
     Cluster(options.name).start(options.daemon)
+
+
+def _selftest(options: argparse.Namespace) -> None:
+    selftest.run(options.profile)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,10 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     command("run", _run, "run a command in its namespaces", named).add_argument("command", nargs=argparse.REMAINDER)
     known = command("crds", _crds, f"install CRDs: {', '.join(crds.SOURCES)} (default: all)", named)
     known.add_argument("projects", nargs="*", metavar="PROJECT")
+    command("prometheus", _prometheus, "add Prometheus, and print where it answers", named)
     stop = command("stop", _stop, "end a daemon", named)
     stop.add_argument("daemon")
     stop.add_argument("--now", action="store_true", help="by SIGKILL")
     command("start", _start, "start a daemon that was stopped", named).add_argument("daemon")
+    command("selftest", _selftest, "prove a profile from end to end, and measure it", profiled)
     return parser
 
 

@@ -78,6 +78,12 @@ class Api:
                 f"The API server refused {kind} {name}: {error.reason[:500]}\nCorrect the manifest."
             ) from error
 
+    def token(self, namespace: str, account: str) -> str:
+        """Ask for a token of a service account, good for a day."""
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
+        answer = self.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", asked)
+        return str(answer["status"]["token"])
+
     def wait_for(self, condition: str, path: str, *, limit: float = 60) -> None:
         """Wait until the object exists and the condition is true."""
         for _ in polling(f"{condition} of {path}", limit=limit):

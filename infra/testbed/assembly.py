@@ -1,5 +1,6 @@
 """How a cluster comes up, daemon by daemon, in an order that waits for as little as possible."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +36,8 @@ class Daemons(Protocol):
 
 def prepare(profile: Profile, cache: Path, say: Say) -> None:
     """Make all that a profile needs and that every cluster can share; slow once, nothing afterwards."""
+    if profile == "full" and os.geteuid() != 0:
+        raise BedError("Profile full mounts and makes network devices, so it needs root. Profile api does not.")
     builder = Builder(cache, say)
     builder.build(PROGRAMS[profile])
     if profile == "full":

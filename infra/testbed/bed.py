@@ -53,6 +53,7 @@ def bed(
     *,
     name: str | None = None,
     crds: Sequence[str] = (),
+    prometheus: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[Bed]:
     """Give a cluster with these CRDs; one with a name is shared by all who ask for it, and goes with the last of them.
@@ -66,6 +67,8 @@ def bed(
         return
     cluster = Cluster(name or f"bed-{os.getpid()}-{next(_numbers)}")
     with _joined(cluster, profile):
+        if prometheus:
+            cluster.add_prometheus()
         found = Bed(cluster.kubeconfig, cluster.gateway, cluster.prometheus, cluster)
         _install(found, crds)
         yield found

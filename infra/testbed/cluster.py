@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.testbed import cache, cgroups, gateway
+from infra.testbed import cache, cgroups, gateway, prometheus
 from infra.testbed.api import Api
-from infra.testbed.assembly import Assembly, prepare
+from infra.testbed.assembly import MANIFESTS, Assembly, prepare
 from infra.testbed.cache import Say, locked
+from infra.testbed.credentials import Authority
 from infra.testbed.errors import BedError
 from infra.testbed.layout import Layout, Profile
 from infra.testbed.namespaces import Namespaces
 from infra.testbed.packages import Packages
 from infra.testbed.processes import Process, call, everyone, polling
-from infra.testbed.programs import say
+from infra.testbed.programs import Builder, say
 
 NAMESPACES: dict[Profile, tuple[str, ...]] = {"api": ("pid", "mnt"), "full": ("pid", "mnt", "net", "uts", "ipc")}
 HIGHEST_INDEX = 250
@@ -79,8 +80,11 @@ class Cluster:
 
     @property
     def prometheus(self) -> str | None:
-        """Where Prometheus answers."""
-        return f"http://{self.layout.address}:9090" if (self.layout.run / "prometheus.json").exists() else None
+        """Where Prometheus answers, once it was added."""
+        layout = self.layout
+        return (
+            f"http://{layout.address}:{layout.prometheus_port}" if (layout.run / "prometheus.json").exists() else None
+        )
 
     def daemons(self) -> list[Daemon]:
         """Every daemon that was started, and process 1."""
@@ -117,6 +121,20 @@ class Cluster:
             lock.unlink()
         if left:
             raise BedError(f"Cluster {self.name} left something behind: {'; '.join(left)}. Run `down` again.")
+
+    def add_prometheus(self) -> None:
+        """Build and start Prometheus; does nothing where it runs."""
+        builder = Builder(self._cache, self._say)
+        builder.build([prometheus.PROGRAM])
+        with locked(cache.lock(self.name)):
+            if not self.prometheus:
+                api = self.api()
+                api.apply(MANIFESTS / "prometheus.yaml")
+                prometheus.configure(self.layout, api, Authority(self.layout.pki))
+                self.start(prometheus.PROGRAM, builder.path(prometheus.PROGRAM), *prometheus.flags(self.layout))
+        for _ in polling("Prometheus", limit=30):
+            if prometheus.is_ready(self.layout):
+                return
 
     # Faults and visits.
 
@@ -200,16 +218,19 @@ def _namespaces(layout: Layout) -> Namespaces:
 
 
 def _is_free(layout: Layout) -> bool:
-    """Nobody else on this machine has the cluster's ports, or its link."""
+    """Whether nobody else on this machine has the cluster's network, or its ports."""
     if layout.has_network:
-        return not _link(layout).exists()
-    for port in (layout.api_port, layout.etcd_port):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((layout.address, port))
-            except OSError:
-                return False
+        return not _can_bind(layout.host_address, 0)
+    return all(_can_bind(layout.address, port) for port in (layout.api_port, layout.etcd_port, layout.prometheus_port))
+
+
+def _can_bind(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
     return True
 
 

@@ -40,11 +40,8 @@ class Gateway:
         reference = {"gateway": {"gatewayRef": {"namespace": NAMESPACE, "name": "contour"}}}
         (self._folder / "contour.json").write_text(json.dumps(reference))
         # Contour gets the rights of its own service account, not the administrator's.
-        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
-        answer = api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/contour/token", asked)
-        authority.write_kubeconfig(
-            self._layout.kubeconfig("contour"), server=api.server, user="contour", token=answer["status"]["token"]
-        )
+        token = api.token(NAMESPACE, "contour")
+        authority.write_kubeconfig(self._layout.kubeconfig("contour"), server=api.server, user="contour", token=token)
 
     def contour(self) -> list[str]:
         """Serve; the disabled kinds are not in the standard channel, so there is no CRD to watch."""

@@ -57,7 +57,7 @@ PROGRAMS = tuple(dict.fromkeys(image.program for image in IMAGES))
 
 def pack(builder: Builder, cache: Path) -> Path:
     """Pack all images, unless these very ones are packed already; returns the archive."""
-    recipe = [Path(__file__).read_text(), *(str(builder.path(program)) for program in PROGRAMS)]
+    recipe = [repr(IMAGES), *(builder.path(program).name for program in PROGRAMS)]
     archive = cache / f"images-{hashlib.sha256(''.join(recipe).encode()).hexdigest()[:12]}.tar"
     if not archive.exists():
         making = archive.with_name(f".making-{archive.name}")

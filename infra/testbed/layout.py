@@ -1,5 +1,6 @@
 """Where a cluster's files, addresses and ports are. All else asks here, so two clusters never share any of them."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,16 +48,25 @@ class Layout:
         return f"198.18.{self.index}.2" if self.has_network else "127.0.0.1"
 
     @property
+    def mark(self) -> str:
+        """What tells this cluster's things from all others on the machine, also from those of another cache."""
+        return hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
+
+    @property
     def link(self) -> str:
-        return f"hgbed{self.index}"
+        return f"hg-{self.mark}"
 
     @property
     def api_port(self) -> int:
-        return 6443 if self.has_network else 20000 + 2 * self.index
+        return 6443 if self.has_network else 20000 + 3 * self.index
 
     @property
     def etcd_port(self) -> int:
-        return 2379 if self.has_network else 20001 + 2 * self.index
+        return 2379 if self.has_network else 20001 + 3 * self.index
+
+    @property
+    def prometheus_port(self) -> int:
+        return 9090 if self.has_network else 20002 + 3 * self.index
 
     @property
     def server(self) -> str:
@@ -64,7 +74,7 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        return f"headgate-testbed-{self.index}"
+        return f"headgate-testbed-{self.mark}"
 
     @property
     def pki(self) -> Path:

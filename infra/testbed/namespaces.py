@@ -17,8 +17,10 @@ from infra.testbed.processes import Process, everyone, inner_pid, last_words, po
 
 KINDS = {"pid": "--pid", "mnt": "--mount", "net": "--net", "uts": "--uts", "ipc": "--ipc"}
 
-# Writes who it is before it becomes `unshare`, so that there is no moment at which nobody knows it.
-_HOLD = 'cut -d " " -f 1,22 </proc/$$/stat >"$1"; shift; exec "$@"'
+# The holder writes who it is before it becomes `unshare`, so that there is no moment at which nobody knows it.
+_HOLD = """\
+log=$1 holder=$2; shift 2
+setsid sh -c 'cut -d " " -f 1,22 </proc/$$/stat >"$0"; exec "$@"' "$holder" "$@" </dev/null >"$log" 2>&1 &"""
 # Leaves the daemon to process 1, and says which pid it has there.
 _DETACH = 'log=$1 pid=$2; shift 2; setsid "$@" </dev/null >>"$log" 2>&1 & echo $! >"$pid"'
 
@@ -53,31 +55,15 @@ class Namespaces:
         self.folder.mkdir(parents=True, exist_ok=True)
         user = () if self._is_root else ("--user", "--map-root-user")
         flags = (*user, *(KINDS[kind] for kind in self.kinds), "--fork", "--kill-child", "--mount-proc")
-        with (self.folder / "init.log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    "sh",
-                    "-c",
-                    _HOLD,
-                    "sh",
-                    str(self.folder / "holder"),
-                    "unshare",
-                    *flags,
-                    *before,
-                    str(pause),
-                    str(self.folder),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        log, holder = self.folder / "init.log", self.folder / "holder"
+        unshare = ["unshare", *flags, *before, str(pause), str(self.folder)]
+        subprocess.run(["sh", "-c", _HOLD, "sh", str(log), str(holder), *unshare], check=True, cwd="/")
         for _ in polling("the namespaces", limit=20):
-            if process.poll() is not None:
-                said = last_words((self.folder / "init.log").read_text())
-                raise BedError(f"The namespaces could not be made: {said}\nRun as root, or allow user namespaces.")
             if self.init and self.init.program == pause:
                 return
+            if holder.exists() and holder.read_text() and not self.holder:
+                said = last_words(log.read_text())
+                raise BedError(f"The namespaces could not be made: {said}\nRun as root, or allow user namespaces.")
 
     def enter(self) -> list[str]:
         """The words before a command that runs it inside."""
@@ -101,12 +87,16 @@ class Namespaces:
 
     def end(self) -> None:
         """End everything inside; nothing happens when nothing is there."""
-        for process in (self.init, self.holder):
-            if process:
-                _kill(process)
-                for _ in polling(f"process {process.pid} to end", limit=30, interval=0.01):
-                    if not process.is_alive:
-                        break
+        holder = self.holder
+        if not holder:
+            return
+        _kill(self.init or holder)
+        # The holder ends when the kernel has ended all the others.
+        for waited in polling(f"process {holder.pid} to end", limit=30, interval=0.01):
+            if not holder.is_alive:
+                return
+            if waited > 10:
+                _kill(holder)
 
     def identities(self) -> set[str]:
         """The namespaces' identities, by which a process left in one of them is found."""
