@@ -2,9 +2,10 @@
 
 import signal
 
+from tests.cluster import kubeconfig
 from tests.temporal import client, dev_server, time_skipping
 
-__all__ = ["client", "dev_server", "time_skipping"]
+__all__ = ["client", "dev_server", "kubeconfig", "time_skipping"]
 
 
 def pytest_configure() -> None:

@@ -103,7 +103,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     if settings.envoy:
         write_bootstrap(settings.envoy, settings.process.clusters)
     clusters = Clusters(settings.kubernetes)
-    workloads = workload_providers(settings.process)
+    workloads = workload_providers(settings.process, clusters)
     routers = traffic_routers(settings.envoy)
     endpoints = WorkloadEndpoints(workloads)
     metrics = metrics_providers(_metrics(settings), endpoints)

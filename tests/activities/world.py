@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.clusters.envoy.bootstrap import write_bootstrap
 from activities.clusters.envoy.settings import EnvoySettings, Route
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
 from activities.clusters.local import processes
 from activities.clusters.local.settings import LocalCluster, ProcessSettings, Program
 from activities.targets.activities import Targets
@@ -33,6 +35,7 @@ from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
 from cli.tools import Toolbox
+from tests.cluster import Namespace
 from workflows.contracts.targets import AcquireRequest, CaptureRequest, SettleRequest
 from workflows.contracts.traffic import Shifted, ShiftRequest
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, WaitReadyRequest
@@ -51,8 +54,9 @@ def envoy_program() -> Path:
 
 
 def a_template(version: str, **env: str) -> Template:
-    """A version of the demo service; the environment makes it good or bad."""
-    return Template(version=version, digest=f"digest-{version}", body={"program": "demo", "env": env})
+    """A version of the demo service, whatever runs it; the environment makes it good or bad."""
+    body = {"program": "demo", "env": env, "images": {"": f"registry.test/trip:{version}"}}
+    return Template(version=version, digest=f"digest-{version}", body=body)
 
 
 def a_release(version: str = "v2") -> ReleaseRef:
@@ -138,6 +142,8 @@ class World:
         self.runs = Runs()
         self.url = f"http://127.0.0.1:{port}"
         self.kinds = ("process", "envoy")
+        self._namespace: Namespace | None = None
+        self._clusters = Clusters(KubernetesSettings())
         self._envoy: subprocess.Popen[bytes] | None = None
         self.rebuild(self.envoy, self.runs)
 
@@ -150,19 +156,32 @@ class World:
     def rebuild(self, envoy: EnvoySettings, runs: Runs, *, patience: float = 3) -> None:
         """Makes the activities anew, as another worker would that shares the Envoy and the server."""
         self.envoy, self.runs = envoy, runs
-        self.providers = workload_providers(self.process)
+        self.providers = workload_providers(self.process, self._clusters)
         self.routers = traffic_routers(envoy)
         self.workloads = Workloads(self.providers)
         self.traffic = Traffic(self.routers, self.providers, patience=patience)
         self.targets = Targets(self.providers, self.routers, runs)
 
+    @asynccontextmanager
+    async def kubernetes(self, kubeconfig: Path, **spec: Any) -> AsyncIterator[Namespace]:
+        """Joins a cluster, in which an empty Deployment trip stands in a namespace of its own."""
+        self._namespace = Namespace(kubeconfig)
+        self._namespace.deployment(**spec)
+        cluster = KubernetesCluster(kubeconfig=kubeconfig, namespaces=(self._namespace.name,), calls_per_second=1000)
+        self._clusters = Clusters(KubernetesSettings(clusters={"local": cluster}))
+        self.rebuild(self.envoy, self.runs)
+        yield self._namespace
+        await self._clusters.close()
+        self._namespace.close()
+
     def target(self, *, workload: str = "", traffic: str = "", **more: Any) -> Target:
         """The target of the world's kinds, or of others; more is for the router."""
+        kind = workload or self.kinds[0]
         return Target(
             component="trip",
             cluster="local",
-            namespace="test",
-            workload={"kind": workload or self.kinds[0], "service": "trip"},
+            namespace=self._namespace.name if self._namespace else "test",
+            workload={"kind": kind, "deployment" if kind == "kubernetes" else "service": "trip"},
             traffic={"kind": traffic or self.kinds[1], "route": "trip"} | more,
             drain_seconds=3,
         )

@@ -49,7 +49,7 @@ class Target(Message):
     def key(self) -> str:
         """The lock: equal for every release that would touch the same workload, whatever its environment or router."""
         kind = self.workload["kind"]
-        name = self.workload.get("service") or self.workload.get("name", "")
+        name = self.workload.get("service") or self.workload.get("deployment") or self.workload.get("name", "")
         return f"{self.cluster}/{self.namespace}/{kind}/{name}"
 
     @property

@@ -18,7 +18,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.kinds import POD, Kind
 from activities.clusters.kubernetes.patch import Operation
 from activities.clusters.kubernetes.settings import KubernetesCluster
 from workflows.errors import (
@@ -69,6 +69,8 @@ class Api:
         self.alias = alias
         self.calls: Counter[str] = Counter()
         """Calls so far, by verb and plural."""
+        self.namespaces = settings.namespaces
+        """Those that may be searched; all of them when empty."""
         self._settings = settings
         self._client: ApiClient | None = None
         self._connecting = asyncio.Lock()
@@ -85,16 +87,19 @@ class Api:
         except NotFound:
             return None
 
-    async def search(self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | str) -> list[Object]:
-        """The objects that match a selector, in one namespace or in all."""
-        path = kind.path(namespace) + _query(labelSelector=selector(labels))
+    async def search(
+        self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | str = "", fields: str = ""
+    ) -> list[Object]:
+        """The objects that match the selectors, in one namespace or in all."""
+        path = kind.path(namespace) + _query(labelSelector=selector(labels), fieldSelector=fields)
         items: list[Object] = (await self._json(Call("LIST", kind, path)))["items"]
         return items
 
-    async def create(self, kind: Kind, namespace: str, body: Object) -> Object:
-        """Errors: Conflict when an object of that name is there."""
+    async def create(self, kind: Kind, namespace: str, body: Object, *, dry: bool = False) -> Object:
+        """The object as it is stored; `dry` stores nothing. Errors: Conflict when an object of that name is there."""
         body = {"apiVersion": kind.api_version, "kind": kind.name, **body}
-        return await self._json(Call("POST", kind, kind.path(namespace), body))
+        path = kind.path(namespace) + _query(dryRun="All" if dry else "")
+        return await self._json(Call("POST", kind, path, body))
 
     async def patch(
         self, kind: Kind, namespace: str, name: str, operations: list[Operation], *, dry: bool = False
@@ -111,15 +116,27 @@ class Api:
         except NotFound:
             return
 
+    async def log(self, namespace: str, pod: str, container: str, *, previous: bool = False, lines: int = 5) -> str:
+        """The last lines that a container wrote, or that the one before it in the same pod did."""
+        asked = _query(container=container, tailLines=str(lines), previous="true" if previous else "")
+        response = await self._send(Call("GET", POD, POD.path(namespace, pod, "log") + asked))
+        return (await response.read()).decode(errors="replace")
+
     async def watch(
-        self, kind: Kind, namespace: str, *, labels: Mapping[str, str] | str, seconds: int
+        self, kind: Kind, namespace: str, *, labels: Mapping[str, str] | str = "", fields: str = "", seconds: int
     ) -> AsyncIterator[None]:
-        """Yields at once and then whenever a matching object changed, for at most so many seconds."""
-        path = kind.path(namespace) + _query(labelSelector=selector(labels), watch="true", timeoutSeconds=str(seconds))
+        """Yields at once and then whenever a matching object changed, for at most so many seconds.
+
+        What changed is not told: whoever watches looks again, and so can miss nothing.
+        """
+        path = kind.path(namespace) + _query(
+            labelSelector=selector(labels), fieldSelector=fields, watch="true", timeoutSeconds=str(seconds)
+        )
         response = await self._send(Call("WATCH", kind, path, seconds=seconds + 5.0))
         try:
             yield
-            async for _ in response.content:
+            # By chunks, because an object in one line is often longer than a line may be.
+            async for _ in response.content.iter_any():
                 yield
         except (aiohttp.ClientError, TimeoutError):
             return
@@ -200,11 +217,14 @@ def _query(**parameters: str) -> str:
 
 def _error(alias: str, call: Call, response: aiohttp.ClientResponse, text: str) -> ProviderError:
     what, status = f"cluster {alias}, {call.verb} {call.path.partition('?')[0]}", response.status
+    details: Any = None
     try:
-        message = f"{what}: {json.loads(text)['message']}"
+        answer = json.loads(text)
+        message, details = f"{what}: {answer['message']}", answer.get("details")
     except (ValueError, KeyError, TypeError):
         message = f"{what}: {status} {text[:300]}"
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY and call.verb == "PATCH" and "test" in text:
+    # A patch that cannot be applied is told from an object that is not valid by having no details (seen in 1.34).
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY and call.verb == "PATCH" and not details:
         return PatchRefused(message, provider=_PROVIDER, operation=call.verb)
     if status in _PERMANENT:
         return _PERMANENT[status](message, provider=_PROVIDER, operation=call.verb)

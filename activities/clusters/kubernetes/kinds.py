@@ -23,6 +23,7 @@ class Kind(NamedTuple):
 POD = Kind("Pod", "v1", "pods")
 EVENT = Kind("Event", "v1", "events")
 SECRET = Kind("Secret", "v1", "secrets")
+PERSISTENT_VOLUME_CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 SERVICE = Kind("Service", "v1", "services")
 ENDPOINT_SLICE = Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
 DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")

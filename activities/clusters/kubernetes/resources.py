@@ -23,6 +23,9 @@ _TRIES = 5
 Change = Callable[[Object], list[Operation]]
 """From the object as it is, the patch that makes it as it should be; empty when it is so already."""
 
+Seal = Callable[[Object], list[Operation]]
+"""From the object as the API server would store it, its defaults filled in, more operations of the same patch."""
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -67,19 +70,26 @@ class Resource:
             return False
         return True
 
-    async def change(self, key: str, claim: Claim, change: Change) -> Object:
-        """Patches what `change` asks for, while exactly this claim is on the object.
+    async def held(self, key: str, claim: Claim) -> Object:
+        """The object, while exactly this claim is on it. Errors: Fenced, NotFound."""
+        found = await self.get()
+        self._check(found, key, claim)
+        return found
+
+    async def change(self, key: str, claim: Claim, change: Change, *, seal: Seal | None = None) -> Object:
+        """Patches what `change` and `seal` ask for, while exactly this claim is on the object.
 
         A field that moved between our read and our write is read again. Errors: Fenced, Conflict, NotFound.
         """
+        guard = test((*ANNOTATIONS, annotation(key)), _write(claim))
         for _ in range(_TRIES):
-            found = await self.get()
-            self._check(found, key, claim)
+            found = await self.held(key, claim)
             operations = change(found)
-            if not operations:
-                return found
-            guard = test((*ANNOTATIONS, annotation(key)), _write(claim))
             try:
+                if seal:
+                    operations += seal(await self._preview([guard, *operations]) if operations else found)
+                if not operations:
+                    return found
                 return await self.api.patch(self.kind, self.namespace, self.name, [guard, *operations])
             except PatchRefused:
                 continue
@@ -103,6 +113,9 @@ class Resource:
             return
         self._check(found, key, claim)
         await self.api.delete(self.kind, self.namespace, self.name, uid=found["metadata"]["uid"])
+
+    async def _preview(self, operations: list[Operation]) -> Object:
+        return await self.api.patch(self.kind, self.namespace, self.name, operations, dry=True)
 
     def _check(self, found: Object, key: str, claim: Claim) -> None:
         held = _read(found, key)

@@ -20,6 +20,9 @@ class KubernetesCluster(SettingsModel):
     """The context in it; its current one when not given."""
     in_cluster: bool = False
     """Use the service account of the pod that the worker runs in."""
+    namespaces: tuple[Name, ...] = ()
+    """Where marks and kept versions are looked for; all namespaces when empty, which takes the right to list Secrets in
+    the whole cluster."""
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 50
     """Calls to the API server at most; more wait for their turn."""
 

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,12 +18,10 @@ from pydantic import BaseModel
 
 from activities.clusters.fence import FencedState
 from activities.clusters.files import StateFile
+from activities.clusters.kept import newest
 from workflows.errors import Rejected
 from workflows.model.shapes import NAME_PATTERN
 from workflows.model.target import Mark, Promoted, Slot, Template
-
-KEPT = 10
-"""Records of each outcome that stay beside a service."""
 
 
 class Wish(BaseModel):
@@ -115,18 +112,8 @@ class ServiceState(FencedState):
     def settle(self, promoted: Promoted | None) -> None:
         """Takes the mark away and keeps the version; what is settled already stays as it is."""
         if self.mark and promoted:
-            self.kept = _newest([*self.kept, promoted])
+            self.kept = newest([*self.kept, promoted])
         self.mark = None
-
-
-def _newest(records: list[Promoted]) -> list[Promoted]:
-    kept: list[Promoted] = []
-    seen: Counter[str] = Counter()
-    for record in reversed(records):
-        seen[record.outcome] += 1
-        if seen[record.outcome] <= KEPT:
-            kept.insert(0, record)
-    return kept
 
 
 def crash_key(slot: Slot, digest: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,15 +30,19 @@ PAIRS = [
     pytest.param(("process", "envoy"), id="process behind envoy"),
     pytest.param(("process", "none"), id="process without router"),
     pytest.param(("null", "none"), id="null"),
+    pytest.param(("kubernetes", "none"), id="kubernetes without router", marks=pytest.mark.cluster),
 ]
 
 
 @pytest.fixture(params=PAIRS)
-def world(world: World, request: pytest.FixtureRequest) -> World:
+async def world(world: World, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     world.kinds = request.param
-    if "envoy" in request.param:
-        world.start_envoy()
-    return world
+    async with AsyncExitStack() as stack:
+        if "envoy" in request.param:
+            world.start_envoy()
+        if "kubernetes" in request.param:
+            await stack.enter_async_context(world.kubernetes(request.getfixturevalue("kubeconfig")))
+        yield world
 
 
 @pytest.fixture

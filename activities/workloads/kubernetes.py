@@ -1,0 +1,164 @@
+"""Deployments: the user's own is the stable slot, and a copy beside it, made and taken away here, the canary slot.
+
+Nothing runs between activities: the cluster's own controllers bring about what is written, and waiting is watching.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from temporalio import activity
+
+from activities.clusters.fence import FencedObject
+from activities.clusters.kubernetes.api import Api, Object
+from activities.clusters.kubernetes.changes import Changes, Watched
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import DEPLOYMENT, POD
+from activities.workloads.deployments import Sight, look, look_at, pods_of, resource
+from activities.workloads.obstacles import blocker, is_hopeless
+from activities.workloads.protocol import Endpoint, Record
+from activities.workloads.secret import Place, RecordSecret, records, settled
+from activities.workloads.slots import Writer
+from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
+from workflows.errors import NotFound, ProviderError
+from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
+
+logger = logging.getLogger(__name__)
+
+BEAT = 2.0
+"""Seconds between two heartbeats while nothing happens."""
+
+
+class KubernetesWorkloads:
+    """Runs the versions of Deployments in the clusters of the worker's settings."""
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+
+    def objects(self, target: Target) -> Sequence[FencedObject]:
+        api = self._api(target)
+        return (resource(api, target, "stable"), self._secret(target), resource(api, target, "canary"))
+
+    async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
+        sights = await asyncio.gather(*(look(self._api(target), target, slot) for slot in slots))
+        return {slot: sight.state for slot, sight in zip(slots, sights, strict=True)}
+
+    async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
+        return (await look(self._api(target), target, slot)).endpoints(target.workload.get("port"))
+
+    async def deploy(self, request: DeployRequest) -> SlotState:
+        found = await self._writer(request.target, request.claim).deploy(request)
+        return (await look_at(self._api(request.target), request.target, request.slot, found)).state
+
+    async def scale(self, request: ScaleRequest) -> SlotState:
+        target, slot = request.target, request.slot
+        found = await self._writer(target, request.claim).scale(slot, request.replicas)
+        if found is None and request.replicas:
+            raise NotFound(f"slot {slot} of {target.key} is empty; deploy something first", provider="kubernetes")
+        return (await look_at(self._api(target), target, slot, found)).state
+
+    async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
+        target, slot, api = request.target, request.slot, self._api(request.target)
+        started = time.monotonic() - _beaten()
+        async with self._changes(target, slot, await resource(api, target, "stable").get()) as changes:
+            while True:
+                sight = await self._held(target, request.claim, slot)
+                if sight.is_done(request.replicas):
+                    return ReadyResult(ready=True, state=sight.state)
+                is_lost = bool(request.replicas) and is_hopeless(sight)
+                while not is_lost and (waited := time.monotonic() - started) < request.timeout_seconds:
+                    activity.heartbeat(waited)
+                    if await changes.next(min(BEAT, request.timeout_seconds - waited)):
+                        break
+                else:
+                    message = await blocker(api, sight, slot, request.replicas)
+                    waited = time.monotonic() - started
+                    return ReadyResult(ready=False, state=sight.state, message=f"{message} (waited {waited:.0f} s)")
+
+    async def retire(self, request: RetireRequest) -> None:
+        """The user's own Deployment is scaled to nothing and stays."""
+        target, slot, writer = request.target, request.slot, self._writer(request.target, request.claim)
+        sight = await self._held(target, request.claim, slot)
+        if sight.replicas and any(sight.state.ready.values()):
+            await self._drain(request.drain_seconds)
+        await writer.scale(slot, 0)
+        async with self._changes(target, slot, sight.deployment) as changes:
+            while not (await self._held(target, request.claim, slot)).is_done(0):
+                activity.heartbeat(request.drain_seconds)
+                await changes.next(BEAT)
+        if slot == "canary":
+            await writer.remove_canary()
+
+    async def record(self, target: Target) -> Record:
+        return await self._secret(target).read()
+
+    async def put_mark(self, mark: Mark, claim: Claim) -> Mark:
+        secret = self._secret(mark.target)
+        if (there := (await secret.read()).mark) is not None:
+            return there
+        await self._writer(mark.target, claim).begin(mark.baseline.slot("stable").template)
+        record = await secret.write(
+            mark.target.key, claim, lambda now: now if now.mark else now.model_copy(update={"mark": mark})
+        )
+        return record.mark or mark
+
+    async def settle(self, target: Target, claim: Claim, promoted: Promoted | None) -> None:
+        secret = self._secret(target)
+        if (await secret.read()).mark is None:
+            return
+        template = await self._writer(target, claim).end()
+        if promoted and template and template.digest == promoted.template.digest:
+            # The whole pod template, so that a later rollback brings back more than the image.
+            promoted = promoted.model_copy(update={"template": template})
+        await secret.write(target.key, claim, lambda now: settled(now, promoted))
+
+    async def records(self) -> list[Record]:
+        found = await asyncio.gather(*map(self._records, self._clusters))
+        return [record for some in found for record in some]
+
+    async def _records(self, api: Api) -> list[Record]:
+        try:
+            found = await asyncio.gather(*(records(api, namespace) for namespace in api.namespaces or ("",)))
+        except ProviderError as error:  # One cluster that is away must not hide the marks in the others.
+            logger.warning("cluster %s is skipped: %s", api.alias, error)
+            return []
+        return [record for some in found for record in some]
+
+    async def _held(self, target: Target, claim: Claim, slot: Slot) -> Sight:
+        """A look at a slot by somebody who may write to it. Errors: Fenced, NotFound."""
+        found = await self._writer(target, claim).held(slot)
+        return await look_at(self._api(target), target, slot, found)
+
+    async def _drain(self, seconds: float) -> None:
+        """Users have been sent elsewhere: lets their open requests end, over several attempts if need be."""
+        started = time.monotonic() - _beaten()
+        while (drained := time.monotonic() - started) < seconds:
+            activity.heartbeat(drained)
+            await asyncio.sleep(min(BEAT, seconds - drained))
+
+    def _changes(self, target: Target, slot: Slot, deployment: Object | None) -> Changes:
+        api = self._api(target)
+        name = f"metadata.name={resource(api, target, slot).name}"
+        return Changes(
+            api,
+            Watched(DEPLOYMENT, target.namespace, fields=name),
+            Watched(POD, target.namespace, labels=pods_of(target, slot, deployment)),
+        )
+
+    def _writer(self, target: Target, claim: Claim) -> Writer:
+        return Writer(self._api(target), target, claim)
+
+    def _secret(self, target: Target) -> RecordSecret:
+        return RecordSecret.beside(self._api(target), Place(target.namespace, str(target.workload["deployment"])))
+
+    def _api(self, target: Target) -> Api:
+        return self._clusters.get(target.cluster)
+
+
+def _beaten() -> float:
+    """Seconds that earlier attempts of this activity waited already."""
+    details = activity.info().heartbeat_details
+    return float(details[0]) if details and isinstance(details[0], (int, float)) else 0.0

@@ -1,0 +1,199 @@
+"""Every write to the Deployments of a target, each under its claim.
+
+The first write of a release notes the user's own update strategy, the last one puts it back. What one run of ours wrote
+and somebody else changed is not written over: a release stops there, and only its undo restores what was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.clusters.kubernetes.api import Api, Object
+from activities.clusters.kubernetes.copies import canary_body, changed_labels, isolated, refuse_unsuited
+from activities.clusters.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, SERVICE
+from activities.clusters.kubernetes.patch import Operation, put, test
+from activities.clusters.kubernetes.resources import Change, Resource
+from activities.clusters.kubernetes.templates import NOTES, Notes, described, note, notes_of, pod_hash, wanted_pod
+from activities.workloads.deployments import resource
+from workflows.contracts.workloads import DeployRequest
+from workflows.errors import Fenced, NotFound, Rejected, Unsupported
+from workflows.model.target import Claim, Slot, Target, Template
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes for one holder of a claim."""
+
+    api: Api
+    target: Target
+    claim: Claim
+
+    async def held(self, slot: Slot) -> Object | None:
+        """A slot's Deployment, or None, while the claim holds. Errors: Fenced, NotFound for the user's own."""
+        if slot == "canary" and (found := await self._canary()) is not None:
+            return found
+        stable = await self._place("stable").held(self.target.key, self.claim)
+        return stable if slot == "stable" else None
+
+    async def deploy(self, request: DeployRequest) -> Object:
+        """The slot's Deployment with another template. Errors: Fenced, Rejected, Unsupported, NotFound."""
+        strategy = _strategy(request)
+        if request.slot == "canary":
+            return await self._deploy_canary(request, strategy)
+        self._refuse_two(await self._place("stable").get(), request)
+
+        def change(found: Object) -> list[Operation]:
+            notes = self._notes(found)
+            base = found["spec"]["template"]
+            pod = wanted_pod(request.template, base, notes, name=found["metadata"]["name"])
+            return _put(found, template=pod, replicas=request.replicas, strategy=strategy)
+
+        return await self._write("stable", change, request.template)
+
+    async def scale(self, slot: Slot, replicas: int) -> Object | None:
+        """The slot's Deployment with another size; None when there is none. Errors: Fenced, Rejected."""
+        if await self.held(slot) is None:
+            return None
+
+        def change(found: Object) -> list[Operation]:
+            self._notes(found)
+            return _put(found, replicas=replicas)
+
+        return await self._place(slot).change(self.target.key, self.claim, change)
+
+    async def remove_canary(self) -> None:
+        """Deletes the canary's Deployment; none is fine."""
+        if await self.held("canary") is not None:
+            await self._place("canary").delete(self.target.key, self.claim)
+
+    async def begin(self, baseline: Template | None) -> None:
+        """Notes what a release finds: the user's update strategy, and the pod template that was captured."""
+
+        def change(found: Object) -> list[Operation]:
+            pod = baseline.body["pod"] if baseline else found["spec"]["template"]
+            known = {"strategy": found["spec"].get("strategy"), "wrote": pod_hash(pod)}
+            return note(found, notes_of(found).model_copy(update=known))
+
+        await self._place("stable").change(self.target.key, self.claim, change)
+
+    async def end(self) -> Template | None:
+        """Puts the user's update strategy back and returns what runs; None when the Deployment is gone."""
+        place = self._place("stable")
+        if await place.find() is None:
+            return None
+
+        def change(found: Object) -> list[Operation]:
+            notes = notes_of(found)
+            operations = _put(found, strategy=notes.strategy) if notes.strategy else []
+            return operations + note(found, Notes(templates=notes.templates))
+
+        found = await place.change(self.target.key, self.claim, change)
+        return described(found["spec"]["template"], notes_of(found))
+
+    async def _deploy_canary(self, request: DeployRequest, strategy: Object) -> Object:
+        place, stable = self._place("canary"), await self._place("stable").held(self.target.key, self.claim)
+        if await self._canary() is None:
+            return await self._make_canary(place, stable, request, strategy)
+
+        def change(found: Object) -> list[Operation]:
+            self._notes(found)
+            pod = self._canary_pod(stable, request.template, _changed(stable, found))
+            return _put(found, template=pod, replicas=request.replicas, strategy=strategy)
+
+        return await self._write("canary", change, request.template)
+
+    async def _make_canary(self, place: Resource, stable: Object, request: DeployRequest, strategy: Object) -> Object:
+        refuse_unsuited({**stable, "spec": {**stable["spec"], "strategy": _own(stable)}}, await self._volumes(stable))
+        services = await self.api.search(SERVICE, self.target.namespace)
+        pod = self._canary_pod(stable, request.template, changed_labels(stable, services))
+        body = canary_body(stable, pod, key=self.target.key, replicas=request.replicas, strategy=strategy)
+        body["metadata"] |= {"name": place.name, "namespace": place.namespace}
+        stored = await self.api.create(place.kind, place.namespace, body, dry=True)
+        notes = Notes().knowing(request.template, stored["spec"]["template"])
+        body["metadata"]["annotations"] = {NOTES: notes.model_dump_json(by_alias=True, exclude_defaults=True)}
+        return await place.create(self.target.key, self.claim, body)
+
+    def _canary_pod(self, stable: Object, template: Template, changed: dict[str, str]) -> Object:
+        pod = wanted_pod(template, stable["spec"]["template"], Notes(), name=stable["metadata"]["name"])
+        return isolated(pod, changed, key=self.target.key)
+
+    async def _volumes(self, stable: Object) -> Sequence[Object]:
+        volumes = stable["spec"]["template"]["spec"].get("volumes") or []
+        names = [v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")]
+        found = (self.api.find(PERSISTENT_VOLUME_CLAIM, self.target.namespace, name) for name in names)
+        return [claim for claim in await asyncio.gather(*found) if claim]
+
+    async def _canary(self) -> Object | None:
+        """The canary under our claim. One that a superseded run made after we took the target over becomes ours."""
+        place, key = self._place("canary"), self.target.key
+        try:
+            return await place.held(key, self.claim)
+        except NotFound:
+            return None
+        except Fenced:
+            held = await place.claim(key)
+            if held is None or held.epoch >= self.claim.epoch:
+                raise
+            await self._place("stable").held(key, self.claim)
+            await place.replace_claim(key, expected=held, claim=self.claim)
+            return await place.held(key, self.claim)
+
+    async def _write(self, slot: Slot, change: Change, template: Template) -> Object:
+        def seal(stored: Object) -> list[Operation]:
+            return note(stored, notes_of(stored).knowing(template, stored["spec"]["template"]))
+
+        return await self._place(slot).change(self.target.key, self.claim, change, seal=seal)
+
+    def _notes(self, found: Object) -> Notes:
+        """Our notes on what is there. Errors: Rejected when somebody else changed it in the middle of a release."""
+        notes = notes_of(found)
+        if self.claim.purpose == "release" and notes.wrote not in ("", pod_hash(found["spec"]["template"])):
+            raise Rejected(
+                f"{self._label(found)}: its pod template was changed by somebody else during the release; find out who "
+                "it was, and release again when that is settled",
+                provider="kubernetes",
+            )
+        return notes
+
+    def _refuse_two(self, stable: Object, request: DeployRequest) -> None:
+        """A Deployment of type Recreate keeps two versions from meeting, which a release must not undermine."""
+        recreates = (_own(stable) or {}).get("type") == "Recreate"
+        if recreates and not self.target.exclusive and self.claim.purpose == "release" and request.replicas:
+            raise Unsupported(
+                f"{self._label(stable)} has the update strategy Recreate, so two versions must not run at the same "
+                "time; release it with recreate",
+                provider="kubernetes",
+            )
+
+    def _label(self, found: Object) -> str:
+        return f"Deployment {found['metadata']['namespace']}/{found['metadata']['name']}"
+
+    def _place(self, slot: Slot) -> Resource:
+        return resource(self.api, self.target, slot)
+
+
+def _own(stable: Object) -> Object | None:
+    """The user's own update strategy, also while a release has another one there."""
+    return notes_of(stable).strategy or stable["spec"].get("strategy")
+
+
+def _changed(stable: Object, canary: Object) -> dict[str, str]:
+    """The labels that were changed when the canary was made."""
+    labels = stable["spec"]["template"]["metadata"].get("labels") or {}
+    theirs = canary["spec"]["template"]["metadata"].get("labels") or {}
+    return {key: theirs[key] for key, value in labels.items() if key in theirs and theirs[key] != value}
+
+
+def _strategy(request: DeployRequest) -> Object:
+    # The API refuses a strategy under which nothing could ever be replaced.
+    unavailable = request.max_unavailable or int(not request.max_surge)
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": request.max_surge, "maxUnavailable": unavailable}}
+
+
+def _put(found: Object, **wanted: Any) -> list[Operation]:
+    """Sets fields of the spec that differ, after testing that the whole spec still is what was read."""
+    operations = [put(("spec", field), value) for field, value in wanted.items() if found["spec"].get(field) != value]
+    return [test(("metadata", "generation"), found["metadata"]["generation"]), *operations] if operations else []

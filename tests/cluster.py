@@ -1,0 +1,68 @@
+"""A real Kubernetes API server for tests, with pods that become ready by themselves; one for all processes of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.testbed.api import Api
+from infra.testbed.bed import bed
+from infra.testbed.cache import root
+from infra.testbed.programs import Builder
+from tests.temporal import unique
+
+NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Iterator[Path]:
+    """An administrator's; skips where the test bed has not been built, which takes minutes."""
+    programs = Builder(root(), print)
+    is_built = all(programs.path(name).exists() for name in NEEDED)
+    if not is_built and "HEADGATE_TEST_KUBECONFIG" not in os.environ:
+        pytest.skip("the test bed is not built; `make e2e` builds it")
+    with bed(name="pytest") as cluster:
+        yield cluster.kubeconfig
+
+
+class Namespace:
+    """A namespace of one test's own."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.api = Api(kubeconfig)
+        self.name = unique("test")
+        self.apply("v1", "Namespace", self.name)
+
+    def apply(self, version: str, kind: str, name: str, **fields: Any) -> None:
+        """Writes an object as kubectl would."""
+        metadata = {"name": name, **({} if kind == "Namespace" else {"namespace": self.name})}
+        metadata |= fields.pop("metadata", {})
+        self.api.apply_object({"apiVersion": version, "kind": kind, "metadata": metadata, **fields})
+
+    def deployment(self, name: str = "trip", *, replicas: int = 0, image: str = "v0", **spec: Any) -> None:
+        """A Deployment as a team has it."""
+        labels = {"app": name, "team": "trips"}
+        container = {"name": name, "image": f"registry.test/{name}:{image}", "ports": [{"containerPort": 8080}]}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        self.apply(
+            "apps/v1",
+            "Deployment",
+            name,
+            metadata={"labels": {**labels, "argocd.argoproj.io/instance": "shop"}},
+            spec={"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod, **spec},
+        )
+
+    def get(self, path: str) -> Any:
+        """An object of the namespace, such as `apps/v1/deployments/trip`; None when it is not there."""
+        version, _, rest = path.rpartition("/")[0].rpartition("/")
+        prefix = "apis" if "/" in version else "api"
+        name = path.rpartition("/")[2]
+        return self.api.get(f"/{prefix}/{version}/namespaces/{self.name}/{rest}/{name}")
+
+    def close(self) -> None:
+        """Leaves the objects to the cluster, which goes with the tests."""
+        self.api.request("DELETE", f"/api/v1/namespaces/{self.name}")
