@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from activities.clusters.envoy.settings import EnvoySettings
-from activities.registry import Registry
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.registry import Factory, Registry
 from activities.traffic.envoy import EnvoyRouter
+from activities.traffic.gateway_api import GATEWAY_API
 from activities.traffic.null import NoRouter
 from activities.traffic.protocol import TrafficRouter
+from activities.traffic.weighted.router import WeightedRouter
+
+_SHAPES = (GATEWAY_API,)
+"""Kinds of objects that hold weighted lists of backends."""
 
 
-def traffic_routers(envoy: EnvoySettings | None) -> Registry[TrafficRouter]:
-    """Every router of a worker with these settings, third parties' included; without an Envoy that kind is unknown."""
-    return Registry("traffic", {"none": NoRouter} | ({"envoy": lambda: EnvoyRouter(envoy)} if envoy else {}))
+def traffic_routers(envoy: EnvoySettings | None, clusters: Clusters | None = None) -> Registry[TrafficRouter]:
+    """Every router of a worker with these settings, third parties' included; others are unknown to it."""
+    routers: dict[str, Factory[TrafficRouter]] = {"none": NoRouter}
+    if envoy:
+        routers["envoy"] = lambda: EnvoyRouter(envoy)
+    if clusters:
+        routers |= {shape.provider: partial(WeightedRouter, shape, clusters) for shape in _SHAPES}
+    return Registry("traffic", routers)

@@ -1,3 +1,80 @@
-from tests.activities.world import routed, world
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.clusters.kubernetes.kinds import HTTP_ROUTE
+from infra.testbed import crds
+from infra.testbed.api import Api
+from tests.activities.traffic.kubernetes import ROUTES, KubernetesWorld, accepted
+from tests.activities.world import World, routed, world
+from workflows.errors import NotFound, Rejected
+from workflows.model.target import Target
 
 __all__ = ["routed", "world"]
+
+GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}
+
+
+@pytest.fixture(scope="session")
+def routing_kubeconfig(kubeconfig: Path) -> Path:
+    """The test bed's API server with every kind of route, and nobody who serves them."""
+    crds.install(Api(kubeconfig), ("gateway-api", "contour", "istio", "traefik"))
+    return kubeconfig
+
+
+async def gateway_api(made: KubernetesWorld) -> None:
+    """A route of three rules, one of them for somebody else, and a Gateway that takes everything."""
+    users = {"backendRefs": [{"name": "users", "port": 80}], "matches": [{"path": {"value": "/users"}}]}
+    ours = {"backendRefs": [{"name": "trip", "port": 80}]}
+    shared = {
+        "backendRefs": [{"name": "trip", "port": 80, "weight": 30}, {"name": "other", "port": 80, "weight": 70}],
+        "matches": [{"path": {"value": "/shared"}}],
+    }
+    route = {
+        "metadata": {"name": "shop"},
+        "spec": {"parentRefs": [GATEWAY], "hostnames": ["shop.example.com"], "rules": [users, ours, shared]},
+    }
+    await made.open((HTTP_ROUTE, route))
+    made.answer(HTTP_ROUTE, accepted)
+
+
+SETUPS: dict[str, Any] = {"gatewayApi": gateway_api}
+ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in SETUPS)]
+
+
+@pytest.fixture(params=ROUTERS)
+async def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A world for each router that takes weights."""
+    name = request.param
+    if name == "envoy":
+        found: World = request.getfixturevalue("world")
+        found.start_envoy()
+        yield found
+        return
+    made = KubernetesWorld(tmp_path, request.getfixturevalue("routing_kubeconfig"), name)
+    try:
+        await SETUPS[name](made)
+        yield made
+    finally:
+        await made.finish()
+
+
+@pytest.fixture
+def strangers(any_world: World) -> list[tuple[Target, type[Exception], str]]:
+    """Targets whose route is not there or leads to somebody else, and how they are refused."""
+    target = any_world.target()
+    if not isinstance(any_world, KubernetesWorld):
+        unknown = target.model_copy(update={"traffic": {"kind": "envoy", "route": "x"}})
+        other = target.model_copy(update={"workload": {"kind": "process", "service": "other"}})
+        return [(unknown, NotFound, "they have trip"), (other, Rejected, "serves local/test/trip")]
+    field, name = next(iter(ROUTES[any_world.router].items()))
+    unknown = target.model_copy(update={"traffic": target.traffic | {field: "unknown"}})
+    other = target.model_copy(update={"traffic": target.traffic | {"service": "nobody"}})
+    return [
+        (unknown, NotFound, "/unknown does not exist"),
+        (other, Rejected, f"/{name} has no rule that leads to Service nobody"),
+    ]

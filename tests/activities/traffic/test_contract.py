@@ -9,10 +9,15 @@ import pytest
 from activities.boundary import implement
 from tests.activities.world import Run, World, a_template
 from workflows.contracts.traffic import RestoreRequest, ShiftRequest, TrafficActivities, VerifyRequest
-from workflows.errors import Fenced, NotFound, NotReady, Rejected, Unsupported
+from workflows.errors import Fenced, NotReady, Rejected, Unsupported
 from workflows.model.target import Backend, Claim, Target, TrafficState
 
 V1, V2 = a_template("v1"), a_template("v2")
+
+
+@pytest.fixture
+def routed(any_world: World) -> World:
+    return any_world
 
 
 @pytest.fixture
@@ -147,12 +152,12 @@ async def test_weights_that_do_not_sum_to_a_hundred_are_refused(
         await routed.shift(second, target, claim, {"stable": 90})
 
 
-async def test_unknown_routes_and_routes_of_others_are_refused(routed: World, run: Run, target: Target) -> None:
-    with pytest.raises(NotFound, match="they have trip"):
-        await run.call(routed.targets._inspect, target.model_copy(update={"traffic": {"kind": "envoy", "route": "x"}}))
-    other = target.model_copy(update={"workload": {"kind": "process", "service": "other"}})
-    with pytest.raises(Rejected, match="serves local/test/trip"):
-        await run.call(routed.targets._inspect, other)
+async def test_unknown_routes_and_routes_of_others_are_refused(
+    routed: World, run: Run, strangers: list[tuple[Target, type[Exception], str]]
+) -> None:
+    for target, error, sentence in strangers:
+        with pytest.raises(error, match=sentence):
+            await run.call(routed.targets._inspect, target)
 
 
 async def test_without_a_router_there_is_nothing_to_shift(world: World) -> None:

@@ -1,0 +1,65 @@
+"""Objects that a router makes beside a component's own and takes away again: Services, and routes for a preview host.
+
+Each carries our label, our fence and, where there is one, an owner: the canary's Deployment, so that it goes with the
+pods it leads to even when nobody deletes it. An object of the same name that is somebody else's is never touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.labels import MANAGED
+from activities.clusters.kubernetes.patch import Operation, replace
+from activities.clusters.kubernetes.resources import Resource
+from workflows.errors import Conflict, Rejected
+from workflows.model.target import Claim
+
+
+@dataclass(frozen=True)
+class Companion:
+    """One object that we make for a target; whoever writes must hold the fence of the target's own objects."""
+
+    resource: Resource
+    key: str
+    claim: Claim
+
+    async def ensure(self, body: Object) -> None:
+        """Makes the object, or gives it this owner and spec. Errors: Rejected when it is somebody else's; Fenced."""
+        found = await self.resource.find()
+        if found is None:
+            metadata = body.get("metadata", {}) | {"labels": MANAGED}
+            found = await self.resource.create(self.key, self.claim, body | {"metadata": metadata})
+        if not _is_ours(found):
+            raise Rejected(
+                f"{self.resource.label} is there already and is not Headgate's, which needs its name; rename it",
+                provider="kubernetes",
+            )
+        await self._take_over()
+        await self.resource.change(self.key, self.claim, lambda there: _updated(there, body))
+
+    async def remove(self) -> None:
+        """Deletes the object if it is there and ours. Errors: Fenced."""
+        found = await self.resource.find()
+        if found is None or not _is_ours(found):
+            return
+        await self._take_over()
+        await self.resource.delete(self.key, self.claim)
+
+    async def _take_over(self) -> None:
+        """A late attempt of an earlier run may have made the object after the fence was raised over all there was."""
+        held = await self.resource.claim(self.key)
+        if held and held.epoch >= self.claim.epoch:
+            return
+        if not await self.resource.replace_claim(self.key, expected=held, claim=self.claim):
+            raise Conflict(f"{self.resource.label}: somebody else keeps writing it", provider="kubernetes")
+
+
+def _is_ours(found: Object) -> bool:
+    return MANAGED.items() <= (found["metadata"].get("labels") or {}).items()
+
+
+def _updated(there: Object, body: Object) -> list[Operation]:
+    fields = [("spec", name) for name in body["spec"]] + [("metadata", "ownerReferences")]
+    wanted = {path: body.get(path[0], {}).get(path[1]) for path in fields}
+    return [op for path, value in wanted.items() if value is not None for op in replace(there, path, value)]

@@ -1,0 +1,291 @@
+"""One component's part of a route object: what it says, and the patch that makes it say something else.
+
+While weights of ours are written, an annotation on the object keeps three things: the wish, the weights that were there
+before us, and those that we wrote. So the object itself can be restored by anybody, and a weight that is neither the
+one nor the other was written by somebody else. The annotation goes away with our last weight.
+
+Only weights are ever restored, never whole entries: a port or a filter that its owner changes meanwhile stays changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.patch import Operation, Path, drop, entries, pointer, put, test
+from activities.clusters.kubernetes.resources import ANNOTATIONS
+from activities.traffic.weighted.shapes import Rule, Shape
+from activities.traffic.weighted.shares import BACKENDS, Ref, Services, divided, percents
+from workflows.errors import Rejected
+from workflows.model.shapes import Message
+from workflows.model.target import Backend, Slot, TrafficState
+
+PREFIX = "traffic.headgate.dev/"
+_ALONE = 100
+"""The weight of an entry without others."""
+_RULES = "rules"
+"""The key in a recorded state under which the weights stand that were there before us."""
+
+Lists = tuple[tuple[Ref, ...], ...]
+Goal = dict[tuple[str, str], int | None]
+"""Weights by entry; None stands for one that is not written."""
+
+
+class Record(Message):
+    """What the annotation holds."""
+
+    wish: TrafficState
+    before: Lists
+    written: Lists
+
+
+class _Mine(NamedTuple):
+    """A rule that leads to the stable Service."""
+
+    path: Path
+    field: str
+    rule: Rule
+    refs: tuple[Ref, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What belongs to one component in the route objects of one shape."""
+
+    shape: Shape
+    namespace: str
+    services: Services
+    key: str
+    """The target's key."""
+    label: str
+    """The object, for sentences."""
+
+    def read(self, route: Object) -> TrafficState:
+        """What is asked for now; weights that somebody else changed are told as they are. Errors: Rejected."""
+        record, mine = self.record(route), self._mine(route)
+        if record and not _changes(record, mine):
+            return record.wish
+        if not mine:
+            raise Rejected(
+                f"{self.label} has no rule that leads to Service {self.services['stable']}",
+                provider=self.shape.provider,
+            )
+        weights = self._percents([rule.refs for rule in mine])
+        if record:
+            return record.wish.model_copy(update={"weights": weights})
+        return TrafficState(weights=weights, raw={_RULES: [[list(ref) for ref in rule.refs] for rule in mine]})
+
+    def record(self, route: Object) -> Record | None:
+        """What our annotation says, where there is one."""
+        text = (route["metadata"].get("annotations") or {}).get(self._annotation)
+        try:
+            return Record.model_validate_json(text) if text else None
+        except ValidationError:
+            return None
+
+    def foreign_change(self, route: Object) -> str:
+        """A sentence about weights that somebody else wrote over ours, or nothing."""
+        record = self.record(route)
+        found = _changes(record, self._mine(route)) if record else ""
+        return found and f"{self.label}: {found}; somebody else writes it, so put that back or abort the release"
+
+    def refers_to(self, route: Object, backend: Backend) -> bool:
+        """Whether any list names the backend, whatever its weight."""
+        lists = (rule[field] for _, field, rule in self.shape.rules(route))
+        return any(ref.service == self.services[backend] for bodies in lists for ref in self._refs(bodies))
+
+    def patch(self, route: Object, state: TrafficState, *, insist: bool = False) -> list[Operation]:
+        """Makes the object ask for a state; `insist` also where somebody else changed our weights. Errors: Rejected."""
+        if not insist and (found := self.foreign_change(route)):
+            raise Rejected(found, provider=self.shape.provider, operation="write")
+        record, mine = self.record(route), self._mine(route)
+        before = record.before if record else tuple(rule.refs for rule in mine)
+        bodies = self._bodies(mine, self._goals(before, state, mine))
+        written = tuple(self._refs(body) for body in bodies)
+        keep = None if self._is_back(before, state) else Record(wish=state, before=before, written=written)
+        return [
+            *_replaced(mine, bodies),
+            *self._moved_fronts(route, self._fronts(mine, state)),
+            *entries(route, ANNOTATIONS, {self._annotation: _dumped(keep)}),
+        ]
+
+    def introduce(self, route: Object, state: TrafficState) -> list[Operation]:
+        """Adds the entries that a state needs, with weight 0: the data plane learns of them before requests do.
+
+        Nothing when all of them are there, or when somebody else changed our weights.
+        """
+        record, mine = self.record(route), self._mine(route)
+        before = record.before if record else tuple(rule.refs for rule in mine)
+        if self.foreign_change(route):
+            return []
+        goals = []
+        for rule, goal in zip(mine, self._goals(before, state, mine), strict=True):
+            now = {ref.key: ref.weight for ref in rule.refs}
+            goals.append(now | {key: 0 for key, weight in goal.items() if weight and key not in now})
+        bodies = self._bodies(mine, goals)
+        if not (operations := _replaced(mine, bodies)):
+            return []
+        keep = Record(wish=self.read(route), before=before, written=tuple(self._refs(body) for body in bodies))
+        return [*operations, *entries(route, ANNOTATIONS, {self._annotation: _dumped(keep)})]
+
+    def companion(self, route: Object, state: TrafficState) -> Object | None:
+        """The object for the preview host, when the state has one."""
+        host, slot = state.raw.get("preview"), state.preview_to
+        if not (host and slot and self.shape.companion):
+            return None
+        rules = [copy.deepcopy(mine.rule) | {mine.field: [self._alone(mine, slot)]} for mine in self._mine(route)]
+        return self.shape.companion(route, str(host), rules)
+
+    @property
+    def _annotation(self) -> str:
+        return PREFIX + hashlib.sha256(self.key.encode()).hexdigest()[:16]
+
+    def _refs(self, bodies: Sequence[Rule]) -> tuple[Ref, ...]:
+        """The entries of a list; one that is there twice is numbered."""
+        seen: Counter[tuple[str, str]] = Counter()
+        refs = []
+        for body in bodies:
+            ref = self.shape.ref(body, self.namespace)
+            seen[ref.key] += 1
+            number = seen[ref.key]
+            refs.append(ref if number == 1 else ref._replace(rest=f"{ref.rest}#{number}"))
+        return tuple(refs)
+
+    def _mine(self, route: Object) -> list[_Mine]:
+        """The rules that lead to the stable Service; those that we put in front lead to the canary alone."""
+        found = [_Mine(path, field, rule, self._refs(rule[field])) for path, field, rule in self.shape.rules(route)]
+        return [rule for rule in found if any(ref.service == self.services["stable"] for ref in rule.refs)]
+
+    def _percents(self, lists: Sequence[Sequence[Ref]]) -> dict[Backend, float]:
+        """Of the rule that is furthest from home, when they differ."""
+        found = [percents(refs, self.services, self.shape.effective) for refs in lists]
+        return min(filter(None, found), key=lambda shares: shares.get("stable", 0.0), default={})
+
+    def _is_back(self, before: Lists, state: TrafficState) -> bool:
+        """Whether a state asks for nothing but what was there before us."""
+        return _RULES in state.raw or (state.preview_to is None and self._is_home(before, state))
+
+    def _is_home(self, before: Lists, state: TrafficState) -> bool:
+        """Whether all users are to be where they all were before us."""
+        wanted = {backend: weight for backend, weight in state.weights.items() if weight}
+        return wanted == {"stable": 100} == self._percents(before)
+
+    def _goals(self, before: Lists, state: TrafficState, mine: Sequence[_Mine]) -> list[Goal]:
+        """The weight of every entry that each rule shall have, but for entries that are new and not ours."""
+        lists = before
+        if recorded := state.raw.get(_RULES):
+            lists = tuple(tuple(Ref(*ref) for ref in refs) for refs in recorded)
+        found = [lists[i] if i < len(lists) else self._collapsed(rule.refs) for i, rule in enumerate(mine)]
+        if _RULES in state.raw or self._is_home(before, state):
+            return [{ref.key: ref.weight for ref in refs} for refs in found]
+        return [self._divided(refs, state, is_idle=not self._percents(before)) for refs in found]
+
+    def _divided(self, refs: Sequence[Ref], state: TrafficState, *, is_idle: bool) -> Goal:
+        before: Goal = {ref.key: ref.weight for ref in refs}
+        if is_idle:  # Nothing came to the component anywhere, so there are no proportions to keep.
+            refs = [ref._replace(weight=1) if ref.service == self.services["stable"] else ref for ref in refs]
+        elif not percents(refs, self.services, self.shape.effective):
+            return before
+        goal = divided(refs, self.services, state.weights, effective=self.shape.effective, limit=self.shape.limit)
+        stable = self.services["stable"]
+        return {key: weight for key, weight in goal.items() if weight or key in before or key[0] == stable}
+
+    def _collapsed(self, refs: Sequence[Ref]) -> tuple[Ref, ...]:
+        """A rule that appeared meanwhile, as it would be without us."""
+        return tuple(ref for ref in refs if not self._is_extra(ref))
+
+    def _is_extra(self, ref: Ref) -> bool:
+        return ref.service in (self.services["canary"], self.services["maintenance"])
+
+    def _bodies(self, mine: Sequence[_Mine], goals: Sequence[Goal]) -> list[list[Rule]]:
+        return [self._body(rule, goal) for rule, goal in zip(mine, goals, strict=True)]
+
+    def _body(self, rule: _Mine, goal: Goal) -> list[Rule]:
+        """The list of a rule with these weights: entries keep their places, new ones follow the stable one's."""
+        bodies: list[Rule] = []
+        there = {ref.key for ref in rule.refs}
+        for ref, body in zip(rule.refs, rule.rule[rule.field], strict=True):
+            if ref.key in goal:
+                bodies.append(_weighed(body, goal[ref.key]))
+            elif not self._is_extra(ref):
+                bodies.append(body)
+            if ref.service != self.services["stable"]:
+                continue
+            twins = [(self.services[backend], ref.rest) for backend in BACKENDS if backend != "stable"]
+            new = [twin for twin in twins if twin in goal and twin not in there]
+            bodies += [_weighed(self.shape.renamed(body, twin[0]), goal[twin]) for twin in new]
+        return bodies
+
+    def _alone(self, mine: _Mine, slot: Slot) -> Rule:
+        """The only entry of a rule that leads to one slot, made from the first that leads to the stable Service."""
+        bodies = zip(mine.refs, mine.rule[mine.field], strict=True)
+        body = next(body for ref, body in bodies if ref.service == self.services["stable"])
+        return _weighed(self.shape.renamed(body, self.services[slot]), _ALONE)
+
+    def _fronts(self, mine: Sequence[_Mine], state: TrafficState) -> list[Rule]:
+        """The rules that lead requests with one of the headers to the new version."""
+        headers, slot = state.raw.get("match"), state.preview_to
+        if not (headers and slot and self.shape.fronts):
+            return []
+        return [
+            front | {rule.field: [self._alone(rule, slot)]}
+            for rule in mine
+            for front in self.shape.fronts(rule.rule, headers)
+        ]
+
+    def _moved_fronts(self, route: Object, wanted: Sequence[Rule]) -> list[Operation]:
+        canary = self.services["canary"]
+        found = [
+            (path, rule)
+            for path, field, rule in self.shape.rules(route)
+            if all(ref.service == canary for ref in self._refs(rule[field]))
+        ]
+        if [rule for _, rule in found] == list(wanted):
+            return []
+        gone = [operation for path, rule in reversed(found) for operation in (test(path, rule), drop(path))]
+        return [*gone, *(put(self.shape.front, rule) for rule in reversed(wanted))]
+
+
+def _changes(record: Record, mine: Sequence[_Mine]) -> str:
+    """What of our weights somebody else changed, or nothing."""
+    if len(record.written) != len(mine):
+        return f"the rules that lead to this component were {len(record.written)} and are {len(mine)}"
+    for rule, written in zip(mine, record.written, strict=True):
+        if {ref.key: ref.weight for ref in written} != {ref.key: ref.weight for ref in rule.refs}:
+            return f"{pointer(rule.path)} was written as {_words(written)} and is {_words(rule.refs)}"
+    return ""
+
+
+def _words(refs: Sequence[Ref]) -> str:
+    return ", ".join(f"{ref.service or ref.rest} {'-' if ref.weight is None else ref.weight}" for ref in refs)
+
+
+def _replaced(mine: Sequence[_Mine], bodies: Sequence[list[Rule]]) -> list[Operation]:
+    """Puts lists in their places; the whole rule is tested, because its place in the list may have moved."""
+    changed = [(rule, body) for rule, body in zip(mine, bodies, strict=True) if rule.rule[rule.field] != body]
+    return [
+        operation
+        for rule, body in changed
+        for operation in (test(rule.path, rule.rule), put((*rule.path, rule.field), body))
+    ]
+
+
+def _weighed(body: Rule, weight: int | None) -> Rule:
+    """The entry with another weight, or with none when none was written."""
+    kept = {key: copy.deepcopy(value) for key, value in body.items() if key != "weight"}
+    if weight is None:
+        return kept
+    # In its place, so that an unchanged entry stays as it is to the letter.
+    return {key: weight if key == "weight" else kept[key] for key in body} | {"weight": weight}
+
+
+def _dumped(record: Record | None) -> str | None:
+    return json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True) if record else None

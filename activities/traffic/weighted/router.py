@@ -1,0 +1,200 @@
+"""The router for every kind of object that holds weighted lists of backends.
+
+A write goes in an order in which no request finds nothing behind a weight: the Services first, their endpoints ready,
+their entries in the route with weight 0, and only then the weights, in one patch. On the way back the entries go first
+and the Services later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.clusters.fence import FencedObject
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import SERVICE
+from activities.clusters.kubernetes.resources import Resource
+from activities.traffic.protocol import Verified
+from activities.traffic.weighted.companions import Companion
+from activities.traffic.weighted.edits import Part
+from activities.traffic.weighted.services import canary_service, maintenance_service, ready_addresses, services
+from activities.traffic.weighted.shapes import Shape
+from workflows.errors import NotReady, Rejected, Unsupported
+from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficState
+
+POLL = 0.1
+"""Seconds between two looks at the API server."""
+LEAD = 0.3
+"""Seconds by which a data plane learns of a backend before requests may go there, once its controller has answered."""
+PATIENCE = 3.0
+"""Seconds that a write waits for endpoints and for the controller's answer to new entries."""
+
+
+class WeightedRouter:
+    """Writes the weights of objects of one shape."""
+
+    def __init__(self, shape: Shape, clusters: Clusters) -> None:
+        self._shape = shape
+        self._clusters = clusters
+
+    def objects(self, target: Target) -> Sequence[FencedObject]:
+        place = self._place(target)
+        previews = (place.preview,) if target.traffic.get("preview") else ()
+        return (place.route, place.canary, place.maintenance, *previews)
+
+    async def read(self, target: Target) -> TrafficState | None:
+        place = self._place(target)
+        return place.part.read(await place.route.get())
+
+    def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
+        return _wanted(target, weights, preview_to, provider=self._shape.provider)
+
+    async def check(self, target: Target, claim: Claim) -> None:
+        await self._place(target).route.held(target.key, claim)
+
+    async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
+        place = self._place(target)
+        before = await place.route.held(target.key, claim)
+        insist = claim.purpose != "release"
+        await self._prepare(place, claim, before, state)
+        after = await place.route.change(target.key, claim, lambda route: place.part.patch(route, state, insist=insist))
+        await self._preview(place, claim, after, state)
+        await self._tidy(place, claim, before, after)
+
+    async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
+        place, deadline = self._place(target), time.monotonic() + patience
+        while True:
+            message = await self._difference(place, weights)
+            if not message and self._shape.trouble is None:
+                return Verified("unsupported", f"nothing says whether requests follow {place.route.label}")
+            if not message:
+                return Verified("verified")
+            if time.monotonic() >= deadline:
+                return Verified("notYet", message)
+            await asyncio.sleep(POLL)
+
+    async def _prepare(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
+        """Makes what the state needs and is not there yet, and lets the data plane learn of it."""
+        needed = {backend for backend, weight in state.weights.items() if weight}
+        if state.preview_to:
+            needed.add(state.preview_to)
+        if needed & {"canary"} and "rules" not in state.raw:
+            await place.companion(place.canary, claim).ensure(await canary_service(place.canary.api, place.target))
+        if needed & {"maintenance"} and "rules" not in state.raw:
+            body = await maintenance_service(place.canary.api, place.target)
+            await place.companion(place.maintenance, claim).ensure(body)
+        now = place.part.read(route).weights
+        await self._wait_for_endpoints(place, [b for b in SLOTS if state.weights.get(b, 0) > now.get(b, 0)])
+        known = route["metadata"].get("generation")
+        route = await place.route.change(place.target.key, claim, lambda found: place.part.introduce(found, state))
+        if route["metadata"].get("generation") != known and "maintenance" not in needed:
+            await self._wait_for_answer(place)
+
+    async def _wait_for_endpoints(self, place: _Place, slots: list[Slot]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        for slot in slots:
+            name = place.part.services[slot]
+            while not await ready_addresses(place.route.api, place.route.namespace, name):
+                if time.monotonic() > deadline:
+                    raise NotReady(
+                        f"Service {place.route.namespace}/{name} has no ready endpoints, so {slot} gets no more users",
+                        provider=self._shape.provider,
+                        retry_after=0.5,
+                    )
+                await asyncio.sleep(POLL)
+
+    async def _wait_for_answer(self, place: _Place) -> None:
+        """At most `PATIENCE`: whether the weights are followed in the end is what `verify` asks."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if self._shape.trouble is None or not self._shape.trouble(await place.route.get()):
+                break
+            await asyncio.sleep(POLL)
+        await asyncio.sleep(LEAD)
+
+    async def _preview(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
+        if body := place.part.companion(route, state):
+            await place.companion(place.preview, claim).ensure(body)
+        elif place.target.traffic.get("preview"):
+            await place.companion(place.preview, claim).remove()
+
+    async def _tidy(self, place: _Place, claim: Claim, before: Object, after: Object) -> None:
+        """Deletes Services that nothing leads to any more.
+
+        The canary's only when nothing led there before this write either: requests that are under way may finish. It
+        goes with its Deployment at the latest, which is drained first.
+        """
+        part = place.part
+        if part.refers_to(before, "maintenance") and not part.refers_to(after, "maintenance"):
+            await place.companion(place.maintenance, claim).remove()
+        if not part.refers_to(before, "canary") and not part.refers_to(after, "canary"):
+            await place.companion(place.canary, claim).remove()
+
+    async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
+        """What still differs between the weights and the cluster, or nothing. Errors: Rejected."""
+        route = await place.route.get()
+        if found := place.part.foreign_change(route):
+            raise Rejected(found, provider=self._shape.provider, operation="verify")
+        asked = place.part.read(route).weights
+        if _nonzero(asked) != _nonzero(weights):
+            return f"{place.route.label} asks for {_words(asked)}, not for {_words(weights)}"
+        if self._shape.trouble and (found := self._shape.trouble(route)):
+            return f"{place.route.label}: {found}"
+        for slot in SLOTS:
+            name = place.part.services[slot]
+            if weights.get(slot) and not await ready_addresses(place.route.api, place.route.namespace, name):
+                return f"Service {place.route.namespace}/{name} has no ready endpoints"
+        return ""
+
+    def _place(self, target: Target) -> _Place:
+        api, names = self._clusters.get(target.cluster), services(target)
+        route = Resource(api, self._shape.kind, target.namespace, self._shape.name(target))
+        return _Place(
+            target=target,
+            part=Part(self._shape, target.namespace, names, target.key, route.label),
+            route=route,
+            canary=Resource(api, SERVICE, target.namespace, names["canary"]),
+            maintenance=Resource(api, SERVICE, target.namespace, names["maintenance"]),
+            preview=Resource(api, self._shape.kind, target.namespace, names["canary"]),
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Everything that a router touches for one target."""
+
+    target: Target
+    part: Part
+    route: Resource
+    canary: Resource
+    maintenance: Resource
+    preview: Resource
+
+    def companion(self, resource: Resource, claim: Claim) -> Companion:
+        return Companion(resource, self.target.key, claim)
+
+
+def _wanted(target: Target, weights: dict[Backend, float], preview_to: Slot | None, *, provider: str) -> TrafficState:
+    total = sum(weights.values())
+    if abs(total - 100) > 0.001 or any(weight < 0 for weight in weights.values()):
+        raise Rejected(f"the weights of {target.component} sum to {total:g}, not to 100", provider=provider)
+    if preview_to == "stable":
+        raise Unsupported(f"{provider} previews the new version only, not the stable one", provider=provider)
+    raw: dict[str, Any] = {}
+    if preview_to and (match := target.traffic.get("match")):
+        raw["match"] = [{"header": item["header"], "exact": item["exact"]} for item in match]
+    if preview_to and (preview := target.traffic.get("preview")):
+        raw["preview"] = preview["host"]
+    return TrafficState(weights=weights, preview_to=preview_to, raw=raw)
+
+
+def _nonzero(weights: dict[Backend, float]) -> dict[Backend, float]:
+    return {backend: round(weight, 2) for backend, weight in weights.items() if weight}
+
+
+def _words(weights: dict[Backend, float]) -> str:
+    return ", ".join(f"{backend} {weight:g}%" for backend, weight in sorted(weights.items())) or "nothing"

@@ -1,0 +1,66 @@
+"""What a router must know of a kind of object that holds weighted lists of backends; one table entry per kind.
+
+Everything here is pure: it looks at objects and makes new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.patch import Path
+from activities.traffic.weighted.shares import Effective, Ref
+from workflows.model.target import Target
+
+Rule = dict[str, Any]
+Headers = Sequence[dict[str, str]]
+"""Matches as the document writes them: `header` and `exact`."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one kind writes weighted lists, headers and hosts, and how it says that it follows."""
+
+    provider: str
+    """The kind of traffic in documents."""
+    field: str
+    """The field of the document that names the object."""
+    kind: Kind
+    lists: tuple[tuple[Path, str], ...]
+    """Where the rules are, and which field of a rule is its list of backends; a rule may also stand alone."""
+    ref: Callable[[Rule, str], Ref]
+    """An entry of a list, as seen from a namespace."""
+    renamed: Callable[[Rule, str], Rule]
+    """The same entry for another Service."""
+    effective: Effective
+    trouble: Callable[[Object], str] | None = None
+    """Why the object is not in use as it is written, or nothing; None where nobody ever says."""
+    fronts: Callable[[Rule, Headers], list[Rule]] | None = None
+    """Copies of a rule for requests with one of these headers only."""
+    companion: Callable[[Object, str, list[Rule]], Object] | None = None
+    """An object for a host of its own with these rules, in the place of the given one."""
+    limit: int = 1_000_000
+    """The largest weight."""
+
+    def name(self, target: Target) -> str:
+        """The object that a component's document names."""
+        return str(target.traffic.get(self.field, ""))
+
+    def rules(self, route: Object) -> Iterator[tuple[Path, str, Rule]]:
+        """Every rule of an object that has a list of backends: where it is, its list's field, and itself."""
+        for path, field in self.lists:
+            found: Any = route
+            for part in path:
+                found = found.get(part) if isinstance(found, dict) else None
+            if isinstance(found, list):
+                yield from (((*path, i), field, rule) for i, rule in enumerate(found) if rule.get(field))
+            elif isinstance(found, dict) and found.get(field):
+                yield path, field, found
+
+    @property
+    def front(self) -> Path:
+        """Where a rule must stand to be asked first."""
+        return (*self.lists[0][0], 0)

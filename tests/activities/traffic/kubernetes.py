@@ -1,0 +1,201 @@
+"""A namespace of a real cluster with one Deployment and one Service, and whoever would answer for a route there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from activities.clusters.kubernetes.api import Api, Object
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import DEPLOYMENT, SERVICE, Kind
+from activities.clusters.kubernetes.labels import canary_labels
+from activities.clusters.kubernetes.patch import put
+from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
+from activities.registry import Registry
+from activities.targets.activities import Targets
+from activities.traffic.activities import Traffic
+from activities.traffic.registry import traffic_routers
+from activities.workloads.activities import Workloads
+from activities.workloads.null import NullWorkloads
+from tests.activities.world import Runs, World
+from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, WaitReadyRequest
+from workflows.errors import ProviderError
+from workflows.model.target import SLOTS, Slot, SlotState, Target
+
+NAMESPACE = Kind("Namespace", "v1", "namespaces")
+
+
+class Deployments(NullWorkloads):
+    """Marks and fences in memory, but pods in the cluster: as little of a workload provider as a router needs."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__()
+        self._api = api
+
+    async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
+        remembered = await super().observe(target, slots)
+        return {slot: await self._seen(target, slot, remembered[slot]) for slot in slots}
+
+    async def deploy(self, request: DeployRequest) -> SlotState:
+        state = await super().deploy(request)
+        name = _name(request.target, request.slot)
+        found = await self._api.find(DEPLOYMENT, request.target.namespace, name)
+        if found is None:
+            body = _deployment(request.target, request.slot, request.replicas)
+            await self._api.create(DEPLOYMENT, request.target.namespace, body)
+        else:
+            await self._api.patch(
+                DEPLOYMENT, request.target.namespace, name, [put(("spec", "replicas"), request.replicas)]
+            )
+        return state
+
+    async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
+        deadline = time.monotonic() + request.timeout_seconds
+        while True:
+            state = (await self.observe(request.target, [request.slot]))[request.slot]
+            if sum(state.ready.values()) == request.replicas:
+                return ReadyResult(ready=True, state=state)
+            assert time.monotonic() < deadline, state
+            await asyncio.sleep(0.1)
+
+    async def retire(self, request: RetireRequest) -> None:
+        await super().retire(request)
+        name = _name(request.target, request.slot)
+        if found := await self._api.find(DEPLOYMENT, request.target.namespace, name):
+            await self._api.delete(DEPLOYMENT, request.target.namespace, name, uid=found["metadata"]["uid"])
+
+    async def _seen(self, target: Target, slot: Slot, remembered: SlotState) -> SlotState:
+        found = await self._api.find(DEPLOYMENT, target.namespace, _name(target, slot))
+        ready = (found or {}).get("status", {}).get("readyReplicas", 0)
+        digest = remembered.template.digest if remembered.template else "before"
+        return remembered.model_copy(update={"ready": {digest: ready} if ready else {}})
+
+
+class KubernetesWorld(World):
+    """The world of the contract suite, with routes in a cluster."""
+
+    def __init__(self, directory: Path, kubeconfig: Path, router: str, *, image: str = "test/app:v1") -> None:
+        self.place = f"traffic-{uuid4().hex[:8]}"
+        settings = KubernetesSettings(clusters={"test": KubernetesCluster(kubeconfig=kubeconfig, calls_per_second=500)})
+        self.reached = Clusters(settings)
+        self.api = self.reached.get("test")
+        self.router = router
+        self._answering: list[asyncio.Task[None]] = []
+        super().__init__(directory)
+        self.kinds = ("kubernetes", router)
+
+    def rebuild(self, envoy: Any, runs: Runs, *, patience: float = 3) -> None:
+        self.runs = runs
+        deployments = Deployments(self.api)
+        self.providers = Registry("workloads", {"kubernetes": lambda: deployments})
+        self.routers = traffic_routers(None, self.reached)
+        self.workloads = Workloads(self.providers)
+        self.traffic = Traffic(self.routers, self.providers, patience=patience)
+        self.targets = Targets(self.providers, self.routers, runs)
+
+    def target(self, *, workload: str = "", traffic: str = "", **more: Any) -> Target:
+        return Target(
+            component="trip",
+            cluster="test",
+            namespace=self.place,
+            workload={"kind": workload or self.kinds[0], "deployment": "trip"},
+            traffic={"kind": traffic or self.kinds[1], "service": "trip", **ROUTES.get(self.router, {}), **more},
+            drain_seconds=1,
+        )
+
+    async def open(self, *objects: tuple[Kind, Object]) -> None:
+        """Makes the namespace, the Service and more objects."""
+        await self.api.create(NAMESPACE, "", {"metadata": {"name": self.place}})
+        await self.api.create(SERVICE, self.place, deepcopy(TRIP))
+        for kind, body in objects:
+            await self.api.create(kind, self.place, deepcopy(body))
+
+    def answer(self, kind: Kind, status: Any) -> None:
+        """From now on somebody says of every object of a kind that it is in use."""
+        self._answering.append(asyncio.create_task(self._answer(kind, status)))
+
+    async def finish(self) -> None:
+        for task in self._answering:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        found = await self.api.get(NAMESPACE, "", self.place)
+        await self.api.delete(NAMESPACE, "", self.place, uid=found["metadata"]["uid"])
+        await self.reached.close()
+        self.close()
+
+    async def _answer(self, kind: Kind, status: Any) -> None:
+        while True:
+            for found in await self.api.search(kind, self.place, labels=""):
+                wanted = status(found)
+                if found.get("status") != wanted:
+                    with suppress(ProviderError):
+                        name = f"{found['metadata']['name']}/status"
+                        await self.api.patch(kind, self.place, name, [put(("status",), wanted)])
+            await asyncio.sleep(0.05)
+
+
+def accepted(route: Object) -> Any:
+    """The status of an HTTPRoute that its parents serve."""
+    return {
+        "parents": [
+            {
+                "parentRef": parent,
+                "controllerName": "headgate.test/stand-in",
+                "conditions": [
+                    {
+                        "type": name,
+                        "status": "True",
+                        "reason": name,
+                        "message": "",
+                        "observedGeneration": route["metadata"]["generation"],
+                        "lastTransitionTime": (route["metadata"]["creationTimestamp"]),
+                    }
+                    for name in ("Accepted", "ResolvedRefs")
+                ],
+            }
+            for parent in route["spec"]["parentRefs"]
+        ]
+    }
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+TRIP: Object = {
+    "metadata": {
+        "name": "trip",
+        "labels": {"app": "trip"},
+        "annotations": {"projectcontour.io/upstream-protocol.h2c": "none", "argocd.argoproj.io/tracking-id": "shop"},
+    },
+    "spec": {"selector": {"app": "trip"}, "ports": [{"name": "http", "port": 80, "targetPort": 9898}]},
+}
+
+ROUTES: dict[str, dict[str, str]] = {"gatewayApi": {"httpRoute": "shop"}}
+
+
+def _name(target: Target, slot: Slot) -> str:
+    name = target.workload["deployment"]
+    return name if slot == "stable" else f"{name}-canary"
+
+
+def _deployment(target: Target, slot: Slot, replicas: int) -> Object:
+    name = _name(target, slot)
+    labels = {"app": name} | (canary_labels(target.key) if slot == "canary" else {})
+    container = {"name": "app", "image": "test/app:v1", "ports": [{"containerPort": 9898}]}
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
