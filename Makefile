@@ -17,10 +17,10 @@ LOCKS := requirements
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
-.PHONY: help setup tools demo test e2e check bench docs lock lock-check clean
+.PHONY: help setup tools demo test e2e check bench docs lock lock-check cluster cluster-down clean
 
 help: ## Print the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv from the locked requirements
 
@@ -46,6 +46,12 @@ check: setup ## Check format, style, types, layers, schemas and locks
 
 bench: tools ## Measure; prints a table and writes bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
+
+cluster: setup ## Bring up a Kubernetes cluster without Docker (ARGS="--profile api")
+	@$(BIN)/python -m infra.testbed up $(ARGS)
+
+cluster-down: setup ## Take every trace of it away
+	@$(BIN)/python -m infra.testbed down $(ARGS)
 
 docs: setup ## Generate the JSON Schemas and the reference
 	$(BIN)/headgate schema --write

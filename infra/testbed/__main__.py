@@ -26,7 +26,10 @@ def _build(options: argparse.Namespace) -> None:
 
 def _up(options: argparse.Namespace) -> None:
     cluster = Cluster(options.name)
-    cluster.up(options.profile)
+    if cluster.is_up and cluster.layout.profile == options.profile:
+        say(f"Cluster {cluster.name} is up already.")
+    else:
+        cluster.up(options.profile)
     print(f"export KUBECONFIG={cluster.kubeconfig}")
 
 
@@ -41,7 +44,10 @@ def _status(_: argparse.Namespace) -> None:
         if not cluster.is_up:
             print(f"{cluster.name}: not up; `down --name {cluster.name}` takes away what a crash left")
             continue
-        print(f"{cluster.name}: {cluster.layout.profile}, {cluster.layout.server}, KUBECONFIG={cluster.kubeconfig}")
+        print(f"{cluster.name}: profile {cluster.layout.profile}, KUBECONFIG={cluster.kubeconfig}")
+        for what, address in (("gateway", cluster.gateway), ("prometheus", cluster.prometheus)):
+            if address:
+                print(f"  {what} at {address}")
         for daemon in cluster.daemons():
             process = daemon.process
             facts = f"pid {process.pid:<8} {process.resident_bytes / 2**20:6.0f} MiB" if process else "does not run"

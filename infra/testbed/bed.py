@@ -8,7 +8,7 @@ import fcntl
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,7 +16,7 @@ from typing import IO
 from infra.testbed import cache, crds
 from infra.testbed.api import Api
 from infra.testbed.cache import locked
-from infra.testbed.cluster import Cluster
+from infra.testbed.cluster import Cluster, clusters
 from infra.testbed.errors import BedError
 from infra.testbed.layout import Profile
 
@@ -65,6 +65,7 @@ def bed(
         _install(found, crds)
         yield found
         return
+    _sweep()
     cluster = Cluster(name or f"bed-{os.getpid()}-{next(_numbers)}")
     with _joined(cluster, profile):
         if prometheus:
@@ -90,15 +91,13 @@ def _foreign(kubeconfig: Path, environ: Mapping[str, str]) -> Bed:
 @contextmanager
 def _joined(cluster: Cluster, profile: Profile) -> Iterator[None]:
     """Be one of the cluster's users; the kernel remembers the others, so one that is killed counts no longer."""
-    gate, users = cache.lock(f"{cluster.name}.gate"), cache.lock(f"{cluster.name}.users")
-    with locked(gate):
-        held = users.open("a")
-        if _is_alone(held) and cluster.is_temporary:
-            cluster.down()  # All who used it were killed.
-        if not cluster.is_up:
-            cluster.up(profile, temporary=True)
-        fcntl.flock(held, fcntl.LOCK_SH)
-    with held:
+    gate, users = _locks(cluster)
+    with ExitStack() as stack:
+        with locked(gate):
+            held = stack.enter_context(users.open("a"))
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if not cluster.is_up:
+                cluster.up(profile, temporary=True)
         try:
             if cluster.layout.profile != profile:
                 raise BedError(f"Cluster {cluster.name} has profile {cluster.layout.profile}. Use another name.")
@@ -110,6 +109,22 @@ def _joined(cluster: Cluster, profile: Profile) -> Iterator[None]:
                         cluster.down()
                     users.unlink()
                     gate.unlink()
+
+
+def _sweep() -> None:
+    """Take down the temporary clusters whose users were all killed."""
+    for cluster in filter(lambda found: found.is_temporary, clusters()):
+        gate, users = _locks(cluster)
+        with gate.open("a") as entered, users.open("a") as held:
+            if _is_alone(entered) and _is_alone(held):
+                cluster.down()
+                users.unlink()
+                gate.unlink()
+
+
+def _locks(cluster: Cluster) -> tuple[Path, Path]:
+    """The lock of whoever comes or goes, and the one that every user shares."""
+    return cache.lock(f"{cluster.name}.gate"), cache.lock(f"{cluster.name}.users")
 
 
 def _is_alone(held: IO[str]) -> bool:

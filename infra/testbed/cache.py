@@ -35,7 +35,7 @@ def lock(name: str) -> Path:
 
 @contextmanager
 def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the file's lock, which the kernel frees even when this process is killed; the holder may delete the file."""
+    """Hold the file's lock, which the kernel frees when this process is killed; its last act may delete the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("a") as file:

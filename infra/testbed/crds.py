@@ -50,6 +50,22 @@ SOURCES = {
         "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
         "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
     ),
+    "keda": Source(
+        "github.com/kedacore/keda/v2", "v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=", "config/crd/bases"
+    ),
+    # The newest that Go 1.26 downloads.
+    "argo-cd": Source(
+        "github.com/argoproj/argo-cd/v3",
+        "v3.5.7",
+        "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
+        "manifests/crds",
+    ),
+    "prometheus-operator": Source(
+        "github.com/prometheus-operator/prometheus-operator",
+        "v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        "example/prometheus-operator-crd",
+    ),
 }
 
 
