@@ -20,6 +20,7 @@ from activities.checks.registry import check_providers
 from activities.clusters.envoy.bootstrap import write_bootstrap
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.endpoints import WorkloadEndpoints
+from activities.journal.activities import Journal
 from activities.metrics.activities import Metrics
 from activities.metrics.openmetrics import OpenMetricsSettings
 from activities.metrics.registry import MetricsSettings, metrics_providers
@@ -36,6 +37,7 @@ from worker.settings import Settings
 from worker.sources import read_yaml
 from workflows.contracts.audit import AuditActivities
 from workflows.contracts.checks import CheckActivities
+from workflows.contracts.journal import JournalActivities
 from workflows.contracts.metrics import MetricActivities
 from workflows.contracts.notifications import NotificationActivities
 from workflows.contracts.planning import PlanningActivities
@@ -108,6 +110,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     endpoints = WorkloadEndpoints(workloads)
     metrics = metrics_providers(_metrics(settings), endpoints)
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
+    audit = Audit(sinks)
     targets = Targets(workloads, routers, TemporalRuns(client))
     return Wired(
         regular=[
@@ -117,7 +120,8 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(PlanningActivities, Planner(policy)),
             *implement(CheckActivities, Checks(checks, endpoints)),
             *implement(NotificationActivities, Notifications(people)),
-            *implement(AuditActivities, Audit(sinks)),
+            *implement(AuditActivities, audit),
+            *implement(JournalActivities, Journal(audit, people)),
         ],
         observers=implement(MetricActivities, Metrics(metrics)),
         find_marks=targets.find_marks,

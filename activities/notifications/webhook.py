@@ -52,7 +52,7 @@ class WebhookChannel:
     async def send(self, notification: Notification) -> None:
         if not is_wanted(notification, self._settings.severity):
             return
-        body = notification.model_dump_json(by_alias=True).encode()
+        body = notification.model_dump_json(by_alias=True, exclude={"delivered"}).encode()
         status, retry_after = await self._post(body)
         if problem := _problem(status, retry_after):
             raise problem

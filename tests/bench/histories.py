@@ -25,8 +25,7 @@ _KINDS = {
 FAMILIES = {
     "planning": "planning",
     "metrics": "observation",
-    "audit": "audit",
-    "notifications": "notifications",
+    "journal": "audit and notifications",
 }
 
 

@@ -16,6 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from tests.kill.releases import Wish
 from tests.kill.stage import Played
 from workflows.contracts.audit import AuditRecord
+from workflows.contracts.journal import Entries
 from workflows.contracts.metrics import Beat, Observed
 from workflows.contracts.targets import Captured
 from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
@@ -179,11 +180,13 @@ def gates(story: Story) -> int:
 
 def recorded(story: Story) -> list[str]:
     """Ids of every audit record that the release wanted to be kept."""
-    found: list[str] = []
+    records: list[AuditRecord] = []
     for call in calls(story.release):
+        if call.name == "journal.write" and call.asked is not None:
+            records += CONVERTER.from_payload(call.asked, Entries).records
         if call.name == "audit.append" and call.asked is not None:
-            found += [record.id for record in CONVERTER.from_payload(call.asked, list[AuditRecord])]
-    return found
+            records += CONVERTER.from_payload(call.asked, list[AuditRecord])
+    return list(dict.fromkeys(record.id for record in records))
 
 
 def repeated(stories: list[Story]) -> Counter[str]:

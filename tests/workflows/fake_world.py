@@ -19,6 +19,7 @@ from activities.targets.activities import planned
 from tests.builders import a_policy
 from workflows.contracts.audit import AuditActivities, AuditRecord
 from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResult
+from workflows.contracts.journal import Entries, JournalActivities, Missed
 from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
 from workflows.contracts.notifications import Notification, NotificationActivities
 from workflows.contracts.planning import (
@@ -102,6 +103,8 @@ class FakeWorld:
     failed_checks: set[str] = field(default_factory=set)
     """Target keys."""
     closed_runs: set[str] = field(default_factory=set)
+    unwritten: set[str] = field(default_factory=set)
+    """Events that the record does not take."""
     unheard: set[str] = field(default_factory=set)
     """Events of notifications that no channel takes."""
     audit: list[AuditRecord] = field(default_factory=list)
@@ -127,6 +130,7 @@ class FakeWorld:
             (CheckActivities, _Checks(self)),
             (NotificationActivities, _Notifications(self)),
             (AuditActivities, _Audit(self)),
+            (JournalActivities, _Journal(self)),
             (PlanningActivities, _Planning(self)),
         ]
         return [bound for contract, instance in family for bound in implement(contract, instance)]
@@ -348,8 +352,20 @@ class _Notifications(_Part):
 
 class _Audit(_Part):
     async def append(self, records: list[AuditRecord]) -> None:
+        if any(record.event in self.world.unwritten for record in records):
+            raise Unavailable("the disk is full")
         known = {record.id for record in self.world.audit}
         self.world.audit += [record for record in records if record.id not in known]
+
+
+class _Journal(_Part):
+    async def write(self, entries: Entries) -> Missed:
+        late = any(record.event in self.world.unwritten for record in entries.records)
+        if not late:
+            await _Audit(self.world).append(list(entries.records))
+        unheard = tuple(note for note in entries.notes if note.event in self.world.unheard)
+        self.world.notes += [note for note in entries.notes if note not in unheard]
+        return Missed(records=entries.records if late else (), notes=unheard)
 
 
 class _Planning(_Part):

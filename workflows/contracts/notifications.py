@@ -20,6 +20,8 @@ class Notification(Message):
     title: str
     message: str = ""
     at: datetime | None = None
+    delivered: tuple[str, ...] = ()
+    """Channels that have it already, or never will take it."""
 
 
 class NotificationActivities(ABC):

@@ -1,7 +1,7 @@
 """Audit and notifications, never awaited before traffic moves.
 
-Audit goes in order and in batches. Notifications go each on its own: a channel that is down must not keep the next
-question to people, or the record, waiting.
+Both go together, in order and in batches. What does not get through at the first try is tried again on its own: a
+channel that is down must not keep the next question to people, or the record, waiting.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows.contracts.audit import AuditActivities, AuditRecord
+from workflows.contracts.journal import Entries, JournalActivities, Missed
 from workflows.contracts.notifications import Notification, NotificationActivities
 from workflows.engine import calls
 from workflows.model.target import ReleaseRef
@@ -29,8 +30,11 @@ class Journal:
     def __init__(self) -> None:
         self.release: ReleaseRef | None = None
         self._records: list[AuditRecord] = []
+        self._notes: list[Notification] = []
         self._count = 0
+        self._late: list[AuditRecord] = []
         self._writing: asyncio.Task[None] | None = None
+        self._appending: asyncio.Task[None] | None = None
         self._telling: list[asyncio.Task[None]] = []
 
     def record(self, event: str, *, actor: str = "headgate", **details: Any) -> None:
@@ -48,8 +52,7 @@ class Journal:
                 details=details,
             )
         )
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        self._start()
 
     def tell(
         self, event: str, title: str, message: str = "", severity: Literal["info", "warning", "critical"] = "info"
@@ -57,28 +60,58 @@ class Journal:
         """Sends a notification to people."""
         if self.release is None:
             return
-        note = Notification(
-            release=self.release, severity=severity, event=event, title=title, message=message, at=workflow.now()
+        self._notes.append(
+            Notification(
+                release=self.release, severity=severity, event=event, title=title, message=message, at=workflow.now()
+            )
         )
-        self._telling.append(asyncio.create_task(_try(NotificationActivities.send, note, note.title[:100])))
+        self._start()
 
     async def flush(self) -> None:
         """Waits until the record is written or out of tries, and a while for notifications."""
-        if self._writing is not None and not self._writing.done():
-            await workflow.wait([self._writing])
+        for task in (self._writing, self._appending):
+            if task is not None and not task.done():
+                await workflow.wait([task])
         telling = [task for task in self._telling if not task.done()]
         if telling:
             await workflow.wait(telling, timeout=_NOTE_GRACE.total_seconds())
 
+    def _start(self) -> None:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
     async def _write(self) -> None:
-        while self._records:
-            records, self._records = self._records, []
-            summary = "Audit: " + ", ".join(record.event for record in records)
-            await _try(AuditActivities.append, records, summary[:200])
+        while self._records or self._notes:
+            records, notes = self._records, self._notes
+            self._records, self._notes = [], []
+            if self._late:
+                self._late += records
+                records = []
+            if not records and not notes:
+                continue
+            summary = ", ".join([record.event for record in records] + [note.title for note in notes])
+            entries = Entries(records=tuple(records), notes=tuple(notes))
+            missed: Missed | None = await _try(JournalActivities.write, entries, f"Journal: {summary}")
+            self._try_again(missed or Missed(records=entries.records, notes=entries.notes))
+
+    def _try_again(self, missed: Missed) -> None:
+        for note in missed.notes:
+            self._telling.append(asyncio.create_task(_try(NotificationActivities.send, note, note.title)))
+        if missed.records:
+            self._late += missed.records
+            self._appending = asyncio.create_task(self._append())
+
+    async def _append(self) -> None:
+        """Writes what is late, in order; what comes meanwhile queues up behind it."""
+        while self._late:
+            batch = list(self._late)
+            await _try(AuditActivities.append, batch, "Audit: " + ", ".join(record.event for record in batch))
+            del self._late[: len(batch)]
 
 
-async def _try(method: Callable[..., Any], argument: Any, summary: str) -> None:
+async def _try(method: Callable[..., Any], argument: Any, summary: str) -> Any:
     try:
-        await calls.call(method, argument, calls.TELL, summary)
+        return await calls.call(method, argument, calls.TELL, summary[:200])
     except ActivityError as error:
         workflow.logger.error("audit or notification lost: %s", calls.failure_of(error).message)
+        return None
