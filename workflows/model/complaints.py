@@ -20,6 +20,7 @@ Finding = Mapping[str, Any]
 _PATTERNS = {
     NAME_PATTERN: "a name: lower case letters, digits and dashes, at most 63, with a letter or digit at both ends",
     r"^[A-Za-z0-9][A-Za-z0-9._+-]*$": "a version: letters, digits and . _ + -, beginning with a letter or digit",
+    r"^[a-z0-9][A-Za-z0-9._:/@-]*$": "an image, such as registry.example/team/service",
     r"^/\S*$": "a path: it begins with / and has no spaces",
     r"^[A-Za-z0-9-]{1,64}$": "a header name: letters, digits and dashes, at most 64",
     r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$": "a host name: lower case letters, digits, dashes and dots",

@@ -8,7 +8,15 @@ from datetime import timedelta
 from workflows.errors import Problem
 from workflows.model.analysis import GaugeMetric, unsupported
 from workflows.model.complaints import did_you_mean, listed
-from workflows.model.release import BlueGreen, Canary, Component, EnvoyTraffic, NoTraffic, ReleaseSpec
+from workflows.model.release import (
+    BlueGreen,
+    Canary,
+    Component,
+    EnvoyTraffic,
+    NoTraffic,
+    ProcessWorkload,
+    ReleaseSpec,
+)
 
 _ZERO = timedelta(0)
 
@@ -18,7 +26,13 @@ def release_problems(spec: ReleaseSpec) -> list[Problem]:
     problems = [*_names(spec), *_dependencies(spec), *_shared_places(spec)]
     for i, component in enumerate(spec.components):
         at = f"spec.components[{i}]"
-        found = (*_strategy(component), *_traffic(component), *_judgement(component), *_times(component))
+        found = (
+            *_artifact(component, spec.version),
+            *_strategy(component),
+            *_traffic(component),
+            *_judgement(component),
+            *_times(component),
+        )
         problems += [Problem(f"{at}.{path}", message) for path, message in found]
     return problems
 
@@ -67,8 +81,9 @@ def _shared_places(spec: ReleaseSpec) -> Iterator[Problem]:
     routes: dict[tuple[str | None, ...], str] = {}
     for i, component in enumerate(spec.components):
         work, at = component.workload, f"spec.components[{i}]"
-        if other := _taken(workloads, (work.cluster, work.namespace, work.service), component.name):
-            yield Problem(f"{at}.workload.service", f"{work.service} is the workload of component {other} already")
+        if other := _taken(workloads, (work.kind, work.cluster, work.namespace, work.name), component.name):
+            field = "service" if isinstance(work, ProcessWorkload) else "deployment"
+            yield Problem(f"{at}.workload.{field}", f"{work.name} is the workload of component {other} already")
         if isinstance(component.traffic, EnvoyTraffic):
             route = component.traffic.route
             if other := _taken(routes, (work.cluster, route), component.name):
@@ -82,6 +97,31 @@ def _taken(places: dict[tuple[str | None, ...], str], place: tuple[str | None, .
 
 
 Found = Iterable[tuple[str, str]]
+
+
+def _artifact(component: Component, version: str) -> Found:
+    artifact = component.artifact
+    if isinstance(component.workload, ProcessWorkload):
+        for name in ("image", "images"):
+            if getattr(artifact, name):
+                yield f"artifact.{name}", f"process workloads run a program of the worker's settings; leave {name} out"
+        return
+    for name in ("program", "args", "env"):
+        if getattr(artifact, name):
+            yield f"artifact.{name}", f"is the Deployment's own business, which runs images; leave {name} out"
+    if artifact.image and artifact.images:
+        yield "artifact.images", "image says it already; leave one of the two out"
+    elif not (artifact.image or artifact.images):
+        yield "artifact", "a Deployment needs image, or images by container, to run"
+    named = {"image": artifact.image} if artifact.image else {}
+    for place, image in (named | {f"images.{name}": image for name, image in artifact.images.items()}).items():
+        if "+" in tagged(image, version):
+            yield f"artifact.{place}", f"version {version} cannot be an image's tag because of its +; write the tag"
+
+
+def tagged(image: str, version: str) -> str:
+    """An image at a version: the version is the tag of an image that names neither tag nor digest."""
+    return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:{version}"
 
 
 def _strategy(component: Component) -> Found:
@@ -98,6 +138,9 @@ def _traffic(component: Component) -> Found:
     traffic, kind = component.traffic, component.strategy.kind
     if not isinstance(traffic, EnvoyTraffic):
         return
+    if not isinstance(component.workload, ProcessWorkload):
+        message = "envoy leads to workloads of kind process, and this one is of kind kubernetes"
+        yield "traffic.kind", message
     for name, given in (("match", traffic.match), ("preview", traffic.preview)):
         if given and kind in ("rolling", "recreate"):
             message = f"{kind} has no second version beside the first to lead to; use canary or blueGreen"

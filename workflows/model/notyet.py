@@ -13,7 +13,9 @@ from workflows.model.complaints import shown
 _KUBERNETES = "arrives with Kubernetes support"
 _AWS = "arrives with AWS support"
 _LATER = "is not supported yet"
-_WORKLOADS = "this version runs workloads of kind process"
+_ARE_LATER = "are not supported yet"
+_DEPLOYMENTS = "workloads of kind kubernetes are Deployments for now"
+_WORKLOADS = "this version runs workloads of kind process and kubernetes"
 _ROUTERS = "this version has traffic of kind envoy and none"
 
 
@@ -35,10 +37,12 @@ def _is(*values: str) -> Callable[[Any], bool]:
 
 
 RELEASE = (
-    NotYet("spec.components.*.artifact.image", f"image {_KUBERNETES}; process workloads run a program"),
-    NotYet("spec.components.*.artifact.images", f"images {_KUBERNETES}; process workloads run a program"),
-    NotYet("spec.components.*.artifact.template", f"template {_KUBERNETES}; process workloads run a program"),
-    NotYet("spec.components.*.workload.kind", f"{{}} {_KUBERNETES}; {_WORKLOADS}", _is("kubernetes"), 1),
+    NotYet(
+        "spec.components.*.artifact.template",
+        f"template {_LATER}; image and images are; change the rest in the Deployment itself, before the release",
+    ),
+    NotYet("spec.components.*.workload.statefulSet", f"StatefulSets {_ARE_LATER}; {_DEPLOYMENTS}", hides=1),
+    NotYet("spec.components.*.workload.daemonSet", f"DaemonSets {_ARE_LATER}; {_DEPLOYMENTS}", hides=1),
     NotYet("spec.components.*.workload.kind", f"{{}} {_AWS}; {_WORKLOADS}", _is("aws", "asg", "ec2"), 1),
     NotYet("spec.components.*.workload.targets", f"targets {_LATER}; write one component per target"),
     NotYet(

@@ -41,8 +41,11 @@ class Change(Document):
     """The ticket that asked for it."""
 
 
+ImageReference = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$", max_length=500)]
+
+
 class Artifact(Document):
-    """What runs: for `process` workloads a program that the worker's settings allow."""
+    """What runs: for `process` workloads a program that the worker's settings allow, for `kubernetes` images."""
 
     program: Name | None = None
     """A program named in the worker's settings (`programs`), the service's name when not given; it is started with PORT
@@ -51,6 +54,11 @@ class Artifact(Document):
     """Arguments after those of the settings."""
     env: dict[str, str] = {}
     """More environment variables; no secrets, they are kept with the release."""
+    image: ImageReference | None = None
+    """The image of a Deployment, with the version as its tag unless it names a tag or digest. Every container that runs
+    the same repository gets it, init containers included, else the only container."""
+    images: dict[Name, ImageReference] = {}
+    """Images by container, where several differ; in place of `image`."""
 
 
 class ProcessWorkload(Document):
@@ -66,8 +74,35 @@ class ProcessWorkload(Document):
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     """Instances that a first release starts; later ones keep the number that runs."""
 
+    @property
+    def name(self) -> str:
+        """What it is called in its namespace."""
+        return self.service
 
-Workload = Annotated[ProcessWorkload, Field(discriminator="kind")]
+
+class KubernetesWorkload(Document):
+    """A Deployment that is there already; its pod template gets the new images, and everything else stays yours."""
+
+    kind: Literal["kubernetes"]
+    deployment: Name
+    """The Deployment's name in its namespace."""
+    cluster: Name | None = None
+    """Needed only where the environment names more than one cluster."""
+    namespace: Name | None = None
+    """Needed only where the environment names more than one namespace."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The port of its pods that checks and metrics ask; the one named `http`, or the first, when not given."""
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods that a first release starts where the Deployment is scaled to nothing; later ones keep the number that
+    runs."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in its namespace."""
+        return self.deployment
+
+
+Workload = Annotated[ProcessWorkload | KubernetesWorkload, Field(discriminator="kind")]
 
 
 class HeaderMatch(Document):

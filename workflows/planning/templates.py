@@ -6,19 +6,29 @@ import hashlib
 import json
 from typing import Any
 
-from workflows.model.release import Component
+from workflows.model.meaning import tagged
+from workflows.model.release import Component, KubernetesWorkload, ProcessWorkload
 from workflows.model.target import Template
 
 
 def template(component: Component, version: str) -> Template:
     """The template of a component at a version; the same artifact at the same version always has the same digest."""
-    artifact = component.artifact
-    body = {
-        "program": artifact.program or component.workload.service,
-        "args": list(artifact.args),
-        "env": dict(sorted(artifact.env.items())),
-    }
+    body = _body(component, version)
     return Template(version=version, digest=digest_of({"version": version, "body": body}), body=body)
+
+
+def _body(component: Component, version: str) -> dict[str, Any]:
+    artifact, workload = component.artifact, component.workload
+    match workload:
+        case ProcessWorkload():
+            return {
+                "program": artifact.program or workload.service,
+                "args": list(artifact.args),
+                "env": dict(sorted(artifact.env.items())),
+            }
+        case KubernetesWorkload():
+            images = {"": artifact.image} if artifact.image else artifact.images
+            return {"images": {container: tagged(image, version) for container, image in sorted(images.items())}}
 
 
 def digest_of(content: Any) -> str:

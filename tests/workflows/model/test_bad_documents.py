@@ -40,6 +40,16 @@ def stages(*written: Any) -> dict[str, Any]:
     return release(strategy={"kind": "canary", "stages": list(written)})
 
 
+DEPLOYED: dict[str, Any] = {
+    "workload": {"kind": "kubernetes", "deployment": "trip"},
+    "artifact": {"image": "registry.example/trip"},
+}
+
+
+def deployed(*, version: str = "v2", **fields: Any) -> dict[str, Any]:
+    return a_release().rolling().unrouted().version(version).with_(**(DEPLOYED | fields)).document()
+
+
 def two(**second: Any) -> dict[str, Any]:
     return a_release().and_("user").with_(**second).document()
 
@@ -119,16 +129,64 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         "keeps their number; leave capacity out",
     ),
     "no workload": (a_release().without("workload").document(), f"{C}.workload", "is missing: where it runs"),
-    "a workload of Kubernetes": (
-        release(workload={"kind": "kubernetes", "deployment": "trip"}),
-        f"{C}.workload.kind",
-        "kubernetes arrives with Kubernetes support; this version runs workloads of kind process",
+    "a StatefulSet": (
+        release(workload={"kind": "kubernetes", "statefulSet": "trip"}),
+        f"{C}.workload.statefulSet",
+        "StatefulSets are not supported yet; workloads of kind kubernetes are Deployments",
+    ),
+    "a Deployment behind a local router": (
+        deployed(traffic={"kind": "envoy", "route": "trip"}),
+        f"{C}.traffic.kind",
+        "envoy leads to workloads of kind process, and this one is of kind kubernetes",
+    ),
+    "a Deployment of nothing": (
+        deployed(artifact={}),
+        f"{C}.artifact",
+        "a Deployment needs image, or images by container, to run",
+    ),
+    "a Deployment that runs a program": (
+        deployed(artifact={"program": "trip", "image": "registry.example/trip"}),
+        f"{C}.artifact.program",
+        "is the Deployment's own business",
+    ),
+    "an image twice": (
+        deployed(artifact={"image": "registry.example/trip", "images": {"trip": "registry.example/trip"}}),
+        f"{C}.artifact.images",
+        "leave one of the two out",
+    ),
+    "an image that is none": (
+        deployed(artifact={"image": "trip of today"}),
+        f"{C}.artifact.image",
+        "is not an image, such as registry.example/team/service",
+    ),
+    "a version that is no tag": (
+        deployed(version="v1+build.7"),
+        f"{C}.artifact.image",
+        "version v1+build.7 cannot be an image's tag because of its +",
+    ),
+    "a Deployment twice": (
+        a_release()
+        .rolling()
+        .unrouted()
+        .with_(**DEPLOYED)
+        .and_("user")
+        .rolling()
+        .unrouted()
+        .with_(**DEPLOYED)
+        .document(),
+        "spec.components[1].workload.deployment",
+        "trip is the workload of component trip already",
+    ),
+    "a pod template": (
+        deployed(artifact={"image": "trip", "template": {"spec": {}}}),
+        f"{C}.artifact.template",
+        "template is not supported yet; image and images are",
     ),
     "a workload of nobody": (release(workload={"kind": "proces", "service": "trip"}), f"{C}.workload.kind", "process"),
     "a container image": (
         release(artifact={"image": "registry.example/trip"}),
         f"{C}.artifact.image",
-        "image arrives with Kubernetes support",
+        "process workloads run a program of the worker's settings; leave image out",
     ),
     "a mesh": (
         release(traffic={"kind": "istio", "virtualService": "trip"}),

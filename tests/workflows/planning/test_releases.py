@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.builders import PolicyBuilder, ReleaseBuilder, a_policy, a_release
@@ -206,3 +208,20 @@ def test_everything_that_policy_does_not_allow_is_said_at_once() -> None:
         f"{C}.strategy.stages[0].approval",
         "spec.components[1].strategy.kind",
     ]
+
+
+@pytest.mark.parametrize(
+    ("artifact", "images"),
+    [
+        ({"image": "registry.example:5000/trip"}, {"": "registry.example:5000/trip:v2"}),
+        ({"image": "trip:stable"}, {"": "trip:stable"}),
+        ({"image": "trip@sha256:4f2a"}, {"": "trip@sha256:4f2a"}),
+        ({"images": {"app": "trip", "proxy": "envoy:1.36"}}, {"app": "trip:v2", "proxy": "envoy:1.36"}),
+    ],
+    ids=["the version is the tag", "a tag of its own", "a digest", "by container"],
+)
+def test_a_deployment_runs_its_images_at_the_version(artifact: dict[str, Any], images: dict[str, str]) -> None:
+    workload = {"kind": "kubernetes", "deployment": "trip-service"}
+    component = a_release().rolling().unrouted().with_(workload=workload, artifact=artifact).component()
+    assert component.template.body == {"images": images}
+    assert component.target.key == "local/default/kubernetes/trip-service"
