@@ -16,6 +16,13 @@ from infra.testbed.processes import polling
 Manifest = dict[str, Any]
 
 
+class _Loader(yaml.CSafeLoader):
+    """Takes a bare `=`, which CRDs have as a value, for a string; PyYAML knows no such type."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: node.value)
+
+
 class Api:
     """An API server, spoken to with the credentials of a kubeconfig."""
 
@@ -61,7 +68,7 @@ class Api:
 
     def apply(self, *files: Path) -> None:
         """Apply every object in the files, or in the YAML files of a folder, on the server's side; safe to repeat."""
-        for manifest in (manifest for file in files for manifest in read_manifests(file)):
+        for manifest in read_manifests(*files):
             self.apply_object(manifest)
 
     def apply_object(self, manifest: Manifest) -> None:
@@ -102,7 +109,8 @@ class Api:
         raise AssertionError  # polling ends by raising
 
 
-def read_manifests(file: Path) -> Iterator[Manifest]:
-    """Read the objects of a YAML file, or of a folder's."""
-    for found in sorted(file.glob("*.yaml")) if file.is_dir() else [file]:
-        yield from (m for m in yaml.load_all(found.read_text(), yaml.CSafeLoader) if m and "kind" in m)
+def read_manifests(*places: Path) -> Iterator[Manifest]:
+    """Read the objects of YAML files, and of the YAML files in folders."""
+    for place in places:
+        for file in sorted(place.glob("*.yaml")) if place.is_dir() else [place]:
+            yield from filter(None, yaml.load_all(file.read_text(), _Loader))

@@ -19,52 +19,61 @@ from infra.testbed.programs import go
 
 @dataclass(frozen=True)
 class Source:
-    """Where a project's CRDs are; the digest is Go's own of the whole module."""
+    """Where a project's CRDs are, only those that Headgate cares about; the digest is Go's own of the whole module."""
 
     module: str
     version: str
     digest: str
-    path: str
+    paths: tuple[str, ...]
 
 
 SOURCES = {
     # The version that Contour is built with; the standard channel.
     "gateway-api": Source(
-        "sigs.k8s.io/gateway-api", "v1.3.0", "h1:q6okN+/UKDATola4JY7zXzx40WO4VISk7i9DIfOvr9M=", "config/crd/standard"
+        "sigs.k8s.io/gateway-api",
+        "v1.3.0",
+        "h1:q6okN+/UKDATola4JY7zXzx40WO4VISk7i9DIfOvr9M=",
+        ("config/crd/standard",),
     ),
     "contour": Source(
         "github.com/projectcontour/contour",
         "v1.33.8",
         "h1:QoOfwqWws+CVRFpsRC2+f1DmB5IdurtyUtepIsiWfE0=",
-        "examples/contour/01-crds.yaml",
+        ("examples/contour/01-crds.yaml",),
     ),
     "istio": Source(
         "istio.io/api",
         "v1.31.1",
         "h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk=",
-        "kubernetes/customresourcedefinitions.gen.yaml",
+        ("kubernetes/customresourcedefinitions.gen.yaml",),
     ),
     "traefik": Source(
         "github.com/traefik/traefik/v3",
         "v3.7.13",
         "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
-        "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
+        ("docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",),
     ),
     "keda": Source(
-        "github.com/kedacore/keda/v2", "v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=", "config/crd/bases"
+        "github.com/kedacore/keda/v2",
+        "v2.21.0",
+        "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+        ("config/crd/bases/keda.sh_scaledobjects.yaml",),
     ),
-    # The newest that Go 1.26 downloads.
+    # The newest that Go 1.26 downloads. Without ApplicationSet: its schema alone keeps the API server busy for seconds.
     "argo-cd": Source(
         "github.com/argoproj/argo-cd/v3",
         "v3.5.7",
         "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
-        "manifests/crds",
+        ("manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"),
     ),
     "prometheus-operator": Source(
         "github.com/prometheus-operator/prometheus-operator",
         "v0.85.0",
         "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
-        "example/prometheus-operator-crd",
+        tuple(
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+            for kind in ("servicemonitors", "podmonitors", "prometheusrules")
+        ),
     ),
 }
 
@@ -75,7 +84,7 @@ def install(api: Api, names: Sequence[str] = tuple(SOURCES)) -> list[str]:
     for name in names:
         if name not in SOURCES:
             raise BedError(f"There are no CRDs called {name}. There are: {', '.join(sorted(SOURCES))}.")
-        for manifest in read_manifests(files(SOURCES[name])):
+        for manifest in read_manifests(*files(SOURCES[name])):
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{manifest['metadata']['name']}"
             if manifest["kind"] == "CustomResourceDefinition" and not api.get(path):
                 api.apply_object(manifest)
@@ -85,8 +94,8 @@ def install(api: Api, names: Sequence[str] = tuple(SOURCES)) -> list[str]:
     return [path.rpartition("/")[2] for path in installed]
 
 
-def files(source: Source) -> Path:
-    """The file or folder of the CRDs, in Go's cache of modules; downloads the module on first use."""
+def files(source: Source) -> list[Path]:
+    """The files and folders of the CRDs, in Go's cache of modules; downloads the module on first use."""
     command = [go(), "mod", "download", "-json", f"{source.module}@{source.version}"]
     with tempfile.TemporaryDirectory() as nowhere:  # No go.mod must be in the way.
         done = subprocess.run(
@@ -98,4 +107,4 @@ def files(source: Source) -> Path:
         raise BedError(f"{source.module} could not be downloaded: {said}\nIs a Go module proxy reachable?")
     if found["Sum"] != source.digest:
         raise BedError(f"{source.module}@{source.version} is {found['Sum']}, not {source.digest}. Somebody changed it.")
-    return Path(found["Dir"]) / source.path
+    return [Path(found["Dir"], path) for path in source.paths]

@@ -34,7 +34,7 @@ class Gateway:
     def configure(self, api: Api, authority: Authority) -> None:
         """Install the CRDs and Contour's rights, and write the settings."""
         crds.install(api, ("gateway-api", "contour"))
-        examples = crds.files(crds.SOURCES["contour"]).parent
+        examples = crds.files(crds.SOURCES["contour"])[0].parent
         api.apply(*(examples / f"{name}.yaml" for name in ("00-common", "02-rbac", "02-role-contour")))
         self._folder.mkdir()
         reference = {"gateway": {"gatewayRef": {"namespace": NAMESPACE, "name": "contour"}}}

@@ -20,7 +20,7 @@ def test_the_files_lie_in_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = SOURCES["istio"]
     a_go_that_answers({"Dir": "/modules/istio", "Sum": source.digest}, tmp_path, monkeypatch)
 
-    assert crds.files(source) == Path("/modules/istio", source.path)
+    assert crds.files(source) == [Path("/modules/istio", *source.paths)]
 
 
 def test_a_module_that_somebody_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
