@@ -106,7 +106,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
         write_bootstrap(settings.envoy, settings.process.clusters)
     clusters = Clusters(settings.kubernetes)
     workloads = workload_providers(settings.process, clusters)
-    routers = traffic_routers(settings.envoy)
+    routers = traffic_routers(settings.envoy, clusters)
     endpoints = WorkloadEndpoints(workloads)
     metrics = metrics_providers(_metrics(settings), endpoints)
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)

@@ -21,6 +21,8 @@ _PATTERNS = {
     NAME_PATTERN: "a name: lower case letters, digits and dashes, at most 63, with a letter or digit at both ends",
     r"^[A-Za-z0-9][A-Za-z0-9._+-]*$": "a version: letters, digits and . _ + -, beginning with a letter or digit",
     r"^[a-z0-9][A-Za-z0-9._:/@-]*$": "an image, such as registry.example/team/service",
+    r"^[a-z]([-a-z0-9]{0,49}[a-z0-9])?$": "the name of a Service: lower case letters, digits and dashes, at most 51",
+    r"^[a-z0-9]([-a-z0-9.]{0,230}[a-z0-9])?$": "an object's name: lower case letters, digits, dashes and dots",
     r"^/\S*$": "a path: it begins with / and has no spaces",
     r"^[A-Za-z0-9-]{1,64}$": "a header name: letters, digits and dashes, at most 64",
     r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$": "a host name: lower case letters, digits, dashes and dots",

@@ -13,6 +13,7 @@ from workflows.model.release import (
     Canary,
     Component,
     EnvoyTraffic,
+    GatewayApiTraffic,
     NoTraffic,
     ProcessWorkload,
     ReleaseSpec,
@@ -84,10 +85,18 @@ def _shared_places(spec: ReleaseSpec) -> Iterator[Problem]:
         if other := _taken(workloads, (work.kind, work.cluster, work.namespace, work.name), component.name):
             field = "service" if isinstance(work, ProcessWorkload) else "deployment"
             yield Problem(f"{at}.workload.{field}", f"{work.name} is the workload of component {other} already")
-        if isinstance(component.traffic, EnvoyTraffic):
-            route = component.traffic.route
-            if other := _taken(routes, (work.cluster, route), component.name):
-                yield Problem(f"{at}.traffic.route", f"{route} is the route of component {other} already")
+        if isinstance(component.traffic, NoTraffic):
+            continue
+        field, place = _route(component.traffic)
+        if other := _taken(
+            routes, (field, work.cluster, work.namespace if field == "service" else None, place), component.name
+        ):
+            yield Problem(f"{at}.traffic.{field}", f"{place} is the {field} of component {other} already")
+
+
+def _route(traffic: EnvoyTraffic | GatewayApiTraffic) -> tuple[str, str]:
+    """The field that names what only one component may write to, and what it names."""
+    return ("route", traffic.route) if isinstance(traffic, EnvoyTraffic) else ("service", traffic.service)
 
 
 def _taken(places: dict[tuple[str | None, ...], str], place: tuple[str | None, ...], name: str) -> str | None:
@@ -136,11 +145,9 @@ def _strategy(component: Component) -> Found:
 
 def _traffic(component: Component) -> Found:
     traffic, kind = component.traffic, component.strategy.kind
-    if not isinstance(traffic, EnvoyTraffic):
+    if isinstance(traffic, NoTraffic):
         return
-    if not isinstance(component.workload, ProcessWorkload):
-        message = "envoy leads to workloads of kind process, and this one is of kind kubernetes"
-        yield "traffic.kind", message
+    yield from _reach(component)
     for name, given in (("match", traffic.match), ("preview", traffic.preview)):
         if given and kind in ("rolling", "recreate"):
             message = f"{kind} has no second version beside the first to lead to; use canary or blueGreen"
@@ -148,6 +155,14 @@ def _traffic(component: Component) -> Found:
     for i, match in enumerate(traffic.match):
         if match in traffic.match[:i]:
             yield f"traffic.match[{i}]", f"header {match.header} with this value is named twice"
+
+
+def _reach(component: Component) -> Found:
+    """A router leads to what its workload starts, and to nothing else."""
+    traffic, workload = component.traffic.kind, component.workload.kind
+    routes_to = "process" if traffic == "envoy" else "kubernetes"
+    if workload != routes_to:
+        yield "traffic.kind", f"{traffic} leads to workloads of kind {routes_to}, and this one is of kind {workload}"
 
 
 def _judgement(component: Component) -> Found:

@@ -133,13 +133,34 @@ class EnvoyTraffic(Document):
     """A host that reaches the new version from its first check on."""
 
 
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,230}[a-z0-9])?$")]
+"""The name of a Kubernetes object; some are left for the names of what Headgate makes beside it."""
+
+ServiceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,49}[a-z0-9])?$")]
+"""The name of a Kubernetes Service; room is left for `-canary` and `-maintenance`."""
+
+
+class GatewayApiTraffic(Document):
+    """The backends of a Gateway API HTTPRoute, whatever implements its Gateway."""
+
+    kind: Literal["gatewayApi"]
+    http_route: ObjectName
+    """The HTTPRoute; only its rules that lead to the Service are touched."""
+    service: ServiceName
+    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    match: tuple[HeaderMatch, ...] = ()
+    """Requests that always reach the new version from its first check on."""
+    preview: Preview | None = None
+    """A host that reaches the new version from its first check on, by an HTTPRoute of its own."""
+
+
 class NoTraffic(Document):
     """Consumers and jobs: the share of the work follows the number of replicas."""
 
     kind: Literal["none"]
 
 
-Traffic = Annotated[EnvoyTraffic | NoTraffic, Field(discriminator="kind")]
+Traffic = Annotated[EnvoyTraffic | GatewayApiTraffic | NoTraffic, Field(discriminator="kind")]
 
 
 class Stage(Document):

@@ -114,7 +114,7 @@ class _Table:
         owners: dict[tuple[str, ...], str] = {}
         for i, component in enumerate(components):
             target, at = component.target, f"spec.components[{i}]"
-            places = {"workload": (target.key,), "traffic": ("route", target.cluster, _route(target))}
+            places = {"workload": (target.key,), "traffic": _route(target)}
             for name, key in places.items():
                 if key[-1] and owners.setdefault(key, component.name) != component.name:
                     self.problems.append(
@@ -151,8 +151,11 @@ def _identity(component: Component) -> dict[str, Any]:
     return {k: v for k, v in dump(component.workload).items() if k not in ("cluster", "namespace", "replicas")}
 
 
-def _route(target: Target) -> str:
-    return str(target.traffic.get("route", ""))
+def _route(target: Target) -> tuple[str, ...]:
+    """What only one component may write to; a route of Kubernetes may serve several, their Services may not."""
+    if service := target.traffic.get("service"):
+        return "service", target.cluster, target.namespace, str(service)
+    return "route", target.cluster, str(target.traffic.get("route", ""))
 
 
 def _where(component: Component, approval: str) -> str:

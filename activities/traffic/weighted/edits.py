@@ -102,15 +102,26 @@ class Part:
         lists = (rule[field] for _, field, rule in self.shape.rules(route))
         return any(ref.service == self.services[backend] for bodies in lists for ref in self._refs(bodies))
 
-    def patch(self, route: Object, state: TrafficState, *, insist: bool = False) -> list[Operation]:
-        """Makes the object ask for a state; `insist` also where somebody else changed our weights. Errors: Rejected."""
+    def patch(
+        self, route: Object, state: TrafficState, *, insist: bool = False, linger: bool = False
+    ) -> list[Operation]:
+        """Makes the object ask for a state; `insist` also where somebody else changed our weights. Errors: Rejected.
+
+        With `linger`, entries that would go stay with weight 0: a data plane may forget a backend before it forgets the
+        weights that led there, and what is left can be taken away by the same patch without it.
+        """
         if not insist and (found := self.foreign_change(route)):
             raise Rejected(found, provider=self.shape.provider, operation="write")
         record, mine = self.record(route), self._mine(route)
         before = record.before if record else tuple(rule.refs for rule in mine)
-        bodies = self._bodies(mine, self._goals(before, state, mine))
+        goals = self._goals(before, state, mine)
+        lingering = [self._lingering(rule, goal) if linger else {} for rule, goal in zip(mine, goals, strict=True)]
+        if linger and self.refers_to(route, "canary") and not any(self._has_canary(goal) for goal in goals + lingering):
+            lingering = [self._canaries(rule) for rule in mine]  # Only headers led there.
+        bodies = self._bodies(mine, [goal | more for goal, more in zip(goals, lingering, strict=True)])
         written = tuple(self._refs(body) for body in bodies)
-        keep = None if self._is_back(before, state) else Record(wish=state, before=before, written=written)
+        is_clean = self._is_back(before, state) and not any(lingering)
+        keep = None if is_clean else Record(wish=state, before=before, written=written)
         return [
             *_replaced(mine, bodies),
             *self._moved_fronts(route, self._fronts(mine, state)),
@@ -197,6 +208,15 @@ class Part:
         goal = divided(refs, self.services, state.weights, effective=self.shape.effective, limit=self.shape.limit)
         stable = self.services["stable"]
         return {key: weight for key, weight in goal.items() if weight or key in before or key[0] == stable}
+
+    def _lingering(self, rule: _Mine, goal: Goal) -> Goal:
+        return {ref.key: 0 for ref in rule.refs if self._is_extra(ref) and ref.key not in goal}
+
+    def _canaries(self, rule: _Mine) -> Goal:
+        return {(self.services["canary"], ref.rest): 0 for ref in rule.refs if ref.service == self.services["stable"]}
+
+    def _has_canary(self, goal: Goal) -> bool:
+        return any(service == self.services["canary"] for service, _ in goal)
 
     def _collapsed(self, refs: Sequence[Ref]) -> tuple[Ref, ...]:
         """A rule that appeared meanwhile, as it would be without us."""

@@ -46,21 +46,31 @@ SETUPS: dict[str, Any] = {"gatewayApi": gateway_api}
 ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in SETUPS)]
 
 
-@pytest.fixture(params=ROUTERS)
-async def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """A world for each router that takes weights."""
-    name = request.param
-    if name == "envoy":
-        found: World = request.getfixturevalue("world")
-        found.start_envoy()
-        yield found
-        return
-    made = KubernetesWorld(tmp_path, request.getfixturevalue("routing_kubeconfig"), name)
+@pytest.fixture
+async def cluster_world(router: str, routing_kubeconfig: Path, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
+    """A world whose routes are in a cluster."""
+    made = KubernetesWorld(tmp_path, routing_kubeconfig, router)
     try:
-        await SETUPS[name](made)
+        await SETUPS[router](made)
         yield made
     finally:
         await made.finish()
+
+
+@pytest.fixture(params=ROUTERS)
+def router(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def any_world(router: str, request: pytest.FixtureRequest) -> World:
+    """A world for each router that takes weights."""
+    if router != "envoy":
+        made: World = request.getfixturevalue("cluster_world")
+        return made
+    found: World = request.getfixturevalue("world")
+    found.start_envoy()
+    return found
 
 
 @pytest.fixture

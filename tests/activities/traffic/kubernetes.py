@@ -35,9 +35,10 @@ NAMESPACE = Kind("Namespace", "v1", "namespaces")
 class Deployments(NullWorkloads):
     """Marks and fences in memory, but pods in the cluster: as little of a workload provider as a router needs."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, image: str) -> None:
         super().__init__()
         self._api = api
+        self._image = image
 
     async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
         remembered = await super().observe(target, slots)
@@ -48,7 +49,8 @@ class Deployments(NullWorkloads):
         name = _name(request.target, request.slot)
         found = await self._api.find(DEPLOYMENT, request.target.namespace, name)
         if found is None:
-            body = _deployment(request.target, request.slot, request.replicas)
+            image = self._image.format(request.template.version)
+            body = _deployment(request.target, request.slot, request.replicas, image)
             await self._api.create(DEPLOYMENT, request.target.namespace, body)
         else:
             await self._api.patch(
@@ -81,19 +83,21 @@ class Deployments(NullWorkloads):
 class KubernetesWorld(World):
     """The world of the contract suite, with routes in a cluster."""
 
-    def __init__(self, directory: Path, kubeconfig: Path, router: str, *, image: str = "test/app:v1") -> None:
+    def __init__(self, directory: Path, kubeconfig: Path, router: str, *, image: str = "test/app:{}") -> None:
         self.place = f"traffic-{uuid4().hex[:8]}"
+        self.host = f"{self.place}.example.com"
         settings = KubernetesSettings(clusters={"test": KubernetesCluster(kubeconfig=kubeconfig, calls_per_second=500)})
         self.reached = Clusters(settings)
         self.api = self.reached.get("test")
         self.router = router
+        self.image = image
         self._answering: list[asyncio.Task[None]] = []
         super().__init__(directory)
         self.kinds = ("kubernetes", router)
 
     def rebuild(self, envoy: Any, runs: Runs, *, patience: float = 3) -> None:
         self.runs = runs
-        deployments = Deployments(self.api)
+        deployments = Deployments(self.api, self.image)
         self.providers = Registry("workloads", {"kubernetes": lambda: deployments})
         self.routers = traffic_routers(None, self.reached)
         self.workloads = Workloads(self.providers)
@@ -187,10 +191,16 @@ def _name(target: Target, slot: Slot) -> str:
     return name if slot == "stable" else f"{name}-canary"
 
 
-def _deployment(target: Target, slot: Slot, replicas: int) -> Object:
+def _deployment(target: Target, slot: Slot, replicas: int, image: str) -> Object:
     name = _name(target, slot)
     labels = {"app": name} | (canary_labels(target.key) if slot == "canary" else {})
-    container = {"name": "app", "image": "test/app:v1", "ports": [{"containerPort": 9898}]}
+    container = {
+        "name": "app",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"containerPort": 9898}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 9898}, "periodSeconds": 1},
+    }
     return {
         "metadata": {"name": name},
         "spec": {

@@ -191,7 +191,20 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
     "a mesh": (
         release(traffic={"kind": "istio", "virtualService": "trip"}),
         f"{C}.traffic.kind",
-        "istio arrives with Kubernetes support; this version has traffic of kind envoy and none",
+        "istio arrives with Kubernetes support; this version has traffic of kind envoy, gatewayApi and none",
+    ),
+    "a route to pods for processes": (
+        a_release()
+        .unanalysed()
+        .with_(traffic={"kind": "gatewayApi", "httpRoute": "shop", "service": "trip"})
+        .document(),
+        f"{C}.traffic.kind",
+        "gatewayApi leads to workloads of kind kubernetes, and this one is of kind process",
+    ),
+    "a Service without room for its canary": (
+        release(traffic={"kind": "gatewayApi", "httpRoute": "shop", "service": "s" * 52}),
+        f"{C}.traffic.service",
+        "is not the name of a Service: lower case letters, digits and dashes, at most 51",
     ),
     "a load balancer of AWS": (release(traffic={"kind": "alb"}), f"{C}.traffic.kind", "alb arrives with AWS support"),
     "a soft entry": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.traffic.weighted.shares import Ref, divided, percents
@@ -59,6 +59,7 @@ def test_a_share_that_no_weight_expresses_is_rounded_down_for_the_canary() -> No
     assert shares(before, stable=99.99, canary=0.01)["trip-canary"] == 99
 
 
+@settings(deadline=None)
 @given(
     ours=st.integers(1, 1000),
     other=st.integers(0, 1000),

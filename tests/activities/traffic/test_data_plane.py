@@ -1,0 +1,209 @@
+"""Kubernetes routers with a data plane behind them: real pods, and users who never stop asking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import pytest
+
+from activities.clusters.kubernetes.kinds import HTTP_ROUTE
+from infra.testbed.bed import Bed, bed
+from infra.testbed.cache import root
+from infra.testbed.programs import Builder
+from tests.activities.traffic.kubernetes import KubernetesWorld
+from tests.activities.world import Run, a_template
+from workflows.contracts.traffic import RestoreRequest
+from workflows.model.target import Claim, Target
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+V1, V2 = a_template("1.0.0"), a_template("1.1.0")
+CONTOUR = {"name": "contour", "namespace": "projectcontour"}
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[Bed]:
+    if not Builder(root(), print).path("contour").exists():
+        pytest.skip("the test bed is not built; `make e2e` builds it")
+    with bed("full", name="pytest-full", crds=("contour",)) as found:
+        yield found
+
+
+async def gateway_api(made: KubernetesWorld) -> None:
+    ours = {"backendRefs": [{"name": "trip", "port": 80}]}
+    body = {"metadata": {"name": "shop"}, "spec": {"parentRefs": [CONTOUR], "hostnames": [made.host], "rules": [ours]}}
+    await made.open((HTTP_ROUTE, body))
+
+
+SETUPS: dict[str, Any] = {"gatewayApi": gateway_api}
+
+
+@pytest.fixture(params=SETUPS)
+async def shop(request: pytest.FixtureRequest, gateway: Bed, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
+    made = KubernetesWorld(tmp_path, gateway.kubeconfig, request.param, image="headgate.test/podinfo:{}")
+    assert gateway.gateway
+    made.url = gateway.gateway
+    try:
+        await SETUPS[request.param](made)
+        yield made
+    finally:
+        await made.finish()
+
+
+class Users:
+    """Constant requests through the gateway, counted by version and status."""
+
+    def __init__(self, shop: KubernetesWorld, *, at: str = "", **headers: str) -> None:
+        self._url = f"{shop.url}/version"
+        self._headers = {"Host": f"{at}{shop.host}", **headers}
+        self._stopped = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.last: dict[str, float] = {}
+
+    @property
+    def lost(self) -> dict[tuple[str, int], int]:
+        return {key: count for key, count in self.answers.items() if key[1] != 200}
+
+    async def more(self, count: int) -> Counter[str]:
+        """The versions of so many more answers."""
+        before = self.answers.copy()
+        while self.answers.total() - before.total() < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        found = self.answers - before
+        return Counter({version: n for (version, _), n in found.items()})
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._use()) for _ in range(4)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopped.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _use(self) -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            while not self._stopped.is_set():
+                try:
+                    async with session.get(self._url, headers=self._headers) as answer:
+                        text = await answer.text()
+                        version = json.loads(text)["version"] if answer.status == 200 else text[:60]
+                        self.answers[version, answer.status] += 1
+                        self.last[version] = time.monotonic()
+                except aiohttp.ClientError as error:
+                    self.answers[type(error).__name__, 0] += 1
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+def target(shop: KubernetesWorld) -> Target:
+    return shop.target(match=[{"header": "x-canary", "exact": "yes"}], preview={"host": f"next.{shop.host}"})
+
+
+@pytest.fixture
+def run(shop: KubernetesWorld) -> Run:
+    return shop.run()
+
+
+@pytest.fixture
+async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
+    """The old version serves, the new one is ready beside it."""
+    claim = await shop.capture(run, target)
+    for slot, template in (("stable", V1), ("canary", V2)):
+        ready = await shop.deploy(run, target, claim, slot=slot, template=template, replicas=2)  # type: ignore[arg-type]
+        assert ready.ready, ready.message
+    await serves(shop)
+    return claim
+
+
+async def serves(shop: KubernetesWorld) -> None:
+    deadline = time.monotonic() + 30
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"{shop.url}/version", headers={"Host": shop.host}) as answer:
+                    if answer.status == 200:
+                        return
+                    said = await answer.text()
+            except aiohttp.ClientError as error:
+                said = str(error)
+            assert time.monotonic() < deadline, said
+            await asyncio.sleep(0.1)
+
+
+async def test_users_follow_the_weights_and_none_of_them_notices(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    before = (await run.call(shop.targets._inspect, target)).traffic
+    assert before
+    async with Users(shop) as users:
+        assert set(await users.more(300)) == {"1.0.0"}
+        for share in (5, 25, 50, 100, 0, 100, 0, 50, 0):
+            begun = time.monotonic()
+            shifted = await shop.shift(run, target, claim, {"stable": 100 - share, "canary": share})
+            took = time.monotonic() - begun
+            assert (shifted.verification, shifted.message) == ("verified", "")
+            seen = await users.more(1000)
+            print(f"{share:3} %: {took * 1000:.0f} ms, {dict(seen)}, lost {users.lost}")
+            if share in (0, 100):
+                assert set(seen) == {"1.1.0" if share else "1.0.0"}
+            else:
+                assert abs(seen["1.1.0"] / seen.total() - share / 100) < 0.06
+        restored = await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=claim, state=before))
+        assert restored.verification == "verified"
+        await shop.retire(run, target, claim)
+        await users.more(500)
+    assert users.lost == {}
+
+
+async def test_headers_and_the_preview_host_reach_the_new_version_alone(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    shifted = await shop.shift(run, target, claim, {"stable": 100}, preview_to="canary")
+    assert (shifted.verification, shifted.message) == ("verified", "")
+    async with (
+        Users(shop) as users,
+        Users(shop, **{"x-canary": "yes"}) as asking,
+        Users(shop, at="next.") as previewing,
+    ):
+        assert set(await users.more(200)) == {"1.0.0"}
+        assert set(await asking.more(200)) == {"1.1.0"}
+        assert set(await previewing.more(200)) == {"1.1.0"}
+        await shop.shift(run, target, claim, {"stable": 100})
+        await asyncio.sleep(0.3)
+        assert set(await asking.more(200)) == {"1.0.0"}
+        assert (await previewing.more(200))["1.1.0"] == 0
+    assert users.lost == asking.lost == {}
+
+
+async def test_maintenance_answers_503_and_lets_headers_through(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    shifted = await shop.shift(run, target, claim, {"maintenance": 100}, preview_to="canary")
+    assert (shifted.verification, shifted.message) == ("verified", "")
+    async with Users(shop) as users, Users(shop, **{"x-canary": "yes"}) as asking:
+        await users.more(100)
+        assert {status for _, status in users.answers} == {503}
+        assert set(await asking.more(100)) == {"1.1.0"}
+    await shop.shift(run, target, claim, {"stable": 100})
+    async with Users(shop) as users:
+        assert set(await users.more(200)) == {"1.0.0"}
+
+
+async def test_an_undo_reaches_users_at_once(shop: KubernetesWorld, run: Run, target: Target, claim: Claim) -> None:
+    await shop.shift(run, target, claim, {"stable": 50, "canary": 50})
+    undo = await shop.capture_undo(run, target)
+    async with Users(shop) as users:
+        await users.more(200)
+        begun = time.monotonic()
+        assert (await shop.shift(run, target, undo, {"stable": 100})).verification == "verified"
+        await users.more(500)
+    assert users.last["1.1.0"] - begun < 1
+    assert users.lost == {}

@@ -1,0 +1,163 @@
+"""What the routers of Kubernetes add to the contract: nothing of them stays, and nothing of others is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.kinds import SERVICE
+from activities.clusters.kubernetes.labels import canary_labels
+from activities.clusters.kubernetes.patch import put
+from activities.clusters.kubernetes.resources import Resource
+from activities.traffic.weighted.companions import Companion
+from activities.traffic.weighted.router import WeightedRouter
+from tests.activities.traffic.conftest import SETUPS, cluster_world
+from tests.activities.traffic.kubernetes import KubernetesWorld
+from tests.activities.world import Run, a_template
+from workflows.contracts.traffic import RestoreRequest
+from workflows.errors import Rejected
+from workflows.model.target import Claim, Target
+
+pytestmark = pytest.mark.cluster
+
+V1, V2 = a_template("v1"), a_template("v2")
+
+
+@pytest.fixture(params=SETUPS)
+def router(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+shop = cluster_world
+
+
+@pytest.fixture
+def target(shop: KubernetesWorld) -> Target:
+    return shop.target()
+
+
+@pytest.fixture
+def run(shop: KubernetesWorld) -> Run:
+    return shop.run()
+
+
+@pytest.fixture
+async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
+    claim = await shop.capture(run, target)
+    await shop.deploy(run, target, claim, slot="stable", template=V1, replicas=1)
+    await shop.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    return claim
+
+
+def route(shop: KubernetesWorld, target: Target) -> Resource:
+    made = shop.routers.get(target.traffic["kind"])
+    assert isinstance(made, WeightedRouter)
+    return made._place(target).route
+
+
+def content(found: Object) -> Any:
+    """What a person would compare: all but the server's book-keeping and our fence, which stays for ever."""
+    metadata = found["metadata"]
+    annotations = {k: v for k, v in metadata.get("annotations", {}).items() if not k.startswith("fence.headgate.dev/")}
+    return {**found, "status": None, "metadata": {"labels": metadata.get("labels"), "annotations": annotations}}
+
+
+async def names(shop: KubernetesWorld) -> set[str]:
+    return {found["metadata"]["name"] for found in await shop.api.search(SERVICE, shop.place)}
+
+
+async def test_every_field_is_as_it_was_after_the_release(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    before = content(await route(shop, target).get())
+    baseline = (await run.call(shop.targets._inspect, target)).traffic
+    assert baseline
+    for share in (5, 33.33, 100):
+        await shop.shift(run, target, claim, {"stable": 100 - share, "canary": share})
+        assert content(await route(shop, target).get()) != before
+    await shop.shift(run, target, claim, {"stable": 100})
+    assert content(await route(shop, target).get()) == before
+    await shop.shift(run, target, claim, {"maintenance": 100})
+    await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=claim, state=baseline))
+    assert content(await route(shop, target).get()) == before
+    await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=claim, state=baseline))
+    assert await names(shop) == {"trip"}
+
+
+async def test_the_canarys_service_is_a_copy_without_its_owners_marks(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    stable = await shop.api.get(SERVICE, shop.place, "trip")
+    canary = await shop.api.get(SERVICE, shop.place, "trip-canary")
+    assert canary["spec"]["ports"] == stable["spec"]["ports"]
+    assert canary["spec"]["selector"] == canary_labels(target.key)
+    assert canary["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "headgate"}
+    assert [name for name in canary["metadata"]["annotations"] if not name.startswith("fence.")] == [
+        "projectcontour.io/upstream-protocol.h2c"
+    ]
+    assert content(stable)["metadata"]["annotations"].keys() == {
+        "projectcontour.io/upstream-protocol.h2c",
+        "argocd.argoproj.io/tracking-id",
+    }
+
+
+async def test_the_canarys_service_goes_with_its_deployment(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    await shop.shift(run, target, claim, {"stable": 100})
+    assert "trip-canary" in await names(shop), "open requests may finish"
+    await shop.retire(run, target, claim)
+    async with asyncio.timeout(20):
+        while "trip-canary" in await names(shop):  # noqa: ASYNC110 - the collector sends no events.
+            await asyncio.sleep(0.2)
+
+
+async def test_a_service_of_somebody_else_is_never_taken(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    theirs = {"metadata": {"name": "trip-canary"}, "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}}
+    await shop.api.create(SERVICE, shop.place, theirs)
+    with pytest.raises(Rejected, match="trip-canary is there already and is not Headgate's"):
+        await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    await shop.shift(run, target, claim, {"stable": 100})
+    assert (await shop.api.get(SERVICE, shop.place, "trip-canary"))["spec"]["selector"] == {"app": "x"}
+
+
+async def test_what_a_late_attempt_made_is_taken_over(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    late = claim.model_copy(update={"epoch": claim.epoch - 1})
+    place = Resource(shop.api, SERVICE, shop.place, "trip-canary")
+    body = {"spec": {"selector": {"app": "late"}, "ports": [{"port": 1}]}}
+    await run.call(Companion(place, target.key, late).ensure, body)
+    shifted = await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    assert shifted.verification in ("verified", "unsupported")
+    assert (await place.get())["spec"]["selector"] == canary_labels(target.key)
+
+
+async def test_a_foreign_change_stops_the_release_and_not_its_undo(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    baseline = (await run.call(shop.targets._inspect, target)).traffic
+    before = content(await route(shop, target).get())
+    await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    there = await route(shop, target).get()
+    made = shop.routers.get(target.traffic["kind"])
+    assert baseline
+    assert isinstance(made, WeightedRouter)
+    path, field, _ = next(
+        found for found in made._shape.rules(there) if any("trip-canary" in str(ref) for ref in found[2][found[1]])
+    )
+    await shop.api.patch(
+        made._shape.kind, shop.place, there["metadata"]["name"], [put((*path, field, 0, "weight"), 77)]
+    )
+    with pytest.raises(Rejected, match="somebody else writes it"):
+        await shop.shift(run, target, claim, {"stable": 50, "canary": 50})
+    undo = await shop.capture_undo(run, target)
+    await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=undo, state=baseline))
+    assert content(await route(shop, target).get()) == before
