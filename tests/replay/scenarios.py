@@ -74,6 +74,17 @@ async def group_of_two(lab: Lab) -> None:
     await _good(lab, "canary", components=("api", "web"), waves={"web": 1})
 
 
+async def journal_late(lab: Lab) -> None:
+    """The record and a channel refuse what they get, and take it later."""
+    lab.world.unheard, lab.world.unwritten = {"release_started"}, {"deployment_initiated"}
+    trial = lab.release("canary", name=NAME)
+    await trial.start()
+    await trial.until(lambda status: status.phase == "Watching")
+    lab.world.unheard.clear()
+    lab.world.unwritten.clear()
+    await _ends(trial, "Succeeded")
+
+
 async def canary_rolled_back(lab: Lab) -> None:
     trial = lab.release("canary", name=NAME)
 
@@ -262,7 +273,7 @@ SCENARIOS: dict[str, Scenario] = {
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
         rejected, steered, held_then_resumed, aborted, cancelled, superseded, waits_for_its_target, reset, group_of_two,
         group_rolled_back, undo_blocked_then_resumed, rollback, settled_by_the_janitor, orphan_restored_first,
-        continued_as_new,
+        continued_as_new, journal_late,
     )
 }  # fmt: skip
 
