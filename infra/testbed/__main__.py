@@ -7,6 +7,7 @@ from infra.testbed import cache, crds, selftest
 from infra.testbed.assembly import PROGRAMS, prepare
 from infra.testbed.cluster import Cluster, clusters
 from infra.testbed.errors import BedError
+from infra.testbed.extras import EXTRAS
 from infra.testbed.programs import say
 
 
@@ -45,7 +46,7 @@ def _status(_: argparse.Namespace) -> None:
             print(f"{cluster.name}: not up; `down --name {cluster.name}` takes away what a crash left")
             continue
         print(f"{cluster.name}: profile {cluster.layout.profile}, KUBECONFIG={cluster.kubeconfig}")
-        for what, address in (("gateway", cluster.gateway), ("prometheus", cluster.prometheus)):
+        for what, address in {"gateway": cluster.gateway, **{name: cluster.url(name) for name in EXTRAS}}.items():
             if address:
                 print(f"  {what} at {address}")
         for daemon in cluster.daemons():
@@ -62,10 +63,8 @@ def _crds(options: argparse.Namespace) -> None:
     print(*crds.install(Cluster(options.name).api(), options.projects or tuple(crds.SOURCES)), sep="\n")
 
 
-def _prometheus(options: argparse.Namespace) -> None:
-    cluster = Cluster(options.name)
-    cluster.add_prometheus()
-    print(cluster.prometheus)
+def _add(options: argparse.Namespace) -> None:
+    print(Cluster(options.name).add(options.extra))
 
 
 def _stop(options: argparse.Namespace) -> None:
@@ -102,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     command("run", _run, "run a command in its namespaces", named).add_argument("command", nargs=argparse.REMAINDER)
     known = command("crds", _crds, f"install CRDs: {', '.join(crds.SOURCES)} (default: all)", named)
     known.add_argument("projects", nargs="*", metavar="PROJECT")
-    command("prometheus", _prometheus, "add Prometheus, and print where it answers", named)
+    added = command("add", _add, f"add {' or '.join(EXTRAS)}, and print where it answers", named)
+    added.add_argument("extra", choices=EXTRAS)
     stop = command("stop", _stop, "end a daemon", named)
     stop.add_argument("daemon")
     stop.add_argument("--now", action="store_true", help="by SIGKILL")

@@ -12,13 +12,13 @@ from infra.testbed.credentials import Authority
 from infra.testbed.errors import BedError
 from infra.testbed.gateway import Gateway
 from infra.testbed.layout import SERVICE_RANGE, Layout, Profile
+from infra.testbed.manifests import MANIFESTS
 from infra.testbed.namespaces import Namespaces
 from infra.testbed.node import Node
 from infra.testbed.packages import Packages
 from infra.testbed.processes import call, last_words, polling
 from infra.testbed.programs import Builder
 
-MANIFESTS = Path(__file__).parent / "manifests"
 NODE_INIT = Path(__file__).parent / "node-init.sh"
 PROGRAMS: dict[Profile, tuple[str, ...]] = {
     "api": ("pause", *control_plane.PROGRAMS, "kwok"),

@@ -1,7 +1,7 @@
 """What tests use: a cluster for as long as a `with` block lasts.
 
 With HEADGATE_TEST_KUBECONFIG it is the cluster of that file, which whoever set the variable has thereby called
-disposable; HEADGATE_TEST_GATEWAY and HEADGATE_TEST_PROMETHEUS say where its data plane and its Prometheus answer.
+disposable; HEADGATE_TEST_GATEWAY, HEADGATE_TEST_PROMETHEUS and HEADGATE_TEST_TRAEFIK say where those answer.
 """
 
 import fcntl
@@ -29,11 +29,13 @@ class Bed:
 
     kubeconfig: Path
     """The administrator's; its current context is the cluster."""
+    own: Cluster | None = None
+    """The cluster if the test bed made it; None where faults and visits inside are impossible."""
     gateway: str | None = None
     """Where the Gateway API data plane answers, such as `http://198.18.1.2:8080`; None where there is none."""
     prometheus: str | None = None
-    own: Cluster | None = None
-    """The cluster if the test bed made it; None where faults and visits inside are impossible."""
+    traefik: str | None = None
+    """Where the data plane of IngressRoute and TraefikService answers."""
 
     @property
     def api(self) -> Api:
@@ -53,12 +55,13 @@ def bed(
     *,
     name: str | None = None,
     crds: Sequence[str] = (),
-    prometheus: bool = False,
+    extras: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[Bed]:
-    """Give a cluster with these CRDs; one with a name is shared by all who ask for it, and goes with the last of them.
+    """Give a cluster with these CRDs and extras.
 
-    A cluster that was brought up on the command line under that name is used, and left alone afterwards.
+    One with a name is shared by all who ask for it, and goes with the last of them. A cluster that was brought up on
+    the command line under that name is used, and left alone afterwards.
     """
     if given := environ.get("HEADGATE_TEST_KUBECONFIG"):
         found = _foreign(Path(given).expanduser().absolute(), environ)
@@ -68,9 +71,15 @@ def bed(
     _sweep()
     cluster = Cluster(name or f"bed-{os.getpid()}-{next(_numbers)}")
     with _joined(cluster, profile):
-        if prometheus:
-            cluster.add_prometheus()
-        found = Bed(cluster.kubeconfig, cluster.gateway, cluster.prometheus, cluster)
+        for extra in extras:
+            cluster.add(extra)
+        found = Bed(
+            cluster.kubeconfig,
+            cluster,
+            gateway=cluster.gateway,
+            prometheus=cluster.url("prometheus"),
+            traefik=cluster.url("traefik"),
+        )
         _install(found, crds)
         yield found
 
@@ -85,7 +94,12 @@ def _foreign(kubeconfig: Path, environ: Mapping[str, str]) -> Bed:
         raise BedError(f"HEADGATE_TEST_KUBECONFIG: {kubeconfig} is no file. Correct the variable or unset it.")
     if not Api(kubeconfig).is_ready:
         raise BedError(f"HEADGATE_TEST_KUBECONFIG: the cluster of {kubeconfig} does not answer. Start it or unset it.")
-    return Bed(kubeconfig, environ.get("HEADGATE_TEST_GATEWAY"), environ.get("HEADGATE_TEST_PROMETHEUS"))
+    return Bed(
+        kubeconfig,
+        gateway=environ.get("HEADGATE_TEST_GATEWAY"),
+        prometheus=environ.get("HEADGATE_TEST_PROMETHEUS"),
+        traefik=environ.get("HEADGATE_TEST_TRAEFIK"),
+    )
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.testbed import cache, cgroups, gateway, prometheus
+from infra.testbed import cache, cgroups, gateway
 from infra.testbed.api import Api
-from infra.testbed.assembly import MANIFESTS, Assembly, prepare
+from infra.testbed.assembly import Assembly, prepare
 from infra.testbed.cache import Say, locked
 from infra.testbed.credentials import Authority
 from infra.testbed.errors import BedError
+from infra.testbed.extras import EXTRAS, extra
 from infra.testbed.layout import Layout, Profile
 from infra.testbed.namespaces import Namespaces
 from infra.testbed.packages import Packages
@@ -78,13 +79,10 @@ class Cluster:
         """Where the data plane answers."""
         return f"http://{self.layout.address}:{gateway.PORT}" if self.layout.profile == "full" else None
 
-    @property
-    def prometheus(self) -> str | None:
-        """Where Prometheus answers, once it was added."""
+    def url(self, name: str) -> str | None:
+        """Where an extra answers, once it was added."""
         layout = self.layout
-        return (
-            f"http://{layout.address}:{layout.prometheus_port}" if (layout.run / "prometheus.json").exists() else None
-        )
+        return EXTRAS[name](layout).url if (layout.run / f"{name}.json").exists() else None
 
     def daemons(self) -> list[Daemon]:
         """Every daemon that was started, and process 1."""
@@ -122,19 +120,19 @@ class Cluster:
         if left:
             raise BedError(f"Cluster {self.name} left something behind: {'; '.join(left)}. Run `down` again.")
 
-    def add_prometheus(self) -> None:
-        """Build and start Prometheus; does nothing where it runs."""
+    def add(self, name: str) -> str:
+        """Build and start an extra, unless it runs, and return where it answers."""
+        added = extra(name, self.layout)
         builder = Builder(self._cache, self._say)
-        builder.build([prometheus.PROGRAM])
+        builder.build([name])
         with locked(cache.lock(self.name)):
-            if not self.prometheus:
-                api = self.api()
-                api.apply(MANIFESTS / "prometheus.yaml")
-                prometheus.configure(self.layout, api, Authority(self.layout.pki))
-                self.start(prometheus.PROGRAM, builder.path(prometheus.PROGRAM), *prometheus.flags(self.layout))
-        for _ in polling("Prometheus", limit=30):
-            if prometheus.is_ready(self.layout):
-                return
+            if not self.url(name):
+                added.configure(self.api(), Authority(self.layout.pki))
+                self.start(name, *added.command(builder.path(name)))
+        for _ in polling(name, limit=30):
+            if added.is_ready:
+                break
+        return added.url
 
     # Faults and visits.
 
@@ -221,7 +219,7 @@ def _is_free(layout: Layout) -> bool:
     """Whether nobody else on this machine has the cluster's network, or its ports."""
     if layout.has_network:
         return not _can_bind(layout.host_address, 0)
-    return all(_can_bind(layout.address, port) for port in (layout.api_port, layout.etcd_port, layout.prometheus_port))
+    return all(_can_bind(layout.address, port) for port in (layout.api_port, layout.etcd_port))
 
 
 def _can_bind(address: str, port: int) -> bool:

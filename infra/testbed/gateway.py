@@ -3,7 +3,6 @@
 Envoy listens on port 8080 of the node's address, once the first route exists.
 """
 
-import http.client
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from infra.testbed.api import Api
 from infra.testbed.credentials import Authority
 from infra.testbed.errors import BedError
 from infra.testbed.layout import Layout
-from infra.testbed.processes import call
+from infra.testbed.processes import answers, call
 
 PROGRAMS = ("contour",)
 PORT = 8080
@@ -74,14 +73,7 @@ def is_ready(layout: Layout, api: Api) -> bool:
     conditions = (api.get(GATEWAY) or {}).get("status", {}).get("conditions", [])
     if not any(c["type"] == "Programmed" and c["status"] == "True" for c in conditions):
         return False
-    connection = http.client.HTTPConnection(layout.address, STATS_PORT, timeout=2)
-    try:
-        connection.request("GET", "/ready")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    return answers(f"http://{layout.address}:{STATS_PORT}/ready")
 
 
 def find_envoy() -> Path:

@@ -58,15 +58,11 @@ class Layout:
 
     @property
     def api_port(self) -> int:
-        return 6443 if self.has_network else 20000 + 3 * self.index
+        return 6443 if self.has_network else 20000 + 2 * self.index
 
     @property
     def etcd_port(self) -> int:
-        return 2379 if self.has_network else 20001 + 3 * self.index
-
-    @property
-    def prometheus_port(self) -> int:
-        return 9090 if self.has_network else 20002 + 3 * self.index
+        return 2379 if self.has_network else 20001 + 2 * self.index
 
     @property
     def server(self) -> str:

@@ -4,12 +4,14 @@ A process is known by its pid and its start time together, so that a pid that th
 taken for ours.
 """
 
+import http.client
 import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from infra.testbed.errors import BedError
 
@@ -107,6 +109,19 @@ def call(
             f"`{' '.join(argv)}` failed with status {done.returncode}: {last_words(done.stdout + done.stderr)}"
         )
     return done.stdout
+
+
+def answers(url: str) -> bool:
+    """Whether a server of ours says 200; a proxy of the environment is for the world outside."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=2)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def last_words(text: str) -> str:

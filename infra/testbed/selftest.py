@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from kubernetes.client import ApiException
 
 from infra.testbed import crds
-from infra.testbed.assembly import MANIFESTS
 from infra.testbed.bed import Bed, bed
 from infra.testbed.cluster import clusters
 from infra.testbed.errors import BedError
 from infra.testbed.layout import Profile
+from infra.testbed.manifests import MANIFESTS
 from infra.testbed.processes import polling
 
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes/podinfo"

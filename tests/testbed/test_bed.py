@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from infra.testbed.api import read_manifests
-from infra.testbed.assembly import MANIFESTS
 from infra.testbed.bed import Bed, bed
 from infra.testbed.errors import BedError
+from infra.testbed.manifests import MANIFESTS
 
 KUBECONFIG = """\
 {"current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],

@@ -13,7 +13,7 @@ CACHE = Path("/cache/clusters")
 
 def test_no_two_clusters_share_a_port_or_an_address() -> None:
     layouts = [Layout(CACHE / f"c{index}", "api", index) for index in range(1, HIGHEST_INDEX)]
-    ports = [port for one in layouts for port in (one.api_port, one.etcd_port, one.prometheus_port)]
+    ports = [port for one in layouts for port in (one.api_port, one.etcd_port)]
     networks = [Layout(one.home, "full", one.index).address for one in layouts]
 
     assert len(set(ports)) == len(ports)
@@ -23,7 +23,7 @@ def test_no_two_clusters_share_a_port_or_an_address() -> None:
 def test_ports_lie_below_those_that_the_kernel_gives_away() -> None:
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
-    assert Layout(CACHE / "last", "api", HIGHEST_INDEX).prometheus_port < first
+    assert Layout(CACHE / "last", "api", HIGHEST_INDEX).etcd_port < first
 
 
 def test_addresses_are_of_the_range_that_is_set_aside_for_tests() -> None:
