@@ -61,6 +61,16 @@ class ReleaseBuilder:
         metric = {"name": "queue", "kind": "gauge", "series": "queue_length", "rule": {"rollback": 1000}}
         return self.with_(traffic={"kind": "none"}, analysis={"metrics": [metric]})
 
+    def switched(self) -> Self:
+        """A Deployment behind a Service that leads to one version or the other."""
+        name, metric = self.components[-1]["name"], {"name": "queue", "kind": "gauge", "series": "queue_length"}
+        return self.with_(
+            workload={"kind": "kubernetes", "deployment": name},
+            artifact={"image": f"registry.example/{name}"},
+            traffic={"kind": "service", "service": name},
+            analysis={"metrics": [metric | {"rule": {"rollback": 1000}}]},
+        )
+
     def previewed(self, host: str = "preview.example.com") -> Self:
         return self._traffic(preview={"host": host})
 

@@ -11,6 +11,7 @@ from activities.traffic.envoy import EnvoyRouter
 from activities.traffic.gateway_api import GATEWAY_API
 from activities.traffic.null import NoRouter
 from activities.traffic.protocol import TrafficRouter
+from activities.traffic.service_selector import ServiceSelector
 from activities.traffic.weighted.router import WeightedRouter
 
 _SHAPES = (GATEWAY_API,)
@@ -22,6 +23,7 @@ def traffic_routers(envoy: EnvoySettings | None, clusters: Clusters | None = Non
     routers: dict[str, Factory[TrafficRouter]] = {"none": NoRouter}
     if envoy:
         routers["envoy"] = lambda: EnvoyRouter(envoy)
-    if clusters:
+    if clusters is not None:
+        routers["service"] = partial(ServiceSelector, clusters)
         routers |= {shape.provider: partial(WeightedRouter, shape, clusters) for shape in _SHAPES}
     return Registry("traffic", routers)

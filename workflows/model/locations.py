@@ -38,7 +38,9 @@ def locate(root: type[BaseModel], location: tuple[int | str, ...]) -> Location:
             nodes = [item for node in variants for item in _items(node)]
             continue
         models = [node for node in variants if _is_model(node)]
-        if chosen := [model for model in models if part in tags(model) and field_named(model, part) is None]:
+        chosen = [model for model in models if part in tags(model)]
+        # Of a single model the tag is known already, so a namesake of the tag is a field.
+        if chosen and (len(models) > 1 or field_named(chosen[0], part) is None):
             nodes = chosen
             continue
         if len(models) > 1:

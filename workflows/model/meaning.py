@@ -17,6 +17,7 @@ from workflows.model.release import (
     NoTraffic,
     ProcessWorkload,
     ReleaseSpec,
+    ServiceTraffic,
 )
 
 _ZERO = timedelta(0)
@@ -94,7 +95,7 @@ def _shared_places(spec: ReleaseSpec) -> Iterator[Problem]:
             yield Problem(f"{at}.traffic.{field}", f"{place} is the {field} of component {other} already")
 
 
-def _route(traffic: EnvoyTraffic | GatewayApiTraffic) -> tuple[str, str]:
+def _route(traffic: EnvoyTraffic | GatewayApiTraffic | ServiceTraffic) -> tuple[str, str]:
     """The field that names what only one component may write to, and what it names."""
     return ("route", traffic.route) if isinstance(traffic, EnvoyTraffic) else ("service", traffic.service)
 
@@ -139,6 +140,12 @@ def _strategy(component: Component) -> Found:
     if beside and isinstance(component.traffic, NoTraffic):
         message = f"{strategy.kind} needs a router to send users to both versions, and traffic is none"
         yield "strategy.kind", f"{message}; use rolling, or give the component traffic"
+    if isinstance(component.traffic, ServiceTraffic):
+        message = f"a Service switches all users at once, and {strategy.kind} wants to send it a part of them"
+        if isinstance(strategy, Canary):
+            yield "strategy.kind", f"{message}; use blueGreen, or a router with weights"
+        if isinstance(strategy, BlueGreen) and len(strategy.stages) > 1:
+            yield "strategy.stages", f"{message}; leave stages out, or use a router with weights"
     if not beside and component.capacity != "proportional":
         yield "capacity", f"{strategy.kind} replaces instances in place and keeps their number; leave capacity out"
 

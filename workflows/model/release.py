@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -154,13 +154,23 @@ class GatewayApiTraffic(Document):
     """A host that reaches the new version from its first check on, by an HTTPRoute of its own."""
 
 
+class ServiceTraffic(Document):
+    """A Service whose selector is switched: all users at once, so for blueGreen, rolling and recreate."""
+
+    kind: Literal["service"]
+    service: ServiceName
+    """The Service that users reach; new connections follow a switch, open ones stay until their pods end."""
+    match: ClassVar[tuple[HeaderMatch, ...]] = ()
+    preview: ClassVar[Preview | None] = None
+
+
 class NoTraffic(Document):
     """Consumers and jobs: the share of the work follows the number of replicas."""
 
     kind: Literal["none"]
 
 
-Traffic = Annotated[EnvoyTraffic | GatewayApiTraffic | NoTraffic, Field(discriminator="kind")]
+Traffic = Annotated[EnvoyTraffic | GatewayApiTraffic | ServiceTraffic | NoTraffic, Field(discriminator="kind")]
 
 
 class Stage(Document):

@@ -62,6 +62,11 @@ class Target(Message):
         """Whether a router stands before the workload; otherwise exposure follows the replicas."""
         return bool(self.traffic.get("kind", "none") != "none")
 
+    @property
+    def is_switched(self) -> bool:
+        """Whether the router sends all users to one backend, and can never divide them."""
+        return bool(self.traffic.get("kind") == "service")
+
 
 class ReleaseRef(Message):
     """Which release somebody acts for; survives continue-as-new and reset by its first run id."""

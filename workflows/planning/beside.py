@@ -57,5 +57,6 @@ def update_stable(draft: Draft) -> None:
     surge = max(1, ceil(draft.size / 4))
     draft.deploy("stable", draft.new, draft.size, surge=surge)
     draft.wait("stable", rounds=ceil(draft.size / surge))
-    draft.shift({"canary": 50, "stable": 50})
+    if not draft.plan.target.is_switched:
+        draft.shift({"canary": 50, "stable": 50})
     draft.shift({"stable": 100})

@@ -153,6 +153,8 @@ class _Return:
         if others and not any(self._answers(backend) for backend in others):
             share = 100.0  # Nobody answers there: fewer instances than before are better than none.
         share = min(100.0, max(share, self.observed.weight(slot)))
+        if self.target.is_switched and share < 100:
+            share = self.observed.weight(slot)  # All or nobody, so not yet.
         weights: dict[Backend, float] = {slot: share}
         left, total = 100 - share, sum(others.values())
         for backend, weight in others.items():

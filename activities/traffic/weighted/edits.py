@@ -10,7 +10,6 @@ Only weights are ever restored, never whole entries: a port or a filter that its
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, Path, drop, entries, pointer, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.shapes import Rule, Shape
@@ -157,7 +157,7 @@ class Part:
 
     @property
     def _annotation(self) -> str:
-        return PREFIX + hashlib.sha256(self.key.encode()).hexdigest()[:16]
+        return f"{PREFIX}{target_label(self.key)}"
 
     def _refs(self, bodies: Sequence[Rule]) -> tuple[Ref, ...]:
         """The entries of a list; one that is there twice is numbered."""

@@ -13,7 +13,8 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from activities.clusters.kubernetes.kinds import HTTP_ROUTE
+from activities.clusters.kubernetes.kinds import HTTP_ROUTE, SERVICE
+from activities.clusters.kubernetes.patch import put
 from infra.testbed.bed import Bed, bed
 from infra.testbed.cache import root
 from infra.testbed.programs import Builder
@@ -46,12 +47,17 @@ SETUPS: dict[str, Any] = {"gatewayApi": gateway_api}
 
 
 @pytest.fixture(params=SETUPS)
-async def shop(request: pytest.FixtureRequest, gateway: Bed, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
-    made = KubernetesWorld(tmp_path, gateway.kubeconfig, request.param, image="headgate.test/podinfo:{}")
+def router(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def shop(router: str, gateway: Bed, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
+    made = KubernetesWorld(tmp_path, gateway.kubeconfig, router, image="headgate.test/podinfo:{}")
     assert gateway.gateway
     made.url = gateway.gateway
     try:
-        await SETUPS[request.param](made)
+        await SETUPS.get(router, KubernetesWorld.open)(made)
         yield made
     finally:
         await made.finish()
@@ -67,6 +73,7 @@ class Users:
         self._tasks: list[asyncio.Task[None]] = []
         self.answers: Counter[tuple[str, int]] = Counter()
         self.last: dict[str, float] = {}
+        self.reconnects = False
 
     @property
     def lost(self) -> dict[tuple[str, int], int]:
@@ -89,7 +96,9 @@ class Users:
         await asyncio.gather(*self._tasks)
 
     async def _use(self) -> None:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        connector = aiohttp.TCPConnector(force_close=self.reconnects)
+        timeout = aiohttp.ClientTimeout(total=10)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             while not self._stopped.is_set():
                 try:
                     async with session.get(self._url, headers=self._headers) as answer:
@@ -104,6 +113,8 @@ class Users:
 
 @pytest.fixture
 def target(shop: KubernetesWorld) -> Target:
+    if shop.router == "service":
+        return shop.target()
     return shop.target(match=[{"header": "x-canary", "exact": "yes"}], preview={"host": f"next.{shop.host}"})
 
 
@@ -119,7 +130,8 @@ async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
     for slot, template in (("stable", V1), ("canary", V2)):
         ready = await shop.deploy(run, target, claim, slot=slot, template=template, replicas=2)  # type: ignore[arg-type]
         assert ready.ready, ready.message
-    await serves(shop)
+    if target.traffic["kind"] != "service":
+        await serves(shop)
     return claim
 
 
@@ -206,4 +218,34 @@ async def test_an_undo_reaches_users_at_once(shop: KubernetesWorld, run: Run, ta
         assert (await shop.shift(run, target, undo, {"stable": 100})).verification == "verified"
         await users.more(500)
     assert users.last["1.1.0"] - begun < 1
+    assert users.lost == {}
+
+
+@pytest.fixture
+async def node_port(shop: KubernetesWorld, claim: Claim) -> None:
+    """The Service answers at the node itself."""
+    await shop.api.patch(SERVICE, shop.place, "trip", [put(("spec", "type"), "NodePort")])
+    found = await shop.api.get(SERVICE, shop.place, "trip")
+    host = shop.url.rpartition(":")[0]
+    shop.url = f"{host}:{found['spec']['ports'][0]['nodePort']}"
+    await serves(shop)
+
+
+@pytest.mark.parametrize("router", ["service"])
+async def test_a_switched_service_takes_all_new_connections_with_it(
+    shop: KubernetesWorld, run: Run, claim: Claim, node_port: None
+) -> None:
+    target = shop.target()
+    async with Users(shop) as users:
+        users.reconnects = True
+        assert set(await users.more(300)) == {"1.0.0"}
+        for backend, version in (("canary", "1.1.0"), ("stable", "1.0.0"), ("canary", "1.1.0"), ("stable", "1.0.0")):
+            begun = time.monotonic()
+            shifted = await shop.shift(run, target, claim, {backend: 100})  # type: ignore[dict-item]
+            took = time.monotonic() - begun
+            assert (shifted.verification, shifted.message) == ("verified", "")
+            await asyncio.sleep(1.2)  # The node's proxy follows at most once a second.
+            assert set(await users.more(300)) == {version}
+            print(f"{backend}: {took * 1000:.0f} ms, lost {users.lost}")
+            assert took < 1
     assert users.lost == {}

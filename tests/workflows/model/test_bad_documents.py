@@ -191,7 +191,7 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
     "a mesh": (
         release(traffic={"kind": "istio", "virtualService": "trip"}),
         f"{C}.traffic.kind",
-        "istio arrives with Kubernetes support; this version has traffic of kind envoy, gatewayApi and none",
+        "istio arrives with Kubernetes support; this version has traffic of kind envoy, gatewayApi, service and none",
     ),
     "a route to pods for processes": (
         a_release()
@@ -200,6 +200,33 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         .document(),
         f"{C}.traffic.kind",
         "gatewayApi leads to workloads of kind kubernetes, and this one is of kind process",
+    ),
+    "a part of the users of a switched Service": (
+        a_release().canary(5).switched().document(),
+        f"{C}.strategy.kind",
+        "a Service switches all users at once, and canary wants to send it a part of them; use blueGreen, or a router",
+    ),
+    "a switched Service in stages": (
+        a_release().blue_green(10, 100).switched().document(),
+        f"{C}.strategy.stages",
+        "blueGreen wants to send it a part of them; leave stages out",
+    ),
+    "headers for a switched Service": (
+        a_release().blue_green().switched().matched().document(),
+        f"{C}.traffic.match",
+        'there is no field "match" here (fields are kind, service)',
+    ),
+    "a Service of two components": (
+        a_release()
+        .blue_green()
+        .switched()
+        .and_("user")
+        .blue_green()
+        .switched()
+        .with_(traffic={"kind": "service", "service": "trip"})
+        .document(),
+        "spec.components[1].traffic.service",
+        "trip is the service of component trip already",
     ),
     "a Service without room for its canary": (
         release(traffic={"kind": "gatewayApi", "httpRoute": "shop", "service": "s" * 52}),

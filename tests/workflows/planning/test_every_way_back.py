@@ -33,6 +33,8 @@ STRATEGIES = {
     "blue-green": a_release().blue_green(),
     "gradual blue-green": a_release().blue_green(10, 30, 50, 70, 90, 100),
     "previewed blue-green": a_release().blue_green().previewed(),
+    "switched blue-green": a_release().blue_green().switched(),
+    "switched recreate": a_release().recreate().switched(),
     "rolling": a_release().rolling(surge=2, unavailable=1),
     "rolling without extra instances": a_release().rolling(surge=0, unavailable=1).unrouted(),
     "rolling without a router": a_release().rolling().unrouted(),

@@ -74,6 +74,12 @@ def test_r0_3_simple_canary_goes_from_10_percent_to_everybody() -> None:
     ]
 
 
+def test_blue_green_by_a_switched_service_never_divides_users() -> None:
+    made = plan(a_release().blue_green().switched())
+    shifts = [step.action.weights for step in made.steps if isinstance(step.action, Shift)]
+    assert shifts == [{"canary": 100}, {"stable": 100}]
+
+
 def test_r0_4_blue_green_with_validation_host_approval_and_30_minutes_of_watch() -> None:
     release = a_release().blue_green(observe="0s").asking("production").previewed().checked()
     assert lines(plan(release, asks=True)) == [

@@ -113,6 +113,17 @@ def test_the_next_step_back(state: str) -> None:
     assert step is None or (step.phase == "RollingBack" and step.summary.startswith("Undo: "))
 
 
+def test_a_switched_service_waits_until_the_old_version_carries_everybody() -> None:
+    switched = a_release().blue_green().switched().component().target
+    observed = seen(slot(4, v1=3), FULL_NEW, canary=100)
+    step = next_undo_step(a_baseline(), observed, switched)
+    assert step
+    assert step.action == WaitReady(slot="stable", replicas=4)
+    step = next_undo_step(a_baseline(), seen(slot(4, v1=3), canary=100), switched)
+    assert step
+    assert step.action == Shift(weights={"stable": 100}, minimum_ready={"stable": 3}), "nobody answers elsewhere"
+
+
 EXCLUSIVELY: list[tuple[TargetState, object]] = [
     (seen(FULL_NEW), Shift(weights={"maintenance": 100})),
     (seen(FULL_NEW, maintenance=100), Scale(slot="stable", replicas=0)),

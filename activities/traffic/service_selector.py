@@ -1,0 +1,196 @@
+"""A Service as the router: its selector leads everybody to one backend, or to none.
+
+Each switch is one patch. New connections follow within the second in which the nodes' proxies do; open ones stay where
+they are until their pods end, so whoever leaves a bad version ends its pods too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from activities.clusters.fence import FencedObject
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import POD, SERVICE
+from activities.clusters.kubernetes.labels import SLOT, TARGET, canary_labels, target_label
+from activities.clusters.kubernetes.patch import Operation, entries, replace
+from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
+from activities.traffic.protocol import Verified
+from activities.traffic.weighted.edits import PREFIX
+from activities.traffic.weighted.services import ready_addresses
+from workflows.errors import Rejected, Unsupported
+from workflows.model.shapes import Message
+from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
+
+POLL = 0.1
+"""Seconds between two looks at the API server."""
+_PROVIDER = "service"
+_SELECTOR = ("spec", "selector")
+Labels = dict[str, str]
+
+
+class Record(Message):
+    """What the annotation holds while the selector is ours."""
+
+    wish: TrafficState
+    before: Labels
+    written: Labels
+
+
+class ServiceSelector:
+    """Switches Services of the clusters of its settings."""
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+
+    def objects(self, target: Target) -> Sequence[FencedObject]:
+        return (self._service(target),)
+
+    async def read(self, target: Target) -> TrafficState | None:
+        return _state(await self._service(target).get(), target)
+
+    def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
+        total = sum(weights.values())
+        if abs(total - 100) > 0.001 or any(weight < 0 for weight in weights.values()):
+            raise Rejected(f"the weights of {target.component} sum to {total:g}, not to 100", provider=_PROVIDER)
+        _only({backend: weight for backend, weight in weights.items() if weight}, target)
+        if preview_to is not None:
+            raise Unsupported("a Service cannot lead single requests to the new version", provider=_PROVIDER)
+        return TrafficState(weights=weights)
+
+    async def check(self, target: Target, claim: Claim) -> None:
+        await self._service(target).held(target.key, claim)
+
+    async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
+        insist = claim.purpose != "release"
+
+        def change(service: Object) -> list[Operation]:
+            return _patch(service, target, state, insist=insist)
+
+        await self._service(target).change(target.key, claim, change)
+
+    async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
+        deadline = time.monotonic() + patience
+        while True:
+            message = await self._difference(target, weights)
+            if not message:
+                return Verified("verified")
+            if time.monotonic() >= deadline:
+                return Verified("notYet", message)
+            await asyncio.sleep(POLL)
+
+    async def _difference(self, target: Target, weights: dict[Backend, float]) -> str:
+        """What still differs between the weights and the endpoints, or nothing. Errors: Rejected."""
+        place = self._service(target)
+        service = await place.get()
+        if found := _foreign_change(service, target):
+            raise Rejected(found, provider=_PROVIDER, operation="verify")
+        asked, wanted = _leading(_state(service, target).weights), _leading(weights)
+        if asked != wanted:
+            return f"{place.label} leads to {asked or 'nobody'} 100%, not to {wanted or 'nobody'}"
+        endpoints = await ready_addresses(place.api, place.namespace, place.name)
+        pods = await place.api.search(POD, place.namespace, labels=service["spec"]["selector"])
+        ready = {pod["status"]["podIP"] for pod in pods if _is_ready(pod)}
+        if endpoints != ready:
+            return f"{place.label} has {len(endpoints)} endpoints for {len(ready)} ready pods of {asked}"
+        return f"{place.label} has no ready endpoints" if asked in ("stable", "canary") and not ready else ""
+
+    def _service(self, target: Target) -> Resource:
+        api = self._clusters.get(target.cluster)
+        return Resource(api, SERVICE, target.namespace, str(target.traffic.get("service", "")))
+
+
+def _state(service: Object, target: Target) -> TrafficState:
+    """What a Service asks for. Errors: Rejected when it selects nothing."""
+    record, selector = _record(service, target), service["spec"].get("selector")
+    if not selector:
+        name = f"{target.namespace}/{service['metadata']['name']}"
+        raise Rejected(f"Service {name} has no selector, so there is nothing to switch", provider=_PROVIDER)
+    if record and selector == record.written:
+        return record.wish
+    for backend in ("canary", "maintenance"):
+        if selector == _selectors(target)[backend]:
+            return TrafficState(weights={backend: 100})
+    return TrafficState(weights={"stable": 100}, raw={"selector": selector})
+
+
+def _patch(service: Object, target: Target, state: TrafficState, *, insist: bool) -> list[Operation]:
+    if not insist and (found := _foreign_change(service, target)):
+        raise Rejected(found, provider=_PROVIDER, operation="write")
+    record, now = _record(service, target), _state(service, target)
+    before = record.before if record else now.raw.get("selector")
+    recorded: Labels | None = state.raw.get("selector")
+    backend = _only({backend: weight for backend, weight in state.weights.items() if weight}, target)
+    wanted = (recorded or before) if backend == "stable" else _selectors(target)[backend]
+    if not wanted or before is None:
+        raise Rejected(
+            f"Service {target.namespace}/{service['metadata']['name']} does not say any more what selects the stable "
+            "pods; set its selector to them",
+            provider=_PROVIDER,
+        )
+    keep = None if backend == "stable" else Record(wish=state, before=before, written=wanted)
+    return [*replace(service, _SELECTOR, wanted), *entries(service, ANNOTATIONS, {_annotation(target): _dumped(keep)})]
+
+
+def _foreign_change(service: Object, target: Target) -> str:
+    record, selector = _record(service, target), service["spec"].get("selector")
+    if record is None or selector == record.written:
+        return ""
+    name = f"{target.namespace}/{service['metadata']['name']}"
+    return (
+        f"Service {name}: its selector was written as {_words(record.written)} and is {_words(selector or {})}; "
+        "somebody else writes it, so put that back or abort the release"
+    )
+
+
+def _only(weights: Mapping[Backend, float], target: Target) -> Backend:
+    """The backend that gets everything. Errors: Unsupported."""
+    if len(weights) != 1:
+        raise Unsupported(
+            f"Service {target.traffic.get('service')} switches all users at once; it cannot give "
+            + (", ".join(f"{weight:g}% to {backend}" for backend, weight in weights.items()) or "nothing to anybody")
+            + ", so use stages of 100 only, or a router with weights",
+            provider=_PROVIDER,
+        )
+    return next(iter(weights))
+
+
+def _leading(weights: Mapping[Backend, float]) -> Backend | None:
+    return next((backend for backend, weight in weights.items() if weight >= 100), None)
+
+
+def _selectors(target: Target) -> dict[str, Labels]:
+    nobody = {SLOT: "maintenance", TARGET: target_label(target.key)}
+    return {"canary": canary_labels(target.key), "maintenance": nobody}
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return is_ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def _annotation(target: Target) -> str:
+    return f"{PREFIX}{target_label(target.key)}"
+
+
+def _record(service: Object, target: Target) -> Record | None:
+    text = (service["metadata"].get("annotations") or {}).get(_annotation(target))
+    try:
+        return Record.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def _dumped(record: Record | None) -> str | None:
+    return json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True) if record else None
+
+
+def _words(labels: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "nothing"
