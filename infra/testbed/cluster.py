@@ -165,7 +165,11 @@ class Cluster:
     def run(self, command: Sequence[str]) -> int:
         """Run a command inside the cluster's namespaces, on this terminal, and return its status."""
         environ = {**self._environ, "KUBECONFIG": str(self.kubeconfig)}
-        return subprocess.run([*_namespaces(self.layout).enter(), *command], env=environ, check=False).returncode
+        return subprocess.run(self.inside(command), env=environ, check=False).returncode
+
+    def inside(self, command: Sequence[str]) -> list[str]:
+        """The command that runs one inside the cluster's namespaces, where pods have addresses."""
+        return [*_namespaces(self.layout).enter(), *command]
 
     def dead(self) -> list[str]:
         """The daemons that should run and don't."""

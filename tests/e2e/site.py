@@ -1,0 +1,220 @@
+"""A shop on a real cluster: pods behind a Gateway, and workers in the cluster's network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from cli.tools import Toolbox
+from infra.testbed.bed import Bed
+from tests.cluster import Namespace
+from workflows.engine.visibility import KEYS
+
+ROOT = Path(__file__).parents[2]
+PARENT = {"name": "contour", "namespace": "projectcontour"}
+QUEUE = "headgate"
+
+
+@dataclass
+class Site:
+    """Where releases of the tests happen."""
+
+    bed: Bed
+    client: Client
+    namespace: Namespace
+
+    @property
+    def host(self) -> str:
+        """The name that users ask for."""
+        return f"{self.namespace.name}.example.com"
+
+    def shop(self, name: str = "shop", *, replicas: int = 3, version: str = "1.0.0") -> None:
+        """A Deployment, its Service, and a route to it."""
+        labels = {"app": name}
+        container = {
+            "name": "podinfo",
+            "image": f"headgate.test/podinfo:{version}",
+            "imagePullPolicy": "IfNotPresent",
+            "ports": [{"name": "web", "containerPort": 9898}, {"name": "metrics", "containerPort": 9797}],
+            "readinessProbe": {
+                "httpGet": {"path": "/readyz", "port": "web"},
+                "periodSeconds": 1,
+                "failureThreshold": 5,
+            },
+            "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
+        }
+        self.namespace.apply(
+            "apps/v1",
+            "Deployment",
+            name,
+            spec={
+                "replicas": replicas,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            },
+        )
+        port = {"name": "web", "port": 80, "targetPort": "web"}
+        self.namespace.apply("v1", "Service", name, spec={"selector": labels, "ports": [port]})
+        rules = [{"backendRefs": [{"name": name, "port": 80}]}]
+        spec = {"parentRefs": [PARENT], "hostnames": [self.host], "rules": rules}
+        self.namespace.apply("gateway.networking.k8s.io/v1", "HTTPRoute", name, spec=spec)
+
+    async def until_ready(self, name: str = "shop") -> None:
+        """Waits until every pod serves."""
+        async with asyncio.timeout(60):
+            while True:
+                found = await asyncio.to_thread(self.namespace.get, f"apps/v1/deployments/{name}")
+                if found["status"].get("availableReplicas") == found["spec"]["replicas"]:
+                    return
+                await asyncio.sleep(0.2)
+
+    def release(self, version: str, strategy: dict[str, Any], name: str = "shop", **component: Any) -> dict[str, Any]:
+        """A document for the shop, judged by what its pods count."""
+        return {
+            "apiVersion": "headgate.dev/v1",
+            "kind": "Release",
+            "metadata": {"name": name},
+            "spec": {
+                "environment": "test",
+                "version": version,
+                "components": [
+                    {
+                        "name": name,
+                        "artifact": {"image": "headgate.test/podinfo"},
+                        "workload": {
+                            "kind": "kubernetes",
+                            "deployment": name,
+                            "namespace": self.namespace.name,
+                            "port": 9797,
+                        },
+                        "traffic": {"kind": "gatewayApi", "httpRoute": name, "service": name},
+                        "strategy": strategy,
+                        "drain": "2s",
+                        "checks": [{"kind": "http", "path": "/healthz", "retries": 5, "every": "1s"}],
+                        "analysis": {
+                            "tick": "1s",
+                            "metrics": [
+                                {
+                                    "name": "errors",
+                                    "kind": "ratio",
+                                    "source": "app",
+                                    "rule": {"rollback": "2%", "interval": "2s"},
+                                }
+                            ],
+                        },
+                        **component,
+                    }
+                ],
+            },
+        }
+
+    async def play(self, document: dict[str, Any]) -> tuple[str, str]:
+        """Releases to the end: the outcome and its sentence."""
+        name = document["metadata"]["name"]
+        handle = await self.client.start_workflow("Release", document, id=f"release/test/{name}", task_queue=QUEUE)
+        try:
+            result = await handle.result()
+        except WorkflowFailureError as error:
+            if not isinstance(error.cause, ApplicationError):
+                raise
+            return str(error.cause.type), error.cause.message
+        return str(result["outcome"]), str(result["message"])
+
+
+@asynccontextmanager
+async def a_site(bed: Bed, folder: Path) -> AsyncIterator[Site]:
+    """A Temporal server that the cluster's network reaches, two workers in there, and a namespace."""
+    namespace = Namespace(bed.kubeconfig)
+    try:
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(
+                await WorkflowEnvironment.start_local(
+                    data_converter=pydantic_data_converter,
+                    dev_server_existing_path=str(Toolbox().temporal().path),
+                    dev_server_log_level="error",
+                    search_attributes=KEYS,
+                )
+            )
+            address = await stack.enter_async_context(
+                _reachable(server.client.service_client.config.target_host, bed.cluster.layout.host_address)
+            )
+            for number in (1, 2):
+                await stack.enter_async_context(_worker(bed, folder / str(number), namespace.name, address))
+            yield Site(bed, server.client, namespace)
+    finally:
+        namespace.close()
+
+
+@asynccontextmanager
+async def _reachable(target: str, address: str) -> AsyncIterator[str]:
+    """A port at an address of the cluster's network that leads to a server on the loopback."""
+    host, port = target.split(":")
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    async with await asyncio.start_server(accept, address, 0) as server:
+        yield f"{address}:{server.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> AsyncIterator[None]:
+    log = _configured(bed, folder, namespace)
+    command = [sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")]
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HEADGATE_", "TEMPORAL_"))},
+        "PYTHONPATH": str(ROOT),
+        "TEMPORAL_ADDRESS": address,
+        "TEMPORAL_CONFIG_FILE": str(folder / "none.toml"),
+    }
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(*bed.cluster.inside(command), env=environ, stderr=file)
+    try:
+        async with asyncio.timeout(30):
+            while "polling" not in log.read_text():
+                assert process.returncode is None, log.read_text()
+                await asyncio.sleep(0.1)
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _configured(bed: Bed, folder: Path, namespace: str) -> Path:
+    """Writes settings and policy; where the log goes."""
+    folder.mkdir()
+    policy = {
+        "apiVersion": "headgate.dev/v1",
+        "kind": "Policy",
+        "spec": {"environments": {"test": {"targets": [{"cluster": "bed", "namespaces": [namespace]}]}}},
+    }
+    (folder / "policy.yaml").write_text(yaml.safe_dump(policy))
+    settings = {
+        "policy": "policy.yaml",
+        "health": {"bind": None},
+        "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig)}}},
+        "audit": {"file": {"kind": "jsonl", "directory": "audit"}},
+    }
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    return folder / "log"

@@ -1,0 +1,62 @@
+"""Whole releases on a real cluster, behind a real data plane, while users never stop asking."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.testbed.bed import Bed, bed
+from infra.testbed.cache import root
+from infra.testbed.programs import Builder
+from tests.e2e.site import Site, a_site
+from tests.e2e.visitors import Visitors
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(400)]
+
+CANARY: dict[str, Any] = {
+    "kind": "canary",
+    "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "4s"}],
+    "watch": "4s",
+}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "canary": CANARY,
+    "blueGreen": {"kind": "blueGreen", "watch": "4s"},
+    "rolling": {"kind": "rolling", "watch": "4s"},
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Bed]:
+    if not Builder(root(), print).path("contour").exists():
+        pytest.skip("the test bed is not built; `python -m infra.testbed up --profile full` builds it")
+    with bed("full", name="pytest-full", crds=("contour",)) as found:
+        yield found
+
+
+@pytest.fixture
+async def site(cluster: Bed, tmp_path: Path) -> AsyncIterator[Site]:
+    async with a_site(cluster, tmp_path) as made:
+        made.shop()
+        await made.until_ready()
+        yield made
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_good_release_loses_no_request_and_a_bad_one_leaves_nothing(site: Site, strategy: str) -> None:
+    before = site.namespace.get("gateway.networking.k8s.io/v1/httproutes/shop")["spec"]
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        assert await site.play(site.release("1.1.0", STRATEGIES[strategy])) == ("Succeeded", "1.1.0 takes all traffic")
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+        assert visitors.lost == {}
+        served = site.namespace.get("apps/v1/deployments/shop")
+        outcome, message = await site.play(site.release("1.1.1-errors", STRATEGIES[strategy]))
+        assert outcome == "RolledBack", message
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    after = site.namespace.get("apps/v1/deployments/shop")
+    assert after["spec"] == served["spec"]
+    assert site.namespace.get("gateway.networking.k8s.io/v1/httproutes/shop")["spec"] == before
+    assert site.namespace.get("apps/v1/deployments/shop-canary") is None
+    assert site.namespace.get("v1/services/shop-canary") is None

@@ -1,0 +1,53 @@
+"""Users of a host behind a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import Self
+
+import aiohttp
+
+
+class Visitors:
+    """Constant requests, counted by version and status; a lost connection counts as status 0."""
+
+    def __init__(self, gateway: str | None, host: str, *, count: int = 4, pause: float = 0.01) -> None:
+        assert gateway, "this cluster has no data plane"
+        self._url, self._host = f"{gateway}/version", host
+        self._count, self._pause = count, pause
+        self._stopped = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.answers: Counter[tuple[str, int]] = Counter()
+
+    @property
+    def lost(self) -> dict[tuple[str, int], int]:
+        """Answers that are no success."""
+        return {key: count for key, count in self.answers.items() if key[1] != 200}
+
+    async def next(self, count: int) -> Counter[tuple[str, int]]:
+        """So many more answers."""
+        before = self.answers.copy()
+        while self.answers.total() - before.total() < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return self.answers - before
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._visit()) for _ in range(self._count)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopped.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _visit(self) -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            while not self._stopped.is_set():
+                try:
+                    async with session.get(self._url, headers={"Host": self._host}) as answer:
+                        text = await answer.text()
+                        self.answers[json.loads(text)["version"] if answer.ok else text[:60], answer.status] += 1
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    self.answers[type(error).__name__, 0] += 1
+                await asyncio.sleep(self._pause)
