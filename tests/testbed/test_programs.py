@@ -25,6 +25,17 @@ echo $$ >"$WORLD/hanging.new"
 mv "$WORLD/hanging.new" "$WORLD/hanging"
 exec sleep 60
 """
+AMENDS = """#!/bin/sh
+echo "$@" >>"$WORLD/calls"
+[ "$1" = list ] && echo "$WORLD/original"
+[ "$1" = build ] || exit 0
+while [ "$1" != -modfile ]; do shift; done
+tail -1 "$2" >"$WORLD/replaced"
+copy=$(sed -n 's/.* => //p' "$2" | tail -1)
+cat "$copy/own" "$copy/webui/static/index.html" >"$WORLD/seen"
+while [ "$1" != -o ]; do shift; done
+echo program >"$2"
+"""
 FAILS = "#!/bin/sh\necho 'no such host: proxy.example' >&2\nexit 1\n"
 BUILD = """
 import sys
@@ -110,6 +121,21 @@ def test_a_build_that_is_cut_off_is_begun_again(go: Path, how: signal.Signals) -
     go.write_text(WRITES)
     builder.build(["etcd"])
     assert builder.path("etcd").read_text() == "program\n"
+
+
+def test_files_that_a_module_lacks_are_added_to_a_copy(go: Path) -> None:
+    go.write_text(AMENDS)
+    original = go.parents[1] / "original"
+    original.mkdir()
+    (original / "own").write_text("own\n")
+    builder = Builder(cache.root(), silent)
+
+    builder.build(["traefik"])
+
+    assert (go.parents[1] / "seen").read_text() == "own\nnot built\n"
+    assert "replace github.com/traefik/traefik/v3 => " in (go.parents[1] / "replaced").read_text()
+    assert [path.name for path in original.iterdir()] == ["own"]
+    assert list(builder.path("traefik").parent.iterdir()) == [builder.path("traefik")]
 
 
 def test_without_go_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
