@@ -55,8 +55,10 @@ class Sight:
     def state(self) -> SlotState:
         """The slot as workflows see it."""
         templates, ready = self.templates, Counter[str]()
+        staying = Counter(owner(pod) for pod in self.pods if not is_leaving(pod))
         for found in self.sets:
-            ready[templates[found["metadata"]["uid"]].digest] += (found.get("status") or {}).get("availableReplicas", 0)
+            uid, available = found["metadata"]["uid"], (found.get("status") or {}).get("availableReplicas", 0)
+            ready[templates[uid].digest] += min(available, staying[uid])  # A status comes later than what it tells.
         return SlotState(template=self.template, replicas=self.replicas, ready=dict(+ready), running=len(self.pods))
 
     @property

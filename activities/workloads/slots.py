@@ -32,11 +32,13 @@ class Writer:
     claim: Claim
 
     async def held(self, slot: Slot) -> Object | None:
-        """A slot's Deployment, or None, while the claim holds. Errors: Fenced, NotFound for the user's own."""
-        if slot == "canary" and (found := await self._canary()) is not None:
-            return found
+        """A slot's Deployment, or None, while the claim holds. Errors: Fenced, NotFound for the user's own.
+
+        The stable Deployment is asked for the canary too: its copy may have been made by a run that was superseded
+        meanwhile, under a claim that has gone everywhere else.
+        """
         stable = await self._place("stable").held(self.target.key, self.claim)
-        return stable if slot == "stable" else None
+        return stable if slot == "stable" else await self._canary()
 
     async def deploy(self, request: DeployRequest) -> Object:
         """The slot's Deployment with another template. Errors: Fenced, Rejected, Unsupported, NotFound."""
@@ -127,7 +129,7 @@ class Writer:
         return [claim for claim in await asyncio.gather(*found) if claim]
 
     async def _canary(self) -> Object | None:
-        """The canary under our claim. One that a superseded run made after we took the target over becomes ours."""
+        """The canary under our claim, which the stable Deployment bears; one of a superseded run becomes ours."""
         place, key = self._place("canary"), self.target.key
         try:
             return await place.held(key, self.claim)
@@ -137,7 +139,6 @@ class Writer:
             held = await place.claim(key)
             if held is None or held.epoch >= self.claim.epoch:
                 raise
-            await self._place("stable").held(key, self.claim)
             await place.replace_claim(key, expected=held, claim=self.claim)
             return await place.held(key, self.claim)
 

@@ -192,7 +192,10 @@ class Api:
                         "the worker's settings",
                         provider=_PROVIDER,
                     ) from error
-                configuration.retries = False
+                # Temporal retries. Anything but None makes the library do so too, False even without an end.
+                configuration.retries = None
+                # Each wait holds two connections, so its default of 100 would let fifty releases stop all others.
+                configuration.connection_pool_maxsize = 0
                 self._client = ApiClient(configuration)
             return self._client
 

@@ -1,0 +1,408 @@
+"""What only Deployments have: the user's own stays as it was, its copy is nobody else's, and blockers have words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.clusters.kubernetes.api import Api
+from activities.clusters.kubernetes.labels import SLOT, TARGET
+from activities.workloads.secret import LIMIT, record_in
+from tests.activities.world import Run, World, a_release, a_template
+from tests.cluster import Namespace
+from workflows.contracts.targets import AcquireRequest, SettleRequest
+from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
+from workflows.errors import Conflict, Fenced, NotFound, Rejected, Unavailable, Unsupported
+from workflows.model.target import Claim, Mark, Promoted, Slot, Target, Template
+
+pytestmark = pytest.mark.cluster
+
+V1, V2 = a_template("v1"), a_template("v2")
+STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}}
+SERVICE = {"selector": {"team": "trips"}, "ports": [{"port": 80, "targetPort": 8080}]}
+
+
+@pytest.fixture
+async def shop(world: World, kubeconfig: Path) -> AsyncIterator[Namespace]:
+    world.kinds = ("kubernetes", "none")
+    async with world.kubernetes(kubeconfig, replicas=2, image="v0", strategy=STRATEGY) as namespace:
+        namespace.apply("v1", "Service", "trip", spec=SERVICE)
+        await waiting(lambda: (deployment(namespace).get("status") or {}).get("availableReplicas") == 2)
+        yield namespace
+
+
+@pytest.fixture
+def target(world: World, shop: Namespace) -> Target:
+    return world.target()
+
+
+@pytest.fixture
+def run(world: World) -> Run:
+    return world.run()
+
+
+@pytest.fixture
+async def claim(world: World, run: Run, target: Target) -> Claim:
+    return await world.capture(run, target)
+
+
+async def waiting(fact: Any, *, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+def deployment(shop: Namespace, name: str = "trip") -> Any:
+    return shop.get(f"apps/v1/deployments/{name}")
+
+
+def pods(shop: Namespace, selector: str) -> list[Any]:
+    path = f"/api/v1/namespaces/{shop.name}/pods?labelSelector={selector}"
+    found: list[Any] = shop.api.get(path)["items"]
+    return found
+
+
+def old_of(mark: Mark | None) -> Template:
+    assert mark
+    template = mark.baseline.slot("stable").template
+    assert template
+    return template
+
+
+async def tried(world: World, run: Run, target: Target, claim: Claim, image: str, *, seconds: float) -> ReadyResult:
+    """A version that runs this tag, in the canary slot, waited for."""
+    template = Template(version=image, digest=f"digest-{image}", body={"images": {"": f"registry.test/trip:{image}"}})
+    deploy = DeployRequest(target=target, claim=claim, slot="canary", template=template, replicas=1)
+    await run.call(world.workloads.deploy, deploy)
+    wait = WaitReadyRequest(target=target, claim=claim, slot="canary", replicas=1, timeout_seconds=seconds)
+    return await run.call(world.workloads.wait_ready, wait)
+
+
+async def settle(world: World, run: Run, target: Target, claim: Claim, promoted: Promoted | None = None) -> None:
+    await run.call(world.targets.settle, SettleRequest(target=target, claim=claim, promoted=promoted))
+
+
+async def test_a_deployment_that_no_release_touched_has_its_images_tag_as_version(
+    world: World, run: Run, target: Target
+) -> None:
+    stable = (await run.call(world.targets._inspect, target)).slot("stable")
+    assert stable.template
+    assert stable.template.version == "v0"
+    assert (stable.replicas, stable.ready, stable.running) == (2, {stable.template.digest: 2}, 2)
+
+
+async def test_a_canary_that_comes_and_goes_leaves_the_stable_pods_alone(
+    world: World, run: Run, target: Target, shop: Namespace
+) -> None:
+    before, users = deployment(shop), pods(shop, "app=trip")
+    claim = await world.capture(run, target)
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    await world.retire(run, target, claim)
+    await settle(world, run, target, claim)
+    after = deployment(shop)
+    assert after["spec"] == before["spec"]
+    assert [(pod["metadata"]["uid"], pod["metadata"]["labels"]) for pod in pods(shop, "app=trip")] == [
+        (pod["metadata"]["uid"], pod["metadata"]["labels"]) for pod in users
+    ]
+    assert deployment(shop, "trip-canary") is None
+
+
+async def test_no_selector_of_the_stable_pods_finds_the_canarys(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    assert len(pods(shop, "app=trip")) == 2
+    [pod] = pods(shop, f"{SLOT}=canary")
+    labels = pod["metadata"]["labels"]
+    assert (labels["app"], labels["team"]) == ("trip-canary", "trip-canary")  # No single label is in both selectors.
+    slices = shop.api.get(f"/apis/discovery.k8s.io/v1/namespaces/{shop.name}/endpointslices")["items"]
+    reached = {item["targetRef"]["name"] for found in slices for item in found.get("endpoints") or []}
+    assert pod["metadata"]["name"] not in reached
+    assert len(reached) == 2
+
+
+async def test_a_copy_carries_nobodys_tracking_mark(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    metadata = deployment(shop, "trip-canary")["metadata"]
+    assert set(metadata["labels"]) == {"app", "team", "app.kubernetes.io/managed-by", SLOT, TARGET}
+    ours = {name for name in metadata["annotations"] if "headgate.dev/" in name}
+    assert set(metadata["annotations"]) - ours == {"deployment.kubernetes.io/revision"}
+    assert "ownerReferences" not in metadata
+
+
+async def test_the_users_own_strategy_and_size_are_back_in_the_end(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    before = deployment(shop)["spec"]
+    result = await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2, max_surge=2)
+    assert result.state.is_purely(V2.digest)
+    assert deployment(shop)["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 2, "maxUnavailable": 0}
+    await settle(world, run, target, claim)
+    after = deployment(shop)["spec"]
+    assert {**after, "template": None} == {**before, "template": None}
+    assert after["template"]["spec"]["containers"][0]["image"] == "registry.test/trip:v2"
+
+
+async def test_an_undo_restores_the_deployment_to_the_letter(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    old = old_of(await run.call(world.targets.find_mark, target))
+    before = deployment(shop)
+    await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2)
+    undo = await world.capture_undo(run, target)
+    result = await world.deploy(run, target, undo, slot="stable", template=old, replicas=2)
+    assert result.state.is_purely(old.digest)
+    await settle(world, run, target, undo)
+    assert deployment(shop)["spec"] == before["spec"]
+    assert {pod["spec"]["containers"][0]["image"] for pod in pods(shop, "app=trip")} == {"registry.test/trip:v0"}
+
+
+async def test_the_old_version_can_stand_by_in_the_canary_slot(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    old = old_of(await run.call(world.targets.find_mark, target))
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=2)
+    await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2)
+    standby = await world.deploy(
+        run, target, claim, slot="canary", template=old, replicas=2, max_surge=0, max_unavailable=2
+    )
+    assert standby.state.is_purely(old.digest)
+    [owner] = {pod["metadata"]["labels"]["app"] for pod in pods(shop, f"{SLOT}=canary")}
+    assert owner == "trip-canary"
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("v2-missing", ["registry.test/trip:v2-missing", "cannot be pulled"]),
+        ("v2-crash", ["ended with status"]),
+        ("v2-unready", ["runs, but is not ready"]),
+    ],
+)
+async def test_what_blocks_is_said_in_one_sentence(
+    world: World, run: Run, target: Target, claim: Claim, *, image: str, words: list[str]
+) -> None:
+    result = await tried(world, run, target, claim, image, seconds=4)
+    assert not result.ready
+    assert result.message.startswith(f"0 of 1 pods of {image} in trip-canary are ready; ")
+    assert all(word in result.message for word in words), result.message
+
+
+async def test_what_cannot_be_scheduled_says_why(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    spec = deployment(shop)["spec"]["template"]
+    spec["spec"]["nodeSelector"] = {"disk": "none"}
+    template = Template(version="v2", digest="d", body={"pod": spec})
+    deploy = DeployRequest(target=target, claim=claim, slot="canary", template=template, replicas=1)
+    await run.call(world.workloads.deploy, deploy)
+    wait = WaitReadyRequest(target=target, claim=claim, slot="canary", replicas=1, timeout_seconds=3)
+    result = await run.call(world.workloads.wait_ready, wait)
+    assert "has no node: " in result.message
+    assert "selector" in result.message
+
+
+async def test_a_quota_that_is_used_up_says_so(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    shop.apply("v1", "ResourceQuota", "small", spec={"hard": {"pods": "2"}})
+    await waiting(lambda: (shop.get("v1/resourcequotas/small").get("status") or {}).get("used"))
+    result = await tried(world, run, target, claim, "v2", seconds=5)
+    assert "no more pods can be made" in result.message
+    assert "exceeded quota: small" in result.message
+
+
+async def test_waiting_watches_and_does_not_poll(world: World, run: Run, target: Target, claim: Claim) -> None:
+    api: Api = world._clusters.get("local")
+    await tried(world, run, target, claim, "v2-unready", seconds=3)
+    before = api.calls.copy()
+    wait = WaitReadyRequest(target=target, claim=claim, slot="canary", replicas=1, timeout_seconds=6)
+    await run.call(world.workloads.wait_ready, wait)
+    made = api.calls - before
+    assert (made["WATCH pods"], made["WATCH deployments"]) == (1, 1)
+    assert made["LIST pods"] <= 3
+    beats = [beat[0] for beat in run.heartbeats[-3:]]
+    assert all(later - sooner <= 3 for sooner, later in pairwise(beats))
+
+
+async def test_endpoints_are_the_ready_pods_with_their_port(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    provider = world.providers.get("kubernetes")
+    found = await provider.endpoints(target, "stable")
+    addresses = {f"{pod['status']['podIP']}:8080" for pod in pods(shop, "app=trip")}
+    assert {endpoint.address for endpoint in found} == addresses
+    assert {endpoint.version for endpoint in found} == {"v0"}
+    other = target.model_copy(update={"workload": target.workload | {"port": 9797}})
+    assert {e.address.rpartition(":")[2] for e in await provider.endpoints(other, "stable")} == {"9797"}
+    await tried(world, run, target, claim, "v2-unready", seconds=2)
+    assert await provider.endpoints(target, "canary") == []
+
+
+async def test_a_template_that_somebody_else_changes_stops_the_release_and_not_the_undo(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    shop.deployment(replicas=2, image="hotfix", strategy=STRATEGY)
+    with pytest.raises(Rejected, match="changed by somebody else during the release"):
+        await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2)
+    acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
+    assert acquired.claim
+    old = old_of(acquired.mark)
+    assert (await world.deploy(run, target, acquired.claim, slot="stable", template=old, replicas=2)).ready
+
+
+async def test_a_canary_that_a_superseded_run_made_too_late_is_taken_over(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    late = deployment(shop, "trip-canary")
+    await world.retire(run, target, claim)
+    undo = await world.capture_undo(run, target)
+    metadata = {name: late["metadata"][name] for name in ("labels", "annotations")}
+    shop.apply("apps/v1", "Deployment", "trip-canary", metadata=metadata, spec=late["spec"])
+    with pytest.raises(Fenced):
+        await world.retire(run, target, claim)
+    await world.retire(run, target, undo)
+    assert deployment(shop, "trip-canary") is None
+
+
+class Dying:
+    """An API server that is lost after so many calls."""
+
+    def __init__(self, api: Api, calls: int) -> None:
+        self._send = api._send
+        self._left = calls
+        self.died = False
+
+    async def send(self, call: Any) -> Any:
+        if self._left <= 0:
+            self.died = True
+            raise Unavailable("the worker died here")
+        self._left -= 1
+        return await self._send(call)
+
+
+@pytest.mark.parametrize("slot", ["stable", "canary"])
+async def test_a_deploy_that_dies_anywhere_is_finished_by_the_next_attempt(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace, *, slot: Slot
+) -> None:
+    api = world._clusters.get("local")
+    send = api._send
+    for calls in range(12):
+        template = a_template(f"v{calls}")
+        deploy = DeployRequest(target=target, claim=claim, slot=slot, template=template, replicas=1)
+        dying = Dying(api, calls)
+        api._send = dying.send  # type: ignore[method-assign]
+        try:
+            await run.call(world.workloads.deploy, deploy)
+        except (Unavailable, ExceptionGroup):
+            assert dying.died
+        api._send = send  # type: ignore[method-assign]
+        state = (await run.call(world.workloads.deploy, deploy)).state
+        assert state.template
+        assert (state.template.digest, state.template.version) == (template.digest, template.version)
+        wait = WaitReadyRequest(target=target, claim=claim, slot=slot, replicas=1, timeout_seconds=20)
+        assert (await run.call(world.workloads.wait_ready, wait)).state.is_purely(template.digest)
+        if not dying.died:
+            return
+        if slot == "canary":
+            await world.retire(run, target.model_copy(update={"drain_seconds": 0}), claim)
+    pytest.fail("a deploy takes more calls than it should")
+
+
+async def test_a_drain_that_was_begun_is_not_begun_again(world: World, run: Run, target: Target, claim: Claim) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    request = RetireRequest(target=target, claim=claim, slot="canary", drain_seconds=60)
+    started = time.monotonic()
+    await run.call(world.workloads.retire, request, resumed_from=59.5)
+    assert time.monotonic() - started < 20
+
+
+async def test_a_rollback_later_brings_the_whole_pod_template_back(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2)
+    release = {"target": target, "environment": "test", "release": "trip", "version": "v2"}
+    await settle(world, run, target, claim, Promoted.model_validate({**release, "template": V2}))
+    [kept] = (await world.providers.get("kubernetes").record(target)).kept
+    assert kept.template.digest == V2.digest
+    assert kept.template.body == {"pod": deployment(shop)["spec"]["template"]}
+
+
+async def test_marks_are_found_by_whoever_looks_for_our_secrets(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    secret = shop.get("v1/secrets/headgate-deployment-trip")
+    assert secret["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "headgate"
+    mark = record_in(secret).mark
+    assert mark
+    assert mark.release == a_release()
+    assert len(await run.call(world.targets.find_marks)) == 1
+
+
+async def test_a_damaged_record_hides_no_other_and_stops_its_own_target(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    shop.apply("v1", "Secret", "headgate-deployment-trip", type="headgate.dev/record", data={"record": "AAAA"})
+    assert await run.call(world.targets.find_marks) == []
+    with pytest.raises(Rejected, match="holds no record that can be read"):
+        await run.call(world.targets.find_mark, target)
+
+
+async def test_two_versions_never_meet_where_the_deployment_says_so(
+    world: World, run: Run, target: Target, shop: Namespace
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/trip"
+    change = [{"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}]
+    shop.api.request("PATCH", path, change, kind="application/json-patch+json")
+    claim = await world.capture(run, target)
+    for slot in ("stable", "canary"):
+        with pytest.raises(Unsupported, match="recreate"):
+            await world.deploy(run, target, claim, slot=slot, template=V2, replicas=2)
+    exclusive = target.model_copy(update={"exclusive": True})
+    for request in (
+        ScaleRequest(target=exclusive, claim=claim, slot="stable", replicas=0, ready_within_seconds=20),
+        ScaleRequest(target=exclusive, claim=claim, slot="stable", replicas=2, ready_within_seconds=20),
+    ):
+        assert (await run.call(world.workloads.scale, request)).ready
+    assert (await world.deploy(run, exclusive, claim, slot="stable", template=V2, replicas=2)).ready
+    await settle(world, run, target, claim)
+    assert deployment(shop)["spec"]["strategy"] == {"type": "Recreate"}
+
+
+async def test_a_deployment_that_is_not_there_is_named(world: World, run: Run, target: Target) -> None:
+    nobody = target.model_copy(update={"workload": target.workload | {"deployment": "nobody"}})
+    with pytest.raises(NotFound, match=r"Deployment test-\w+/nobody does not exist in cluster local"):
+        await world.capture(run, nobody)
+
+
+async def test_a_write_that_somebody_else_keeps_crossing_is_a_conflict(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    """Each of our reads is followed by a change of theirs, which fails the patch's test on what was read."""
+    api = world._clusters.get("local")
+    patch, turns = api.patch, iter(range(100, 200))
+
+    async def crossed(*arguments: Any, **options: Any) -> Any:
+        path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/trip"
+        change = [{"op": "replace", "path": "/spec/minReadySeconds", "value": next(turns)}]
+        await asyncio.to_thread(shop.api.request, "PATCH", path, change, kind="application/json-patch+json")
+        return await patch(*arguments, **options)
+
+    api.patch = crossed  # type: ignore[method-assign]
+    with pytest.raises(Conflict, match="somebody else keeps writing it"):
+        await run.call(world.workloads.scale, ScaleRequest(target=target, claim=claim, slot="stable", replicas=3))
+    assert deployment(shop)["spec"]["replicas"] == 2
+
+
+def test_a_record_fits_into_a_secret() -> None:
+    assert LIMIT * 4 / 3 < 1024 * 1024
