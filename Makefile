@@ -57,6 +57,7 @@ docs: setup ## Generate the JSON Schemas and the reference
 	$(BIN)/headgate schema --write
 	$(BIN)/python -m worker.reference
 	$(BIN)/python -m cli.manual
+	$(BIN)/python -m infra.helm
 
 lock: $(UV) ## Lock the requirements again (ARGS=--upgrade for newer versions)
 	$(COMPILE) $(ARGS) pyproject.toml -o $(LOCKS)/runtime.txt

@@ -124,6 +124,14 @@ PROGRAMS = {
         ),
         _podinfo("1.0.0"),
         _podinfo("1.1.0"),
+        # No part of a cluster: tests render the chart with it.
+        Program(
+            "helm",
+            "helm",
+            "helm.sh/helm/v3/cmd/helm",
+            ("helm.sh/helm/v3/internal/version.version={version}",),
+            usual="90 s",
+        ),
     )
 }
 

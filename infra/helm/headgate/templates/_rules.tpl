@@ -1,0 +1,34 @@
+{{/*
+One line for each call that a worker makes in a namespace; README.md says what it is for, and a test compares the two.
+No rule has a wildcard, and none is for anything that belongs to the whole cluster.
+*/}}
+{{- define "headgate.rules" -}}
+- {apiGroups: [apps], resources: [deployments], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [apps], resources: [replicasets], verbs: [list]}
+- {apiGroups: [""], resources: [pods], verbs: [list, watch]}
+- {apiGroups: [""], resources: [pods/log], verbs: [get]}
+- {apiGroups: [""], resources: [events], verbs: [list]}
+- {apiGroups: [""], resources: [secrets], verbs: [get, list, create, patch]}
+- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get]}
+- {apiGroups: [""], resources: [services], verbs: [list]}
+{{- $routers := .Values.inCluster.routers }}
+{{- if $routers }}
+- {apiGroups: [""], resources: [services], verbs: [get, patch]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
+{{- end }}
+{{- if without $routers "service" }}
+- {apiGroups: [""], resources: [services], verbs: [create, delete]}
+{{- end }}
+{{- if has "gatewayApi" $routers }}
+- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes], verbs: [get, create, patch, delete]}
+{{- end }}
+{{- if has "contour" $routers }}
+- {apiGroups: [projectcontour.io], resources: [httpproxies], verbs: [get, create, patch, delete]}
+{{- end }}
+{{- if has "istio" $routers }}
+- {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, create, patch, delete]}
+{{- end }}
+{{- if has "traefik" $routers }}
+- {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, patch]}
+{{- end }}
+{{- end -}}

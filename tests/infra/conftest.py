@@ -1,0 +1,6 @@
+"""Fixtures of the chart's tests."""
+
+from tests.activities.world import world
+from tests.infra.chart import helm
+
+__all__ = ["helm", "world"]
