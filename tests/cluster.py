@@ -33,6 +33,7 @@ class Namespace:
     """A namespace of one test's own."""
 
     def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
         self.api = Api(kubeconfig)
         self.name = unique("test")
         self.apply("v1", "Namespace", self.name)

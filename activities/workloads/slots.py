@@ -97,6 +97,7 @@ class Writer:
 
     async def _deploy_canary(self, request: DeployRequest, strategy: Object) -> Object:
         place, stable = self._place("canary"), await self._place("stable").held(self.target.key, self.claim)
+        self._notes(stable)
         if await self._canary() is None:
             return await self._make_canary(place, stable, request, strategy)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -19,7 +21,7 @@ from tests.cluster import Namespace
 from workflows.contracts.targets import AcquireRequest, SettleRequest
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
 from workflows.errors import Conflict, Fenced, NotFound, Rejected, Unavailable, Unsupported
-from workflows.model.target import Claim, Mark, Promoted, Slot, Target, Template
+from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, Target, Template
 
 pytestmark = pytest.mark.cluster
 
@@ -252,8 +254,9 @@ async def test_a_template_that_somebody_else_changes_stops_the_release_and_not_t
     world: World, run: Run, target: Target, claim: Claim, shop: Namespace
 ) -> None:
     shop.deployment(replicas=2, image="hotfix", strategy=STRATEGY)
-    with pytest.raises(Rejected, match="changed by somebody else during the release"):
-        await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2)
+    for slot in SLOTS:
+        with pytest.raises(Rejected, match="changed by somebody else during the release"):
+            await world.deploy(run, target, claim, slot=slot, template=V2, replicas=2)
     acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
     assert acquired.claim
     old = old_of(acquired.mark)
@@ -317,6 +320,56 @@ async def test_a_deploy_that_dies_anywhere_is_finished_by_the_next_attempt(
         if slot == "canary":
             await world.retire(run, target.model_copy(update={"drain_seconds": 0}), claim)
     pytest.fail("a deploy takes more calls than it should")
+
+
+async def test_a_settle_that_dies_anywhere_is_finished_by_the_next_attempt(
+    world: World, run: Run, target: Target, shop: Namespace
+) -> None:
+    api = world._clusters.get("local")
+    send, own = api._send, deployment(shop)["spec"]["strategy"]
+    for calls in range(12):
+        claim = await world.capture(run, target)
+        template = a_template(f"w{calls}")
+        await world.deploy(run, target, claim, slot="stable", template=template, replicas=2, max_surge=2)
+        dying = Dying(api, calls)
+        api._send = dying.send  # type: ignore[method-assign]
+        try:
+            await settle(world, run, target, claim)
+        except (Unavailable, ExceptionGroup):
+            assert dying.died
+        api._send = send  # type: ignore[method-assign]
+        await settle(world, run, target, claim)
+        assert deployment(shop)["spec"]["strategy"] == own
+        assert await run.call(world.targets.find_mark, target) is None
+        if not dying.died:
+            return
+    pytest.fail("a settle takes more calls than it should")
+
+
+async def test_a_failing_probe_is_quoted(world: World, run: Run, target: Target, claim: Claim, shop: Namespace) -> None:
+    await tried(world, run, target, claim, "v2-unready", seconds=1)
+    [pod] = pods(shop, f"{SLOT}=canary")
+    involved = {"kind": "Pod", "namespace": shop.name, "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+    message = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+    shop.apply("v1", "Event", "probe", involvedObject=involved, reason="Unhealthy", message=message)
+    wait = WaitReadyRequest(target=target, claim=claim, slot="canary", replicas=1, timeout_seconds=1)
+    result = await run.call(world.workloads.wait_ready, wait)
+    assert f"; it last said: {message} (waited" in result.message
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+async def test_what_kubectl_rolls_back_to_is_known_as_the_version_that_it_was(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    """It puts a ReplicaSet's annotations back with its template, and so our notes as they were then."""
+    await world.deploy(run, target, claim, slot="stable", template=V1, replicas=2)
+    await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2)
+    await settle(world, run, target, claim)
+    command = ["kubectl", "--kubeconfig", str(shop.kubeconfig), "-n", shop.name, "rollout", "undo", "deployment/trip"]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    template = (await run.call(world.targets._inspect, target)).slot("stable").template
+    assert template
+    assert (template.version, template.digest) == ("v1", V1.digest)
 
 
 async def test_a_drain_that_was_begun_is_not_begun_again(world: World, run: Run, target: Target, claim: Claim) -> None:
