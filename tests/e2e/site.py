@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Site:
     bed: Bed
     client: Client
     namespace: Namespace
+    workers: list[asyncio.subprocess.Process]
 
     @property
     def host(self) -> str:
@@ -120,6 +121,12 @@ class Site:
             },
         }
 
+    async def until(self, name: str, true: Callable[[dict[str, Any]], bool]) -> None:
+        """Waits until the status of a release is as wanted."""
+        handle = self.client.get_workflow_handle(f"release/test/{name}")
+        while not true(await handle.query("status")):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
     async def play(self, document: dict[str, Any]) -> tuple[str, str]:
         """Releases to the end: the outcome and its sentence."""
         name = document["metadata"]["name"]
@@ -150,9 +157,11 @@ async def a_site(bed: Bed, folder: Path) -> AsyncIterator[Site]:
             address = await stack.enter_async_context(
                 _reachable(server.client.service_client.config.target_host, bed.cluster.layout.host_address)
             )
-            for number in (1, 2):
+            workers = [
                 await stack.enter_async_context(_worker(bed, folder / str(number), namespace.name, address))
-            yield Site(bed, server.client, namespace)
+                for number in (1, 2)
+            ]
+            yield Site(bed, server.client, namespace, workers)
     finally:
         namespace.close()
 
@@ -178,7 +187,7 @@ async def _reachable(target: str, address: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> AsyncIterator[None]:
+async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> AsyncIterator[asyncio.subprocess.Process]:
     log = _configured(bed, folder, namespace)
     command = [sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")]
     environ = {
@@ -194,7 +203,7 @@ async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> Async
             while "polling" not in log.read_text():
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.1)
-        yield
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,3 +61,36 @@ async def test_a_good_release_loses_no_request_and_a_bad_one_leaves_nothing(site
     assert site.namespace.get("gateway.networking.k8s.io/v1/httproutes/shop")["spec"] == before
     assert site.namespace.get("apps/v1/deployments/shop-canary") is None
     assert site.namespace.get("v1/services/shop-canary") is None
+
+
+async def test_a_release_survives_its_worker_and_a_minute_without_api_server(site: Site) -> None:
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
+        await asyncio.sleep(1)
+        await site.until("shop", lambda status: status["phase"] == "Observing")
+        site.workers[0].kill()
+        await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
+        site.bed.cluster.stop("kube-apiserver", at_once=True)
+        await asyncio.sleep(60)
+        site.bed.cluster.start("kube-apiserver")
+        assert await played == ("Succeeded", "1.1.0 takes all traffic")
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    assert visitors.lost == {}
+    assert site.namespace.get("apps/v1/deployments/shop-canary") is None
+
+
+async def test_an_abort_while_users_are_on_both_versions_costs_no_request(site: Site) -> None:
+    before = site.namespace.get("apps/v1/deployments/shop")["spec"]
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
+        await asyncio.sleep(1)
+        await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
+        handle = site.client.get_workflow_handle("release/test/shop")
+        run = (await handle.query("status"))["firstRunId"]
+        await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
+        outcome, _ = await played
+        assert outcome == "Aborted"
+        assert set(await visitors.next(300)) == {("1.0.0", 200)}
+    assert visitors.lost == {}
+    assert site.namespace.get("apps/v1/deployments/shop")["spec"] == before
+    assert site.namespace.get("apps/v1/deployments/shop-canary") is None
