@@ -7,12 +7,11 @@ says is not ours to judge.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import HTTP_ROUTE
-from activities.traffic.weighted.shapes import Headers, Rule, Shape
+from activities.traffic.weighted.shapes import Headers, Rule, Shape, every_one, named
 from activities.traffic.weighted.shares import Ref
 
 _CONDITIONS = ("Accepted", "ResolvedRefs")
@@ -26,14 +25,6 @@ def _ref(body: Rule, namespace: str) -> Ref:
     port = str(body.get("port", ""))
     rest = port if is_near else f"{group}/{kind}/{place}/{body['name']}:{port}"
     return Ref(body["name"] if is_near else "", rest, body.get("weight"))
-
-
-def _renamed(body: Rule, service: str) -> Rule:
-    return copy.deepcopy(body) | {"name": service}
-
-
-def _effective(weights: Sequence[int | None]) -> list[int]:
-    return [1 if weight is None else weight for weight in weights]
 
 
 def _fronts(rule: Rule, headers: Headers) -> list[Rule]:
@@ -89,8 +80,8 @@ GATEWAY_API = Shape(
     kind=HTTP_ROUTE,
     lists=((("spec", "rules"), "backendRefs"),),
     ref=_ref,
-    renamed=_renamed,
-    effective=_effective,
+    renamed=named,
+    effective=every_one,
     trouble=_trouble,
     fronts=_fronts,
     companion=_companion,

@@ -7,14 +7,17 @@ from functools import partial
 from activities.clusters.envoy.settings import EnvoySettings
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.registry import Factory, Registry
+from activities.traffic.contour import CONTOUR
 from activities.traffic.envoy import EnvoyRouter
 from activities.traffic.gateway_api import GATEWAY_API
+from activities.traffic.istio import ISTIO
 from activities.traffic.null import NoRouter
 from activities.traffic.protocol import TrafficRouter
 from activities.traffic.service_selector import ServiceSelector
+from activities.traffic.traefik import TRAEFIK
 from activities.traffic.weighted.router import WeightedRouter
 
-_SHAPES = (GATEWAY_API,)
+_SHAPES = (GATEWAY_API, CONTOUR, ISTIO, TRAEFIK)
 """Kinds of objects that hold weighted lists of backends."""
 
 

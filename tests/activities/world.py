@@ -142,6 +142,7 @@ class World:
         self.runs = Runs()
         self.url = f"http://127.0.0.1:{port}"
         self.kinds = ("process", "envoy")
+        self.verified = "verified"
         self._namespace: Namespace | None = None
         self._clusters = Clusters(KubernetesSettings())
         self._envoy: subprocess.Popen[bytes] | None = None
@@ -226,7 +227,7 @@ class World:
         ready = await self.deploy(run, target, claim, slot="stable", template=a_template(version), replicas=replicas)
         assert ready.ready, ready.message
         if target.is_routed:
-            assert (await self.shift(run, target, claim, {"stable": 100})).verification == "verified"
+            assert (await self.shift(run, target, claim, {"stable": 100})).verification == self.verified
         await run.call(self.targets.settle, SettleRequest(target=target, claim=claim))
         return claim
 

@@ -13,7 +13,6 @@ from workflows.model.release import (
     Canary,
     Component,
     EnvoyTraffic,
-    GatewayApiTraffic,
     NoTraffic,
     ProcessWorkload,
     ReleaseSpec,
@@ -86,18 +85,20 @@ def _shared_places(spec: ReleaseSpec) -> Iterator[Problem]:
         if other := _taken(workloads, (work.kind, work.cluster, work.namespace, work.name), component.name):
             field = "service" if isinstance(work, ProcessWorkload) else "deployment"
             yield Problem(f"{at}.workload.{field}", f"{work.name} is the workload of component {other} already")
-        if isinstance(component.traffic, NoTraffic):
-            continue
-        field, place = _route(component.traffic)
-        if other := _taken(
-            routes, (field, work.cluster, work.namespace if field == "service" else None, place), component.name
-        ):
-            yield Problem(f"{at}.traffic.{field}", f"{place} is the {field} of component {other} already")
+        if (route := _route(component)) and (other := _taken(routes, route, component.name)):
+            yield Problem(f"{at}.traffic.{route[0]}", f"{route[-1]} is the {route[0]} of component {other} already")
 
 
-def _route(traffic: EnvoyTraffic | GatewayApiTraffic | ServiceTraffic) -> tuple[str, str]:
-    """The field that names what only one component may write to, and what it names."""
-    return ("route", traffic.route) if isinstance(traffic, EnvoyTraffic) else ("service", traffic.service)
+def _route(component: Component) -> tuple[str | None, ...]:
+    """What only one component may write to: the field that names it, where it is, and its name."""
+    traffic, work = component.traffic, component.workload
+    match traffic:
+        case NoTraffic():
+            return ()
+        case EnvoyTraffic():
+            return "route", work.cluster, traffic.route
+        case _:
+            return "service", work.cluster, work.namespace, traffic.service
 
 
 def _taken(places: dict[tuple[str | None, ...], str], place: tuple[str | None, ...], name: str) -> str | None:

@@ -16,7 +16,7 @@ _LATER = "is not supported yet"
 _ARE_LATER = "are not supported yet"
 _DEPLOYMENTS = "workloads of kind kubernetes are Deployments for now"
 _WORKLOADS = "this version runs workloads of kind process and kubernetes"
-_ROUTERS = "this version has traffic of kind envoy, gatewayApi, service and none"
+_ROUTERS = "this version has traffic of kind envoy, gatewayApi, contour, istio, traefik, service and none"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ RELEASE = (
     NotYet(
         "spec.components.*.traffic.kind",
         f"{{}} {_KUBERNETES}; {_ROUTERS}",
-        _is("istio", "ingress", "contour", "traefik", "replicas"),
+        _is("ingress", "replicas"),
         1,
     ),
     NotYet("spec.components.*.traffic.kind", f"{{}} {_AWS}; {_ROUTERS}", _is("alb"), 1),

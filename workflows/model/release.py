@@ -154,6 +154,46 @@ class GatewayApiTraffic(Document):
     """A host that reaches the new version from its first check on, by an HTTPRoute of its own."""
 
 
+class ContourTraffic(Document):
+    """The Services of a Contour HTTPProxy."""
+
+    kind: Literal["contour"]
+    http_proxy: ObjectName
+    """The HTTPProxy; only its routes that lead to the Service are touched."""
+    service: ServiceName
+    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    match: tuple[HeaderMatch, ...] = ()
+    """Requests that always reach the new version from its first check on."""
+    preview: Preview | None = None
+    """A host that reaches the new version from its first check on, by an HTTPProxy of its own."""
+
+
+class IstioTraffic(Document):
+    """The destinations of an Istio VirtualService, with a host for each version."""
+
+    kind: Literal["istio"]
+    virtual_service: ObjectName
+    """The VirtualService; only its routes that lead to the Service are touched."""
+    service: ServiceName
+    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    match: tuple[HeaderMatch, ...] = ()
+    """Requests that always reach the new version from its first check on."""
+    preview: Preview | None = None
+    """A host that reaches the new version from its first check on, by a VirtualService of its own."""
+
+
+class TraefikTraffic(Document):
+    """The Services of a Traefik TraefikService, which an IngressRoute names in place of a Service."""
+
+    kind: Literal["traefik"]
+    traefik_service: ObjectName
+    """The TraefikService, of the weighted form."""
+    service: ServiceName
+    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    match: ClassVar[tuple[HeaderMatch, ...]] = ()
+    preview: ClassVar[Preview | None] = None
+
+
 class ServiceTraffic(Document):
     """A Service whose selector is switched: all users at once, so for blueGreen, rolling and recreate."""
 
@@ -170,7 +210,10 @@ class NoTraffic(Document):
     kind: Literal["none"]
 
 
-Traffic = Annotated[EnvoyTraffic | GatewayApiTraffic | ServiceTraffic | NoTraffic, Field(discriminator="kind")]
+Traffic = Annotated[
+    EnvoyTraffic | GatewayApiTraffic | ContourTraffic | IstioTraffic | TraefikTraffic | ServiceTraffic | NoTraffic,
+    Field(discriminator="kind"),
+]
 
 
 class Stage(Document):

@@ -120,6 +120,8 @@ class Part:
             lingering = [self._canaries(rule) for rule in mine]  # Only headers led there.
         bodies = self._bodies(mine, [goal | more for goal, more in zip(goals, lingering, strict=True)])
         written = tuple(self._refs(body) for body in bodies)
+        if not state.weights and self._percents(written):
+            raise Rejected(f"{self.label} must send its requests to somebody", provider=self.shape.provider)
         is_clean = self._is_back(before, state) and not any(lingering)
         keep = None if is_clean else Record(wish=state, before=before, written=written)
         return [
@@ -139,7 +141,7 @@ class Part:
             return []
         goals = []
         for rule, goal in zip(mine, self._goals(before, state, mine), strict=True):
-            now = {ref.key: ref.weight for ref in rule.refs}
+            now = _shares(rule.refs)
             goals.append(now | {key: 0 for key, weight in goal.items() if weight and key not in now})
         bodies = self._bodies(mine, goals)
         if not (operations := _replaced(mine, bodies)):
@@ -152,7 +154,8 @@ class Part:
         host, slot = state.raw.get("preview"), state.preview_to
         if not (host and slot and self.shape.companion):
             return None
-        rules = [copy.deepcopy(mine.rule) | {mine.field: [self._alone(mine, slot)]} for mine in self._mine(route)]
+        mine = [rule for rule in self._mine(route) if self._has_headers(rule)]
+        rules = [copy.deepcopy(rule.rule) | {rule.field: [self._alone(rule, slot)]} for rule in mine]
         return self.shape.companion(route, str(host), rules)
 
     @property
@@ -196,11 +199,11 @@ class Part:
             lists = tuple(tuple(Ref(*ref) for ref in refs) for refs in recorded)
         found = [lists[i] if i < len(lists) else self._collapsed(rule.refs) for i, rule in enumerate(mine)]
         if _RULES in state.raw or self._is_home(before, state):
-            return [{ref.key: ref.weight for ref in refs} for refs in found]
+            return [_shares(refs) for refs in found]
         return [self._divided(refs, state, is_idle=not self._percents(before)) for refs in found]
 
     def _divided(self, refs: Sequence[Ref], state: TrafficState, *, is_idle: bool) -> Goal:
-        before: Goal = {ref.key: ref.weight for ref in refs}
+        before = _shares(refs)
         if is_idle:  # Nothing came to the component anywhere, so there are no proportions to keep.
             refs = [ref._replace(weight=1) if ref.service == self.services["stable"] else ref for ref in refs]
         elif not percents(refs, self.services, self.shape.effective):
@@ -258,8 +261,13 @@ class Part:
         return [
             front | {rule.field: [self._alone(rule, slot)]}
             for rule in mine
+            if self._has_headers(rule)
             for front in self.shape.fronts(rule.rule, headers)
         ]
+
+    def _has_headers(self, rule: _Mine) -> bool:
+        """Whether the rule is for HTTP requests and not for connections."""
+        return rule.path[:-1] == self.shape.lists[0][0]
 
     def _moved_fronts(self, route: Object, wanted: Sequence[Rule]) -> list[Operation]:
         canary = self.services["canary"]
@@ -279,9 +287,13 @@ def _changes(record: Record, mine: Sequence[_Mine]) -> str:
     if len(record.written) != len(mine):
         return f"the rules that lead to this component were {len(record.written)} and are {len(mine)}"
     for rule, written in zip(mine, record.written, strict=True):
-        if {ref.key: ref.weight for ref in written} != {ref.key: ref.weight for ref in rule.refs}:
+        if _shares(written) != _shares(rule.refs):
             return f"{pointer(rule.path)} was written as {_words(written)} and is {_words(rule.refs)}"
     return ""
+
+
+def _shares(refs: Sequence[Ref]) -> Goal:
+    return {ref.key: ref.weight for ref in refs if not ref.is_apart}
 
 
 def _words(refs: Sequence[Ref]) -> str:

@@ -53,6 +53,11 @@ class WeightedRouter:
         return place.part.read(await place.route.get())
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
+        if preview_to and not self._shape.fronts and (target.traffic.get("match") or target.traffic.get("preview")):
+            raise Unsupported(
+                f"a {self._shape.kind.name} cannot lead single requests anywhere; leave match and preview out",
+                provider=self._shape.provider,
+            )
         return _wanted(target, weights, preview_to, provider=self._shape.provider)
 
     async def check(self, target: Target, claim: Claim) -> None:

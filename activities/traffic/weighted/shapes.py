@@ -5,6 +5,7 @@ Everything here is pure: it looks at objects and makes new ones.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,16 @@ from workflows.model.target import Target
 Rule = dict[str, Any]
 Headers = Sequence[dict[str, str]]
 """Matches as the document writes them: `header` and `exact`."""
+
+
+def every_one(weights: Sequence[int | None]) -> list[int]:
+    """An entry without a weight has the weight 1."""
+    return [1 if weight is None else weight for weight in weights]
+
+
+def named(body: Rule, service: str) -> Rule:
+    """An entry for another Service where `name` says which."""
+    return copy.deepcopy(body) | {"name": service}
 
 
 @dataclass(frozen=True)

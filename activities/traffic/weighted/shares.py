@@ -30,6 +30,8 @@ class Ref(NamedTuple):
     """What else tells entries apart, such as the port."""
     weight: int | None
     """As it is written."""
+    is_apart: bool = False
+    """Whether it takes no share of the requests, such as a mirror."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -40,6 +42,7 @@ class Ref(NamedTuple):
 def percents(refs: Sequence[Ref], services: Services, effective: Effective) -> dict[Backend, float]:
     """How a list divides what it sends to the component; empty when it sends nothing there."""
     names = {service: backend for backend, service in services.items()}
+    refs = [ref for ref in refs if not ref.is_apart]
     ours: dict[Backend, int] = {}
     for ref, weight in zip(refs, effective([ref.weight for ref in refs]), strict=True):
         if weight and (backend := names.get(ref.service)):
@@ -73,7 +76,7 @@ def _places(
     """What each reference to the stable Service had, with other backends of ours at the first; and all the others."""
     places: dict[tuple[str, str], int] = {}
     others: dict[tuple[str, str], int] = {}
-    beside = 0
+    beside, before = 0, [ref for ref in before if not ref.is_apart]
     for ref, weight in zip(before, effective([ref.weight for ref in before]), strict=True):
         if ref.service == services["stable"]:
             places[ref.key] = places.get(ref.key, 0) + weight

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from activities.clusters.kubernetes.kinds import HTTP_ROUTE
+from activities.clusters.kubernetes.kinds import HTTP_PROXY, HTTP_ROUTE, TRAEFIK_SERVICE, VIRTUAL_SERVICE
 from infra.testbed import crds
 from infra.testbed.api import Api
-from tests.activities.traffic.kubernetes import ROUTES, KubernetesWorld, accepted
+from tests.activities.traffic.kubernetes import ROUTES, KubernetesWorld, accepted, valid
 from tests.activities.world import World, routed, world
 from workflows.errors import NotFound, Rejected
 from workflows.model.target import Target
@@ -42,14 +42,50 @@ async def gateway_api(made: KubernetesWorld) -> None:
     made.answer(HTTP_ROUTE, accepted)
 
 
-SETUPS: dict[str, Any] = {"gatewayApi": gateway_api}
+async def contour(made: KubernetesWorld) -> None:
+    """A proxy of three routes, one of them for somebody else and one with a mirror."""
+    trip, users = {"name": "trip", "port": 80}, {"name": "users", "port": 80}
+    routes = [
+        {"conditions": [{"prefix": "/users"}], "services": [users]},
+        {"services": [trip, {**users, "mirror": True}], "timeoutPolicy": {"response": "5s"}},
+        {"conditions": [{"prefix": "/shared"}], "services": [{**trip, "weight": 30}, {**users, "weight": 70}]},
+    ]
+    spec = {"virtualhost": {"fqdn": made.host}, "routes": routes}
+    await made.open((HTTP_PROXY, {"metadata": {"name": "shop"}, "spec": spec}))
+    made.answer(HTTP_PROXY, valid)
+
+
+async def istio(made: KubernetesWorld) -> None:
+    """A VirtualService with a short host, a full one, a mirror, and somebody else's route."""
+    trip = {"destination": {"host": "trip", "port": {"number": 80}}}
+    full = {"destination": {"host": f"trip.{made.place}.svc.cluster.local"}, "weight": 30}
+    users = {"destination": {"host": "users"}}
+    http = [
+        {"name": "users", "match": [{"uri": {"prefix": "/users"}}], "route": [users]},
+        {"name": "shared", "match": [{"uri": {"prefix": "/shared"}}], "route": [full, {**users, "weight": 70}]},
+        {"name": "trips", "route": [trip], "mirror": {"host": "users"}, "timeout": "5s"},
+    ]
+    spec = {"hosts": [made.host], "gateways": ["mesh", "shop"], "http": http}
+    await made.open((VIRTUAL_SERVICE, {"metadata": {"name": "shop"}, "spec": spec}))
+
+
+async def traefik(made: KubernetesWorld) -> None:
+    services = [{"name": "trip", "port": 80, "weight": 30}, {"name": "other", "port": 80, "weight": 70}]
+    spec = {"weighted": {"services": services, "sticky": {"cookie": {"name": "shop"}}}}
+    await made.open((TRAEFIK_SERVICE, {"metadata": {"name": "shop"}, "spec": spec}))
+
+
+SETUPS: dict[str, Any] = {"gatewayApi": gateway_api, "contour": contour, "istio": istio, "traefik": traefik}
 """Routers that take weights."""
 ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in SETUPS)]
 
 
 @pytest.fixture
-async def cluster_world(router: str, routing_kubeconfig: Path, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
-    """A world whose routes are in a cluster."""
+async def cluster_world(
+    router: str, routing_kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[KubernetesWorld]:
+    """A world whose routes are in a cluster, without a data plane to wait for."""
+    monkeypatch.setattr("activities.traffic.weighted.router.LEAD", 0)
     made = KubernetesWorld(tmp_path, routing_kubeconfig, router)
     try:
         await SETUPS.get(router, KubernetesWorld.open)(made)

@@ -94,6 +94,7 @@ class KubernetesWorld(World):
         self._answering: list[asyncio.Task[None]] = []
         super().__init__(directory)
         self.kinds = ("kubernetes", router)
+        self.verified = "unsupported" if router in ("istio", "traefik") else "verified"
 
     def rebuild(self, envoy: Any, runs: Runs, *, patience: float = 3) -> None:
         self.runs = runs
@@ -183,7 +184,26 @@ TRIP: Object = {
     "spec": {"selector": {"app": "trip"}, "ports": [{"name": "http", "port": 80, "targetPort": 9898}]},
 }
 
-ROUTES: dict[str, dict[str, str]] = {"gatewayApi": {"httpRoute": "shop"}}
+
+def valid(proxy: Object) -> Any:
+    """The status of an HTTPProxy that Contour serves."""
+    condition = {
+        "type": "Valid",
+        "status": "True",
+        "reason": "Valid",
+        "message": "",
+        "observedGeneration": proxy["metadata"]["generation"],
+        "lastTransitionTime": proxy["metadata"]["creationTimestamp"],
+    }
+    return {"currentStatus": "valid", "conditions": [condition]}
+
+
+ROUTES: dict[str, dict[str, str]] = {
+    "gatewayApi": {"httpRoute": "shop"},
+    "contour": {"httpProxy": "shop"},
+    "istio": {"virtualService": "shop"},
+    "traefik": {"traefikService": "shop"},
+}
 
 
 def _name(target: Target, slot: Slot) -> str:

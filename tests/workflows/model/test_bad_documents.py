@@ -188,10 +188,10 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         f"{C}.artifact.image",
         "process workloads run a program of the worker's settings; leave image out",
     ),
-    "a mesh": (
-        release(traffic={"kind": "istio", "virtualService": "trip"}),
+    "an Ingress": (
+        release(traffic={"kind": "ingress", "ingress": "trip"}),
         f"{C}.traffic.kind",
-        "istio arrives with Kubernetes support; this version has traffic of kind envoy, gatewayApi, service and none",
+        "ingress arrives with Kubernetes support; this version has traffic of kind envoy, gatewayApi, contour, istio, ",
     ),
     "a route to pods for processes": (
         a_release()
@@ -465,7 +465,7 @@ def check(parse: Callable[[Any], object], written: Any, path: str, sentence: str
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
-    written = a_release().canary(5).and_("user").with_(drain=1, traffic={"kind": "istio"}).document()
+    written = a_release().canary(5).and_("user").with_(drain=1, traffic={"kind": "ingress"}).document()
     written["spec"]["onFailure"] = "panic"
     written["metadata"]["nam"] = "x"
     with pytest.raises(SpecError) as refused:
