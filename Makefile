@@ -30,11 +30,13 @@ tools: setup # Fetch the tools; `test`, `e2e` and `bench` need them all before t
 demo: setup ## Watch a good and a bad release (ARGS="--kill-workers")
 	@$(BIN)/headgate demo $(ARGS)
 
-test: tools ## Run every test (ARGS="-m 'not slow and not e2e'" for the quick ones)
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+test: tools ## Run every test that needs no cluster (ARGS="-m 'not slow and not e2e and not cluster'" for the quick ones)
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not cluster' $(ARGS)
 
-e2e: tools ## Run only the tests that drive whole releases
-	$(BIN)/pytest -m e2e $(ARGS)
+e2e: tools ## Run the tests that drive whole releases, and those on a Kubernetes cluster, which is built first
+	@$(BIN)/python -m infra.testbed build --profile api
+	@$(BIN)/python -m infra.testbed build --profile full
+	$(BIN)/pytest -m 'e2e or cluster' $(ARGS)
 
 check: setup ## Check format, style, types, layers, schemas and locks
 	$(BIN)/ruff format --check .

@@ -63,6 +63,15 @@ async def test_a_good_release_loses_no_request_and_a_bad_one_leaves_nothing(site
     assert site.namespace.get("v1/services/shop-canary") is None
 
 
+async def test_recreate_shows_users_nothing_but_maintenance(site: Site) -> None:
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        outcome = await site.play(site.release("1.1.0", {"kind": "recreate", "watch": "4s"}))
+        assert outcome == ("Succeeded", "1.1.0 takes all traffic")
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    assert {status for _, status in visitors.lost} == {503}
+    assert site.namespace.get("v1/services/shop-maintenance") is None
+
+
 async def test_a_release_survives_its_worker_and_a_minute_without_api_server(site: Site) -> None:
     async with Visitors(site.bed.gateway, site.host) as visitors:
         played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
