@@ -66,4 +66,5 @@ ISTIO = Shape(
     effective=_effective,
     fronts=_fronts,
     companion=_companion,
+    lead=1.0,
 )

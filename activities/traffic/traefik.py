@@ -1,6 +1,7 @@
 """Traefik: the weights of a TraefikService, which an IngressRoute names in place of a Service.
 
-Traefik writes no status, so nobody can say whether it follows; and a TraefikService knows no headers and no hosts.
+Traefik writes no status, so nobody can say whether it follows, and takes changes together once in two seconds
+(`providersThrottleDuration`). A TraefikService knows no headers and no hosts.
 """
 
 from __future__ import annotations
@@ -26,4 +27,5 @@ TRAEFIK = Shape(
     ref=_ref,
     renamed=named,
     effective=every_one,
+    lead=2.5,
 )

@@ -118,7 +118,7 @@ class Part:
         lingering = [self._lingering(rule, goal) if linger else {} for rule, goal in zip(mine, goals, strict=True)]
         if linger and self.refers_to(route, "canary") and not any(self._has_canary(goal) for goal in goals + lingering):
             lingering = [self._canaries(rule) for rule in mine]  # Only headers led there.
-        bodies = self._bodies(mine, [goal | more for goal, more in zip(goals, lingering, strict=True)])
+        bodies = self._bodies(mine, [self._beside(goal, more) for goal, more in zip(goals, lingering, strict=True)])
         written = tuple(self._refs(body) for body in bodies)
         if not state.weights and self._percents(written):
             raise Rejected(f"{self.label} must send its requests to somebody", provider=self.shape.provider)
@@ -142,7 +142,7 @@ class Part:
         goals = []
         for rule, goal in zip(mine, self._goals(before, state, mine), strict=True):
             now = _shares(rule.refs)
-            goals.append(now | {key: 0 for key, weight in goal.items() if weight and key not in now})
+            goals.append(self._beside(now, {key: 0 for key, weight in goal.items() if weight and key not in now}))
         bodies = self._bodies(mine, goals)
         if not (operations := _replaced(mine, bodies)):
             return []
@@ -211,6 +211,12 @@ class Part:
         goal = divided(refs, self.services, state.weights, effective=self.shape.effective, limit=self.shape.limit)
         stable = self.services["stable"]
         return {key: weight for key, weight in goal.items() if weight or key in before or key[0] == stable}
+
+    def _beside(self, goal: Goal, unused: Goal) -> Goal:
+        """Weights with more entries that get nothing; written out, as what is not written means something else then."""
+        if not unused:
+            return goal
+        return dict(zip(goal, self.shape.effective(list(goal.values())), strict=True)) | unused
 
     def _lingering(self, rule: _Mine, goal: Goal) -> Goal:
         return {ref.key: 0 for ref in rule.refs if self._is_extra(ref) and ref.key not in goal}

@@ -30,8 +30,6 @@ from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficS
 
 POLL = 0.1
 """Seconds between two looks at the API server."""
-LEAD = 0.3
-"""Seconds by which a data plane learns of a backend before requests may go there, once its controller has answered."""
 PATIENCE = 3.0
 """Seconds that a write waits for endpoints and for the controller's answer to new entries."""
 
@@ -80,6 +78,8 @@ class WeightedRouter:
         place, deadline = self._place(target), time.monotonic() + patience
         while True:
             message = await self._difference(place, weights)
+            if not message:  # Directly after a write the controller knows a moment before its data plane.
+                await asyncio.sleep(min(patience, self._shape.lead))
             if not message and self._shape.trouble is None:
                 return Verified("unsupported", f"nothing says whether requests follow {place.route.label}")
             if not message:
@@ -125,7 +125,7 @@ class WeightedRouter:
             if self._shape.trouble is None or not self._shape.trouble(await place.route.get()):
                 break
             await asyncio.sleep(POLL)
-        await asyncio.sleep(LEAD)
+        await asyncio.sleep(self._shape.lead)
 
     async def _preview(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
         if body := place.part.companion(route, state):

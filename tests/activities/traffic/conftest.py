@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from activities.clusters.kubernetes.kinds import HTTP_PROXY, HTTP_ROUTE, TRAEFIK_SERVICE, VIRTUAL_SERVICE
+from activities.traffic import registry
 from infra.testbed import crds
 from infra.testbed.api import Api
 from tests.activities.traffic.kubernetes import ROUTES, KubernetesWorld, accepted, valid
@@ -85,7 +87,8 @@ async def cluster_world(
     router: str, routing_kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[KubernetesWorld]:
     """A world whose routes are in a cluster, without a data plane to wait for."""
-    monkeypatch.setattr("activities.traffic.weighted.router.LEAD", 0)
+    shapes = [replace(shape, lead=0) for shape in registry._SHAPES]
+    monkeypatch.setattr(registry, "_SHAPES", shapes)
     made = KubernetesWorld(tmp_path, routing_kubeconfig, router)
     try:
         await SETUPS.get(router, KubernetesWorld.open)(made)
