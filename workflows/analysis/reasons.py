@@ -21,6 +21,11 @@ TOO_FEW_SAMPLES: Final = "TooFewSamples"
 NO_DATA: Final = "NoData"
 PROVIDER_ERRORS: Final = "ProviderErrors"
 UNUSABLE_BUCKETS: Final = "UnusableBuckets"
+UNUSABLE_EDGES: Final = "UnusableEdges"
+EVIDENCE_FOUND: Final = "EvidenceFound"
+EVIDENCE_FOR_PASSING: Final = "EvidenceForPassing"
+LEANING_BAD: Final = "LeaningBad"
+INCIDENT: Final = "Incident"
 
 SENTENCES: Final[dict[str, str]] = {
     OBSERVING: "Nothing is wrong and the wanted observed time is not over yet.",
@@ -36,4 +41,9 @@ SENTENCES: Final[dict[str, str]] = {
     NO_DATA: "A required metric had no value for longer than `patience`, or for all of its checks.",
     PROVIDER_ERRORS: "The source of a required metric did not answer for longer than is tolerated.",
     UNUSABLE_BUCKETS: "The quantile and the limit both lie beyond the histogram's highest bucket, so nobody can tell.",
+    UNUSABLE_EDGES: "Too few edges of the histogram tell fast from slow, so nothing can be compared.",
+    EVIDENCE_FOUND: "A healthy version shows so much evidence against itself in at most `alpha` of all releases.",
+    EVIDENCE_FOR_PASSING: "Every comparison shows that the new version is far from too bad, before the time was over.",
+    LEANING_BAD: "The evidence against the new version is too little to roll back and too much to go on.",
+    INCIDENT: "The old version itself has been beyond its limit for longer than `patience`; the new one is not blamed.",
 }

@@ -25,6 +25,10 @@ class Tick:
     """The counts cover a time in which nobody looked: they may condemn and never acquit."""
     error: str = ""
     """Why the source could not be read in full; empty when it could."""
+    baseline_error: str = ""
+    """The same for the old version; rules do not need it."""
+    is_shifted: bool = False
+    """The weights may have changed within; rules do not care."""
     stage: int = 0
     """Which stage this is, counted over the release."""
 

@@ -1,0 +1,39 @@
+"""Evidence as people read it."""
+
+from __future__ import annotations
+
+import math
+
+from workflows.analysis.evidence.bets import Pair
+
+_LARGEST = 1e15
+
+
+def odds(log_e: float) -> str:
+    """How rarely a healthy version shows as much evidence: 2,300; from Ville's inequality, never more."""
+    return f"{math.floor(math.exp(min(max(log_e, 0.0), math.log(_LARGEST)))):,}"
+
+
+def counted(bad: float, total: float) -> str:
+    """Failed of all requests: 24 of 1,212."""
+    return f"{bad:,.0f} of {total:,.0f}"
+
+
+def ratio_of(pair: Pair) -> float | None:
+    """How many times as often the new version failed; None where that has no meaning."""
+    new, old = share(pair.new_bad, pair.new_total), share(pair.old_bad, pair.old_total)
+    return None if new is None or not old else min(new / old, _LARGEST)
+
+
+def share(bad: float, total: float) -> float | None:
+    """The share of bad requests; None without requests."""
+    return bad / total if total > 0 else None
+
+
+def compared(pair: Pair, what: str) -> str:
+    """How the versions compare: 1.9 times as many failed, 24 of 1,212 against 101 of 9,710."""
+    if pair.new_total <= 0 or pair.old_total <= 0:
+        return "nothing to compare yet"
+    sides = f"{counted(pair.new_bad, pair.new_total)} against {counted(pair.old_bad, pair.old_total)}"
+    ratio = ratio_of(pair)
+    return f"{sides} {what}" if ratio is None else f"{ratio:,.2g} times as many {what}, {sides}"
