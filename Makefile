@@ -36,6 +36,7 @@ test: tools ## Run every test that needs no cluster (ARGS="-m 'not slow and not 
 e2e: tools ## Run the tests that drive whole releases, and those on a Kubernetes cluster, which is built first
 	@$(BIN)/python -m infra.testbed build --profile api
 	@$(BIN)/python -m infra.testbed build --profile full
+	@$(BIN)/python -m infra.helm build >/dev/null
 	$(BIN)/pytest -m 'e2e or cluster' $(ARGS)
 
 check: setup ## Check format, style, types, layers, schemas and locks

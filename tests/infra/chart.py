@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.helm.schema import FILE
 from infra.testbed.cache import root
 from infra.testbed.programs import Builder
 
 CHART = Path(__file__).parents[2] / "infra/helm/headgate"
 FULL: dict[str, Any] = yaml.safe_load((CHART / "ci/full-values.yaml").read_text())
+ROUTERS: list[str] = json.loads(FILE.read_text())["properties"]["inCluster"]["properties"]["routers"]["items"]["enum"]
 KUBERNETES = "1.34.0"
 """Helm does not know by itself for which version it renders when it speaks to no cluster."""
 
@@ -61,7 +63,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     built = Builder(root(), print).path("helm")
     program = built if built.exists() else shutil.which("helm")
     if not program:
-        pytest.skip("helm is not built; `python -m infra.helm build` builds it")
+        pytest.skip("helm is not built; `make e2e` builds it")
     return Helm(Path(program), tmp_path_factory.mktemp("helm"))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +10,16 @@ import pytest
 import yaml
 
 from activities.clusters.kubernetes import kinds
-from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import Kind
-from activities.clusters.kubernetes.settings import KubernetesSettings
-from activities.traffic.registry import traffic_routers
-from infra.helm.schema import FILE, values_schema
-from tests.infra.chart import CHART, FULL, Helm, Manifest, Refused, merged, only
+from tests.infra.chart import CHART, FULL, ROUTERS, Helm, Manifest, Refused, merged, only
 from worker.reference import _ALERTS
 from worker.service import OVERTIME
 from worker.settings import Settings, load
 from worker.wiring import read_policy
 
+pytestmark = pytest.mark.cluster
+
 ROOT = Path(__file__).parents[2]
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
-ROUTERS = json.loads(FILE.read_text())["properties"]["inCluster"]["properties"]["routers"]["items"]["enum"]
 PROFILE = {"temporal": {"profile": {"secret": "profiles"}}}
 
 
@@ -206,34 +200,11 @@ def _group(kind: Kind) -> str:
     return kind.api_version.rpartition("/")[0]
 
 
-def test_every_router_can_be_allowed() -> None:
-    known = traffic_routers(None, Clusters(KubernetesSettings())).kinds
-
-    assert set(known) - {"none"} <= set(ROUTERS), "add it to infra/helm/values.schema.yaml and _rules.tpl"
-
-
 def test_the_alerts_are_the_documented_ones(helm: Helm) -> None:
     [group] = only(helm.render(**FULL), "PrometheusRule")["spec"]["groups"]
 
     assert [rule["expr"] for rule in group["rules"]][:-1] == [expression for _, expression, _ in _ALERTS]
     assert group["rules"][-1]["expr"] == "sum(headgate_worker_ready) < 3"
-
-
-def test_the_schema_is_up_to_date() -> None:
-    assert FILE.read_text() == values_schema(), "run `python -m infra.helm`"
-
-
-def test_every_value_is_in_the_readme() -> None:
-    text = (CHART / "README.md").read_text()
-
-    assert [name for name in VALUES if f"`{name}" not in text] == []
-
-
-def test_the_chart_has_the_version_of_the_package() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    assert {chart["version"], chart["appVersion"]} == {project["version"]}
 
 
 # What is refused.

@@ -1,0 +1,264 @@
+"""What the workers' service account may do: all that releases do, and nothing else.
+
+RBAC knows kinds and not objects, so that a worker leaves other people's Deployments alone is not shown here but in the
+tests of the providers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.clusters.kubernetes import api as kubernetes_api
+from activities.clusters.kubernetes import kinds
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
+from activities.targets.activities import Targets
+from activities.traffic.activities import Traffic
+from activities.traffic.registry import traffic_routers
+from activities.workloads.activities import Workloads
+from activities.workloads.registry import workload_providers
+from infra.testbed.api import Api
+from tests.activities.traffic.conftest import SETUPS
+from tests.activities.traffic.kubernetes import KubernetesWorld
+from tests.activities.world import a_template
+from tests.cluster import Namespace
+from tests.infra.chart import ROUTERS, Helm
+from tests.infra.cluster import Account, Server
+from tests.temporal import unique
+from workflows.contracts.targets import SettleRequest
+from workflows.contracts.workloads import DeployRequest, WaitReadyRequest
+from workflows.errors import Denied
+from workflows.model.target import Target
+
+pytestmark = pytest.mark.cluster
+
+VERBS = {"GET": "get", "LIST": "list", "WATCH": "watch", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+GROUPS = {
+    found.plural: found.api_version.rpartition("/")[0] for found in vars(kinds).values() if isinstance(found, Kind)
+}
+WITHOUT_PREVIEW = ("none", "service", "traefik")
+
+
+@pytest.fixture
+def server(routing_kubeconfig: Path) -> Server:
+    return Server(routing_kubeconfig)
+
+
+@pytest.fixture
+def denied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the API server refused, also where a provider takes it as a courtesy that failed."""
+    refused: list[str] = []
+    translated = kubernetes_api._error
+
+    def noting(*arguments: Any) -> Exception:
+        error = translated(*arguments)
+        if isinstance(error, Denied):
+            refused.append(str(error))
+        return error
+
+    monkeypatch.setattr(kubernetes_api, "_error", noting)
+    return refused
+
+
+@dataclass
+class Shop:
+    """A namespace with a Deployment, and a worker that may release in it with the chart's rights alone."""
+
+    world: KubernetesWorld
+    account: Account
+    clusters: Clusters
+    target: Target
+
+    async def release(self) -> None:
+        """A release that goes through all that its router can do, and back."""
+        world, run = self.world, self.world.run("run-1")
+        claim = await world.capture(run, self.target)
+        ready = await world.deploy(run, self.target, claim, slot="canary", template=a_template("v2"), replicas=2)
+        assert ready.ready, ready.message
+        if self.target.is_routed:
+            preview = {"preview_to": "canary"} if self.target.traffic.get("preview") else {}
+            await world.shift(run, self.target, claim, {"stable": 100}, **preview)
+            await world.shift(run, self.target, claim, {"canary": 100}, **preview)
+            await world.shift(run, self.target, claim, {"maintenance": 100})
+            claim = await world.capture_undo(run, self.target)
+            await world.shift(run, self.target, claim, {"stable": 100})
+        await world.deploy(run, self.target, claim, slot="stable", template=a_template("v2"), replicas=2)
+        await world.retire(run, self.target, claim)
+        await run.call(world.targets.settle, SettleRequest(target=self.target, claim=claim))
+
+    async def failure(self, tag: str) -> str:
+        """A release of a version that does not come up; what was said about it."""
+        world, run = self.world, self.world.run(f"run-{tag}")
+        claim = await world.capture(run, self.target, tag)
+        deploy = DeployRequest(
+            target=self.target, claim=claim, slot="canary", template=a_template(f"v3-{tag}"), replicas=1
+        )
+        await run.call(world.workloads.deploy, deploy)
+        wait = WaitReadyRequest(target=self.target, claim=claim, slot="canary", replicas=1, timeout_seconds=3)
+        said = (await run.call(world.workloads.wait_ready, wait)).message
+        await world.retire(run, self.target, claim)
+        await run.call(world.targets.settle, SettleRequest(target=self.target, claim=claim))
+        return said
+
+    def used(self) -> set[tuple[str, str, str]]:
+        """Every right that was needed so far."""
+        [api] = self.clusters
+        calls = (call.split(" ") for call in api.calls)
+        rights = {(GROUPS[plural], plural, VERBS[verb]) for verb, plural in calls}
+        # A pod is never read alone, its log is.
+        return {("", "pods/log", "get") if right == ("", "pods", "get") else right for right in rights}
+
+
+class Found(Namespace):
+    """A namespace that is there already."""
+
+    def __init__(self, kubeconfig: Path, name: str) -> None:
+        self.kubeconfig, self.api, self.name = kubeconfig, Api(kubeconfig), name
+
+
+@asynccontextmanager
+async def opened(server: Server, helm: Helm, folder: Path, router: str) -> AsyncIterator[Shop]:
+    world = KubernetesWorld(folder, server.kubeconfig, router)
+    await SETUPS.get(router, KubernetesWorld.open)(world)
+    namespace = Found(server.kubeconfig, world.place)
+    volume(namespace)
+    namespace.deployment(replicas=2)
+    with_volume(namespace)
+    routers = [] if router == "none" else [router]
+    account = server.join(helm, folder, namespaces=[world.place], routers=routers)
+    cluster = KubernetesCluster(kubeconfig=account.kubeconfig, namespaces=(world.place,), calls_per_second=1000)
+    clusters = Clusters(KubernetesSettings(clusters={"test": cluster}))
+    world.providers = workload_providers(world.process, clusters)
+    world.routers = traffic_routers(None, clusters)
+    world.workloads = Workloads(world.providers)
+    world.traffic = Traffic(world.routers, world.providers)
+    world.targets = Targets(world.providers, world.routers, world.runs)
+    preview: Any = {} if router in WITHOUT_PREVIEW else {"preview": {"host": "preview.example.com"}}
+    try:
+        yield Shop(world, account, clusters, world.target(traffic=router, **preview))
+    finally:
+        await clusters.close()
+        await world.finish()
+
+
+def volume(namespace: Namespace) -> None:
+    """A claim that is bound at once."""
+    name = unique("menu")
+    modes = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    spec = {**modes, "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/nowhere"}}
+    namespace.api.apply_object(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+    )
+    claim = {**modes, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}}
+    namespace.apply("v1", "PersistentVolumeClaim", "menu", spec=claim)
+
+
+def with_volume(namespace: Namespace) -> None:
+    pod = {"spec": {"volumes": [{"name": "menu", "persistentVolumeClaim": {"claimName": "menu", "readOnly": True}}]}}
+    path = f"/apis/apps/v1/namespaces/{namespace.name}/deployments/trip"
+    kind = "application/strategic-merge-patch+json"
+    namespace.api.request("PATCH", path, {"spec": {"template": pod}}, kind=kind)
+
+
+@pytest.fixture
+async def shop(server: Server, helm: Helm, tmp_path: Path, router: str, denied: list[str]) -> AsyncIterator[Shop]:
+    async with opened(server, helm, tmp_path, router) as made:
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("router", ["none", "service", *SETUPS])
+async def test_a_release_may_do_all_that_it_does_and_nothing_else(shop: Shop, router: str, denied: list[str]) -> None:
+    await shop.release()
+    assert "v3-crash" in await shop.failure("crash")
+    assert "v3-unready" in await shop.failure("unready")
+    assert await shop.world.providers.get("kubernetes").records()
+
+    assert denied == []
+    assert shop.used() == shop.account.rights(shop.world.place)
+
+
+REFUSED = [
+    # Within the namespace: pods and rights come from others.
+    *[(verb, "", "pods", True) for verb in ("get", "create", "patch", "delete")],
+    *[("create", "", f"pods/{sub}", True) for sub in ("exec", "attach", "portforward", "eviction")],
+    *[(verb, "", "secrets", True) for verb in ("update", "delete", "deletecollection", "watch")],
+    *[(verb, "", "configmaps", True) for verb in ("get", "list", "create", "patch")],
+    *[(verb, "", "services", True) for verb in ("update", "deletecollection")],
+    *[(verb, "apps", "deployments", True) for verb in ("list", "update", "deletecollection")],
+    *[("patch", "apps", kind, True) for kind in ("deployments/status", "deployments/scale", "replicasets")],
+    *[(verb, "apps", "statefulsets", True) for verb in ("get", "patch")],
+    *[("create", "", kind, True) for kind in ("serviceaccounts", "serviceaccounts/token", "events")],
+    *[
+        (verb, "rbac.authorization.k8s.io", kind, True)
+        for verb in ("get", "create", "patch", "bind", "escalate")
+        for kind in ("roles", "rolebindings")
+    ],
+    ("create", "networking.k8s.io", "networkpolicies", True),
+    # Beyond it: nothing at all.
+    *[(verb, "", "secrets", False) for verb in ("get", "list", "create", "patch")],
+    *[(verb, "apps", "deployments", False) for verb in ("get", "watch", "create", "patch", "delete")],
+    *[(verb, "", "services", False) for verb in ("get", "list", "create", "patch", "delete")],
+    *[(verb, "", "pods", False) for verb in ("get", "list", "watch")],
+    *[(verb, "", kind, False) for verb in ("get", "list", "patch") for kind in ("nodes", "namespaces")],
+    *[("get", "", kind, False) for kind in ("nodes/proxy", "persistentvolumes")],
+    *[
+        (verb, "rbac.authorization.k8s.io", kind, False)
+        for verb in ("get", "create", "bind")
+        for kind in ("clusterroles", "clusterrolebindings")
+    ],
+    ("create", "admissionregistration.k8s.io", "validatingwebhookconfigurations", False),
+    ("get", "apiextensions.k8s.io", "customresourcedefinitions", False),
+    *[("impersonate", "", kind, False) for kind in ("users", "groups", "serviceaccounts")],
+]
+
+
+def test_everything_else_is_refused(server: Server, helm: Helm, tmp_path: Path) -> None:
+    shop = server.namespace()
+    account = server.join(helm, tmp_path, namespaces=[shop], routers=ROUTERS)
+
+    allowed = [
+        (verb, group, resource, where)
+        for verb, group, resource, is_ours in REFUSED
+        for where in ([shop] if is_ours else ["", account.home, "kube-system"])
+        if account.may(verb, resource, where, group=group)
+    ]
+
+    assert allowed == []
+
+
+def test_a_namespace_that_is_not_listed_gives_no_rights_at_all(server: Server, helm: Helm, tmp_path: Path) -> None:
+    account = server.join(helm, tmp_path, namespaces=[server.namespace()], routers=ROUTERS)
+
+    for other in (account.home, server.namespace(), "kube-system", "default"):
+        assert account.rights(other) == set()
+
+
+def test_without_a_router_no_service_is_written(server: Server, helm: Helm, tmp_path: Path) -> None:
+    shop = server.namespace()
+    account = server.join(helm, tmp_path, namespaces=[shop])
+
+    assert {verb for group, resource, verb in account.rights(shop) if resource == "services"} == {"list"}
+
+
+def test_a_request_that_goes_too_far_is_answered_with_403(server: Server, helm: Helm, tmp_path: Path) -> None:
+    shop = server.namespace()
+    account = server.join(helm, tmp_path, namespaces=[shop], routers=ROUTERS)
+    other = f"/api/v1/namespaces/{account.home}"
+
+    assert account.status("GET", f"/api/v1/namespaces/{shop}/secrets") == 200
+    assert account.status("GET", f"{other}/secrets") == 403
+    assert account.status("GET", "/api/v1/secrets") == 403
+    assert account.status("GET", "/api/v1/nodes") == 403
+    assert account.status("DELETE", f"/api/v1/namespaces/{shop}/secrets/any") == 403
+    assert account.status("DELETE", f"/apis/apps/v1/namespaces/{account.home}/deployments/any") == 403
+    assert account.status("POST", f"/api/v1/namespaces/{shop}/pods/any/exec?command=id") == 403
+    role = {"metadata": {"name": "more"}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}
+    assert account.status("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{shop}/roles", role) == 403
