@@ -10,22 +10,20 @@ Only weights are ever restored, never whole entries: a port or a filter that its
 from __future__ import annotations
 
 import copy
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
-from activities.clusters.kubernetes.patch import Operation, Path, drop, entries, pointer, put, test
+from activities.clusters.kubernetes.patch import Operation, drop, entries, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
+from activities.traffic.weighted.lists import Goal, Lists, Mine, Record, changes, dumped, replaced, shares, weighed
 from activities.traffic.weighted.shapes import Rule, Shape
 from activities.traffic.weighted.shares import BACKENDS, Ref, Services, divided, percents
 from workflows.errors import Rejected
-from workflows.model.shapes import Message
 from workflows.model.target import Backend, Slot, TrafficState
 
 PREFIX = "traffic.headgate.dev/"
@@ -33,27 +31,6 @@ _ALONE = 100
 """The weight of an entry without others."""
 _RULES = "rules"
 """The key in a recorded state under which the weights stand that were there before us."""
-
-Lists = tuple[tuple[Ref, ...], ...]
-Goal = dict[tuple[str, str], int | None]
-"""Weights by entry; None stands for one that is not written."""
-
-
-class Record(Message):
-    """What the annotation holds."""
-
-    wish: TrafficState
-    before: Lists
-    written: Lists
-
-
-class _Mine(NamedTuple):
-    """A rule that leads to the stable Service."""
-
-    path: Path
-    field: str
-    rule: Rule
-    refs: tuple[Ref, ...]
 
 
 @dataclass(frozen=True)
@@ -71,7 +48,7 @@ class Part:
     def read(self, route: Object) -> TrafficState:
         """What is asked for now; weights that somebody else changed are told as they are. Errors: Rejected."""
         record, mine = self.record(route), self._mine(route)
-        if record and not _changes(record, mine):
+        if record and not changes(record, mine):
             return record.wish
         if not mine:
             raise Rejected(
@@ -94,7 +71,7 @@ class Part:
     def foreign_change(self, route: Object) -> str:
         """A sentence about weights that somebody else wrote over ours, or nothing."""
         record = self.record(route)
-        found = _changes(record, self._mine(route)) if record else ""
+        found = changes(record, self._mine(route)) if record else ""
         return found and f"{self.label}: {found}; somebody else writes it, so put that back or abort the release"
 
     def refers_to(self, route: Object, backend: Backend) -> bool:
@@ -125,9 +102,9 @@ class Part:
         is_clean = self._is_back(before, state) and not any(lingering)
         keep = None if is_clean else Record(wish=state, before=before, written=written)
         return [
-            *_replaced(mine, bodies),
+            *replaced(mine, bodies),
             *self._moved_fronts(route, self._fronts(mine, state)),
-            *entries(route, ANNOTATIONS, {self._annotation: _dumped(keep)}),
+            *entries(route, ANNOTATIONS, {self._annotation: dumped(keep)}),
         ]
 
     def introduce(self, route: Object, state: TrafficState) -> list[Operation]:
@@ -141,13 +118,13 @@ class Part:
             return []
         goals = []
         for rule, goal in zip(mine, self._goals(before, state, mine), strict=True):
-            now = _shares(rule.refs)
+            now = shares(rule.refs)
             goals.append(self._beside(now, {key: 0 for key, weight in goal.items() if weight and key not in now}))
         bodies = self._bodies(mine, goals)
-        if not (operations := _replaced(mine, bodies)):
+        if not (operations := replaced(mine, bodies)):
             return []
         keep = Record(wish=self.read(route), before=before, written=tuple(self._refs(body) for body in bodies))
-        return [*operations, *entries(route, ANNOTATIONS, {self._annotation: _dumped(keep)})]
+        return [*operations, *entries(route, ANNOTATIONS, {self._annotation: dumped(keep)})]
 
     def companion(self, route: Object, state: TrafficState) -> Object | None:
         """The object for the preview host, when the state has one."""
@@ -173,9 +150,9 @@ class Part:
             refs.append(ref if number == 1 else ref._replace(rest=f"{ref.rest}#{number}"))
         return tuple(refs)
 
-    def _mine(self, route: Object) -> list[_Mine]:
+    def _mine(self, route: Object) -> list[Mine]:
         """The rules that lead to the stable Service; those that we put in front lead to the canary alone."""
-        found = [_Mine(path, field, rule, self._refs(rule[field])) for path, field, rule in self.shape.rules(route)]
+        found = [Mine(path, field, rule, self._refs(rule[field])) for path, field, rule in self.shape.rules(route)]
         return [rule for rule in found if any(ref.service == self.services["stable"] for ref in rule.refs)]
 
     def _percents(self, lists: Sequence[Sequence[Ref]]) -> dict[Backend, float]:
@@ -192,18 +169,18 @@ class Part:
         wanted = {backend: weight for backend, weight in state.weights.items() if weight}
         return wanted == {"stable": 100} == self._percents(before)
 
-    def _goals(self, before: Lists, state: TrafficState, mine: Sequence[_Mine]) -> list[Goal]:
+    def _goals(self, before: Lists, state: TrafficState, mine: Sequence[Mine]) -> list[Goal]:
         """The weight of every entry that each rule shall have, but for entries that are new and not ours."""
         lists = before
         if recorded := state.raw.get(_RULES):
             lists = tuple(tuple(Ref(*ref) for ref in refs) for refs in recorded)
         found = [lists[i] if i < len(lists) else self._collapsed(rule.refs) for i, rule in enumerate(mine)]
         if _RULES in state.raw or self._is_home(before, state):
-            return [_shares(refs) for refs in found]
+            return [shares(refs) for refs in found]
         return [self._divided(refs, state, is_idle=not self._percents(before)) for refs in found]
 
     def _divided(self, refs: Sequence[Ref], state: TrafficState, *, is_idle: bool) -> Goal:
-        before = _shares(refs)
+        before = shares(refs)
         if is_idle:  # Nothing came to the component anywhere, so there are no proportions to keep.
             refs = [ref._replace(weight=1) if ref.service == self.services["stable"] else ref for ref in refs]
         elif not percents(refs, self.services, self.shape.effective):
@@ -218,10 +195,10 @@ class Part:
             return goal
         return dict(zip(goal, self.shape.effective(list(goal.values())), strict=True)) | unused
 
-    def _lingering(self, rule: _Mine, goal: Goal) -> Goal:
+    def _lingering(self, rule: Mine, goal: Goal) -> Goal:
         return {ref.key: 0 for ref in rule.refs if self._is_extra(ref) and ref.key not in goal}
 
-    def _canaries(self, rule: _Mine) -> Goal:
+    def _canaries(self, rule: Mine) -> Goal:
         return {(self.services["canary"], ref.rest): 0 for ref in rule.refs if ref.service == self.services["stable"]}
 
     def _has_canary(self, goal: Goal) -> bool:
@@ -234,32 +211,32 @@ class Part:
     def _is_extra(self, ref: Ref) -> bool:
         return ref.service in (self.services["canary"], self.services["maintenance"])
 
-    def _bodies(self, mine: Sequence[_Mine], goals: Sequence[Goal]) -> list[list[Rule]]:
+    def _bodies(self, mine: Sequence[Mine], goals: Sequence[Goal]) -> list[list[Rule]]:
         return [self._body(rule, goal) for rule, goal in zip(mine, goals, strict=True)]
 
-    def _body(self, rule: _Mine, goal: Goal) -> list[Rule]:
+    def _body(self, rule: Mine, goal: Goal) -> list[Rule]:
         """The list of a rule with these weights: entries keep their places, new ones follow the stable one's."""
         bodies: list[Rule] = []
         there = {ref.key for ref in rule.refs}
         for ref, body in zip(rule.refs, rule.rule[rule.field], strict=True):
             if ref.key in goal:
-                bodies.append(_weighed(body, goal[ref.key]))
+                bodies.append(weighed(body, goal[ref.key]))
             elif not self._is_extra(ref):
                 bodies.append(body)
             if ref.service != self.services["stable"]:
                 continue
             twins = [(self.services[backend], ref.rest) for backend in BACKENDS if backend != "stable"]
             new = [twin for twin in twins if twin in goal and twin not in there]
-            bodies += [_weighed(self.shape.renamed(body, twin[0]), goal[twin]) for twin in new]
+            bodies += [weighed(self.shape.renamed(body, twin[0]), goal[twin]) for twin in new]
         return bodies
 
-    def _alone(self, mine: _Mine, slot: Slot) -> Rule:
+    def _alone(self, mine: Mine, slot: Slot) -> Rule:
         """The only entry of a rule that leads to one slot, made from the first that leads to the stable Service."""
         bodies = zip(mine.refs, mine.rule[mine.field], strict=True)
         body = next(body for ref, body in bodies if ref.service == self.services["stable"])
-        return _weighed(self.shape.renamed(body, self.services[slot]), _ALONE)
+        return weighed(self.shape.renamed(body, self.services[slot]), _ALONE)
 
-    def _fronts(self, mine: Sequence[_Mine], state: TrafficState) -> list[Rule]:
+    def _fronts(self, mine: Sequence[Mine], state: TrafficState) -> list[Rule]:
         """The rules that lead requests with one of the headers to the new version."""
         headers, slot = state.raw.get("match"), state.preview_to
         if not (headers and slot and self.shape.fronts):
@@ -271,7 +248,7 @@ class Part:
             for front in self.shape.fronts(rule.rule, headers)
         ]
 
-    def _has_headers(self, rule: _Mine) -> bool:
+    def _has_headers(self, rule: Mine) -> bool:
         """Whether the rule is for HTTP requests and not for connections."""
         return rule.path[:-1] == self.shape.lists[0][0]
 
@@ -286,44 +263,3 @@ class Part:
             return []
         gone = [operation for path, rule in reversed(found) for operation in (test(path, rule), drop(path))]
         return [*gone, *(put(self.shape.front, rule) for rule in reversed(wanted))]
-
-
-def _changes(record: Record, mine: Sequence[_Mine]) -> str:
-    """What of our weights somebody else changed, or nothing."""
-    if len(record.written) != len(mine):
-        return f"the rules that lead to this component were {len(record.written)} and are {len(mine)}"
-    for rule, written in zip(mine, record.written, strict=True):
-        if _shares(written) != _shares(rule.refs):
-            return f"{pointer(rule.path)} was written as {_words(written)} and is {_words(rule.refs)}"
-    return ""
-
-
-def _shares(refs: Sequence[Ref]) -> Goal:
-    return {ref.key: ref.weight for ref in refs if not ref.is_apart}
-
-
-def _words(refs: Sequence[Ref]) -> str:
-    return ", ".join(f"{ref.service or ref.rest} {'-' if ref.weight is None else ref.weight}" for ref in refs)
-
-
-def _replaced(mine: Sequence[_Mine], bodies: Sequence[list[Rule]]) -> list[Operation]:
-    """Puts lists in their places; the whole rule is tested, because its place in the list may have moved."""
-    changed = [(rule, body) for rule, body in zip(mine, bodies, strict=True) if rule.rule[rule.field] != body]
-    return [
-        operation
-        for rule, body in changed
-        for operation in (test(rule.path, rule.rule), put((*rule.path, rule.field), body))
-    ]
-
-
-def _weighed(body: Rule, weight: int | None) -> Rule:
-    """The entry with another weight, or with none when none was written."""
-    kept = {key: copy.deepcopy(value) for key, value in body.items() if key != "weight"}
-    if weight is None:
-        return kept
-    # In its place, so that an unchanged entry stays as it is to the letter.
-    return {key: weight if key == "weight" else kept[key] for key in body} | {"weight": weight}
-
-
-def _dumped(record: Record | None) -> str | None:
-    return json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True) if record else None
