@@ -173,6 +173,28 @@ def test_nothing_is_for_the_whole_cluster(helm: Helm, values: dict[str, Any]) ->
     assert not [rule for rule in rules(manifests) if "*" in rule]
 
 
+def test_the_network_lets_out_what_a_worker_needs_and_nothing_else(helm: Helm) -> None:
+    policies = {found["metadata"]["name"]: found["spec"] for found in helm.render(**FULL) if _is_policy(found)}
+    workers, setup = policies["headgate"], policies["headgate-setup"]
+
+    assert [rule["ports"] for rule in workers["ingress"]] == [[{"protocol": "TCP", "port": "health"}]]
+    assert [[port["port"] for port in rule.get("ports", [])] for rule in workers["egress"]] == [
+        [53, 53],
+        [7233],
+        [443, 6443],
+        [],
+        [443],
+    ]
+    [pods_of] = workers["egress"][3]["to"]
+    assert pods_of["namespaceSelector"]["matchExpressions"][0]["values"] == ["shop", "trips"]
+    assert setup["egress"] == workers["egress"][:2]
+    assert "ingress" not in setup
+
+
+def _is_policy(found: Manifest) -> bool:
+    return bool(found["kind"] == "NetworkPolicy")
+
+
 # What keeps the chart and the code together.
 
 
