@@ -46,24 +46,26 @@ class Parameters:
 
     def comparing(self, metric: Metric) -> Form:
         """The bets on a comparison of this metric."""
-        return self._slowness if isinstance(metric, HistogramMetric) else self._errors
+        return self.comparing_slowness if isinstance(metric, HistogramMetric) else self.comparing_errors
 
     @cached_property
-    def _errors(self) -> Form:
+    def comparing_errors(self) -> Form:
+        """The bets on a comparison of errors."""
         is_robust = self.dependence == "robust"
         return Form(ERROR_SIZES, SIZE_PRIOR, self.cluster if is_robust else 1.0, is_robust, self.horizon)
 
     @cached_property
-    def _slowness(self) -> Form:
-        return replace(self._errors, sizes=LATENCY_SIZES)
+    def comparing_slowness(self) -> Form:
+        """The bets on a comparison of latency, at each edge."""
+        return replace(self.comparing_errors, sizes=LATENCY_SIZES)
 
     @cached_property
     def limiting(self) -> Form:
         """The bets against an absolute limit."""
-        return replace(self._errors, sizes=LIMIT_SIZES, prior=(1 / len(LIMIT_SIZES),) * len(LIMIT_SIZES))
+        return replace(self.comparing_errors, sizes=LIMIT_SIZES, prior=(1 / len(LIMIT_SIZES),) * len(LIMIT_SIZES))
 
     @cached_property
     def promoting(self) -> Form:
         """The bets that the new version is far better than `pass_ratio` allows; requests must be independent (1.9)."""
         sizes = (1.0 / self.pass_ratio, 0.7 / self.pass_ratio, 1.3 / self.pass_ratio)
-        return replace(self._errors, sizes=sizes, prior=(0.5, 0.25, 0.25), cluster=1.0, is_robust=False)
+        return replace(self.comparing_errors, sizes=sizes, prior=(0.5, 0.25, 0.25), cluster=1.0, is_robust=False)
