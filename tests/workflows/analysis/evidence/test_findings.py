@@ -80,12 +80,8 @@ class TestForecast:
         assert seconds == pytest.approx(expected)
 
     def test_nothing_is_found_without_traffic_errors_or_a_regression(self) -> None:
-        for change in (
-            Traffic(0, 0.1, 0.001, 10),
-            Traffic(100, 0, 0.001, 10),
-            Traffic(100, 1, 0.001, 10),
-            Traffic(100, 0.1, 0, 10),
-        ):
+        nothing: tuple[dict[str, float], ...] = ({"rps": 0}, {"weight": 0}, {"weight": 1}, {"share": 0})
+        for change in nothing:
             assert expected_seconds(PARAMETERS, replace(USUAL, **change), 10) is None
         assert expected_seconds(PARAMETERS, USUAL, 1.1) is None
 
