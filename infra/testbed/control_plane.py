@@ -77,7 +77,8 @@ def controller_manager(layout: Layout) -> list[str]:
     """Run all controllers, each with its own service account."""
     pki = layout.pki
     # Nothing renews the lease of a made-up node.
-    grace = ["--node-monitor-grace-period=24h"] if layout.profile == "api" else []
+    # With a single node, an API server that was away for the usual 50 s would make all pods look lost.
+    grace = [f"--node-monitor-grace-period={'24h' if layout.profile == 'api' else '2m'}"]
     return [
         *grace,
         f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
