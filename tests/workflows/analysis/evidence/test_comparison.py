@@ -10,6 +10,7 @@ from tests.workflows.analysis.evidence.builders import Four, Judge, a_histogram,
 from workflows.analysis import reasons
 from workflows.analysis.evidence.comparison import CompareState
 from workflows.analysis.evidence.edges import HISTORY, MOST, usable_edges
+from workflows.analysis.evidence.mixture import STAKES
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
 
@@ -147,6 +148,16 @@ class TestEdges:
 
     def test_a_change_of_both_versions_is_no_evidence(self) -> None:
         assert a_latency_judge().see(*[Tick(10, latency(1000, 2), latency(9000, 2))] * 60).log_e < 0
+
+    def test_few_requests_compare_with_a_slightly_larger_ratio_because_being_slow_is_not_rare(self) -> None:
+        """With five requests in a tick, 1.25 becomes 1.25 x 4 / 3.75."""
+        judge = Judge((a_metric(kind="histogram", compare=1.25),)).see(Tick(10, Counts(), latency(5000)))
+        one = a_histogram({0.05: 2, 0.25: 2, 0.5: 2, 1.0: 2}, 3)
+        other = a_histogram({0.05: 1, 0.25: 1, 0.5: 1, 1.0: 1}, 2)
+        judge.see(Tick(10, one, other))
+        share = 3 * (1.25 * 4 / 3.75) / (3 * (1.25 * 4 / 3.75) + 2)
+        expected = [0.5 / 6 * (1 + stake * (2 / 3 / share - 1)) for stake in STAKES]
+        assert state(judge).channels["0.25"].mixture.blocks == pytest.approx(expected)
 
     def test_an_edge_that_is_missing_for_a_while_only_pauses(self) -> None:
         judge = a_latency_judge().see(Tick(10, latency(100), latency(900)))
