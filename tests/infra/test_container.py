@@ -37,7 +37,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "src"
     source.mkdir()
     tools = f"{Path(uv.find_uv_bin()).parent}:{Path(sys.executable).parent}"
-    environ = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "UV_SYSTEM_CERTS": "1"}
+    # A container has no variables of ours, such as the place where Python shall keep its bytecode.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environ = {**kept, "PATH": f"{tools}:{os.environ['PATH']}", "UV_SYSTEM_CERTS": "1"}
     for word, rest in steps():
         if word == "COPY" and "--from" not in rest:
             *names, place = rest.split()
