@@ -6,8 +6,8 @@ The router owns its route files and nothing else. It writes; `admin.py` asks the
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from activities.clusters import fence
@@ -16,6 +16,7 @@ from activities.clusters.envoy.admin import EnvoyAdmin
 from activities.clusters.envoy.routes import RouteFile, RouteState, cluster_name, units, virtual_hosts
 from activities.clusters.envoy.settings import EnvoySettings
 from activities.clusters.fence import FencedFile, FencedObject
+from activities.traffic.following import refuse_unbalanced, until_followed
 from activities.traffic.protocol import Verified
 from workflows.errors import Rejected, Unavailable
 from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficState
@@ -39,9 +40,7 @@ class EnvoyRouter:
         return (await asyncio.to_thread(self._route(target).file.read)).wish
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
-        total = sum(weights.values())
-        if abs(total - 100) > 0.001 or any(weight < 0 for weight in weights.values()):
-            raise Rejected(f"the weights of {target.component} sum to {total:g}, not to 100", provider="envoy")
+        refuse_unbalanced(target, weights, provider="envoy")
         raw: dict[str, Any] = {}
         if match := target.traffic.get("match"):
             raw["match"] = [{"header": item["header"], "exact": item["exact"]} for item in match]
@@ -59,14 +58,8 @@ class EnvoyRouter:
         await asyncio.to_thread(_write, self._route(target), target.key, claim, caller(), state)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
-        deadline = time.monotonic() + patience
-        while True:
-            message = await self._difference(self._route(target), weights)
-            if not message:
-                return Verified("verified")
-            if time.monotonic() >= deadline:
-                return Verified("notYet", message)
-            await asyncio.sleep(POLL)
+        look = partial(self._difference, self._route(target), weights)
+        return await until_followed(look, patience=patience, pause=POLL)
 
     async def _difference(self, route: RouteFile, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the Envoy, or nothing."""

@@ -6,23 +6,23 @@ they are until their pods end, so whoever leaves a bad version ends its pods too
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
-
 from activities.clusters.fence import FencedObject
+from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import POD, SERVICE
 from activities.clusters.kubernetes.labels import SLOT, TARGET, canary_labels, target_label
 from activities.clusters.kubernetes.patch import Operation, entries, replace
+from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
+from activities.traffic.following import refuse_unbalanced, until_followed
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.edits import PREFIX
+from activities.traffic.weighted.lists import dumped
 from activities.traffic.weighted.services import ready_addresses
 from workflows.errors import Rejected, Unsupported
 from workflows.model.shapes import Message
@@ -56,9 +56,7 @@ class ServiceSelector:
         return _state(await self._service(target).get(), target)
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
-        total = sum(weights.values())
-        if abs(total - 100) > 0.001 or any(weight < 0 for weight in weights.values()):
-            raise Rejected(f"the weights of {target.component} sum to {total:g}, not to 100", provider=_PROVIDER)
+        refuse_unbalanced(target, weights, provider=_PROVIDER)
         _only({backend: weight for backend, weight in weights.items() if weight}, target)
         if preview_to is not None:
             raise Unsupported("a Service cannot lead single requests to the new version", provider=_PROVIDER)
@@ -76,14 +74,7 @@ class ServiceSelector:
         await self._service(target).change(target.key, claim, change)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
-        deadline = time.monotonic() + patience
-        while True:
-            message = await self._difference(target, weights)
-            if not message:
-                return Verified("verified")
-            if time.monotonic() >= deadline:
-                return Verified("notYet", message)
-            await asyncio.sleep(POLL)
+        return await until_followed(partial(self._difference, target, weights), patience=patience, pause=POLL)
 
     async def _difference(self, target: Target, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the endpoints, or nothing. Errors: Rejected."""
@@ -96,7 +87,7 @@ class ServiceSelector:
             return f"{place.label} leads to {asked or 'nobody'} 100%, not to {wanted or 'nobody'}"
         endpoints = await ready_addresses(place.api, place.namespace, place.name)
         pods = await place.api.search(POD, place.namespace, labels=service["spec"]["selector"])
-        ready = {pod["status"]["podIP"] for pod in pods if _is_ready(pod)}
+        ready = {pod["status"]["podIP"] for pod in pods if is_ready(pod) and not is_leaving(pod)}
         if endpoints != ready:
             return f"{place.label} has {len(endpoints)} endpoints for {len(ready)} ready pods of {asked}"
         return f"{place.label} has no ready endpoints" if asked in ("stable", "canary") and not ready else ""
@@ -135,7 +126,7 @@ def _patch(service: Object, target: Target, state: TrafficState, *, insist: bool
             provider=_PROVIDER,
         )
     keep = None if backend == "stable" else Record(wish=state, before=before, written=wanted)
-    return [*replace(service, _SELECTOR, wanted), *entries(service, ANNOTATIONS, {_annotation(target): _dumped(keep)})]
+    return [*replace(service, _SELECTOR, wanted), *entries(service, ANNOTATIONS, {_annotation(target): dumped(keep)})]
 
 
 def _foreign_change(service: Object, target: Target) -> str:
@@ -170,26 +161,12 @@ def _selectors(target: Target) -> dict[str, Labels]:
     return {"canary": canary_labels(target.key), "maintenance": nobody}
 
 
-def _is_ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return is_ready and "deletionTimestamp" not in pod["metadata"]
-
-
 def _annotation(target: Target) -> str:
     return f"{PREFIX}{target_label(target.key)}"
 
 
 def _record(service: Object, target: Target) -> Record | None:
-    text = (service["metadata"].get("annotations") or {}).get(_annotation(target))
-    try:
-        return Record.model_validate_json(text) if text else None
-    except ValidationError:
-        return None
-
-
-def _dumped(record: Record | None) -> str | None:
-    return json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True) if record else None
+    return noted(service, _annotation(target), Record)
 
 
 def _words(labels: Mapping[str, Any]) -> str:

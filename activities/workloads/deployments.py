@@ -14,6 +14,7 @@ from typing import Any
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, POD, REPLICA_SET
 from activities.clusters.kubernetes.labels import canary_labels, canary_name, selector_text
+from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
 from activities.clusters.kubernetes.templates import Notes, described, notes_of
 from activities.workloads.protocol import Endpoint
@@ -140,17 +141,6 @@ def owner(found: Object) -> str:
     """The uid of the object that controls another."""
     references: list[dict[str, Any]] = found["metadata"].get("ownerReferences") or []
     return next((reference["uid"] for reference in references if reference.get("controller")), "")
-
-
-def is_leaving(pod: Object) -> bool:
-    """Whether a pod was asked to stop."""
-    return bool(pod["metadata"].get("deletionTimestamp"))
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether a pod says that it can serve."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _port(pod: Object, name: str) -> int:

@@ -22,6 +22,7 @@ from activities.workloads.obstacles import blocker, is_hopeless
 from activities.workloads.protocol import Endpoint, Record
 from activities.workloads.secret import Place, RecordSecret, records, settled
 from activities.workloads.slots import Writer
+from activities.workloads.waiting import waited_before
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
 from workflows.errors import NotFound, ProviderError
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
@@ -62,7 +63,7 @@ class KubernetesWorkloads:
 
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
         target, slot, api = request.target, request.slot, self._api(request.target)
-        started = time.monotonic() - _beaten()
+        started = time.monotonic() - waited_before()
         async with self._changes(target, slot, await resource(api, target, "stable").get()) as changes:
             while True:
                 sight = await self._held(target, request.claim, slot)
@@ -134,7 +135,7 @@ class KubernetesWorkloads:
 
     async def _drain(self, seconds: float) -> None:
         """Users have been sent elsewhere: lets their open requests end, over several attempts if need be."""
-        started = time.monotonic() - _beaten()
+        started = time.monotonic() - waited_before()
         while (drained := time.monotonic() - started) < seconds:
             activity.heartbeat(drained)
             await asyncio.sleep(min(BEAT, seconds - drained))
@@ -156,9 +157,3 @@ class KubernetesWorkloads:
 
     def _api(self, target: Target) -> Api:
         return self._clusters.get(target.cluster)
-
-
-def _beaten() -> float:
-    """Seconds that earlier attempts of this activity waited already."""
-    details = activity.info().heartbeat_details
-    return float(details[0]) if details and isinstance(details[0], (int, float)) else 0.0

@@ -27,6 +27,7 @@ from activities.clusters.local.state import Service, ServiceState, Wish, crash_k
 from activities.workloads.progress import blocker, is_done, is_hopeless, slot_state
 from activities.workloads.protocol import Endpoint, Record
 from activities.workloads.reconcile import Guard, Reconciler
+from activities.workloads.waiting import waited_before
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
 from workflows.errors import HeadgateError, NotFound, Rejected
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
@@ -98,7 +99,7 @@ class ProcessWorkloads:
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
         service = self.service(request.target)
         guard = _guard(service, request.target, request.claim)
-        started = time.monotonic() - _waited()
+        started = time.monotonic() - waited_before()
         before, pause = None, PAUSE
         while True:
             state = await self._reconciler.step(service, guard)
@@ -214,9 +215,3 @@ def _forget(state: ServiceState, slot: Slot) -> None:
     if wish and wish.replicas == 0 and not state.of(slot):
         del state.wishes[slot]
         state.crashes = {key: value for key, value in state.crashes.items() if not key.startswith(f"{slot}/")}
-
-
-def _waited() -> float:
-    """Seconds that earlier attempts of this activity waited already."""
-    details = activity.info().heartbeat_details
-    return float(details[0]) if details and isinstance(details[0], (int, float)) else 0.0

@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from activities.clusters import fence
 from activities.clusters.caller import caller
+from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Api, Object, PatchRefused
 from activities.clusters.kubernetes.kinds import Kind
 from activities.clusters.kubernetes.patch import Operation, entries, put, test
@@ -128,11 +127,7 @@ def annotation(key: str) -> str:
 
 
 def _read(found: Object, key: str) -> Claim | None:
-    text = (found["metadata"].get("annotations") or {}).get(annotation(key))
-    try:
-        return Claim.model_validate_json(text) if text else None
-    except ValidationError:
-        return None
+    return noted(found, annotation(key), Claim)
 
 
 def _write(claim: Claim) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from pydantic import ValidationError
-
+from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.patch import Operation, replace
 from activities.clusters.kubernetes.resources import ANNOTATIONS
@@ -58,10 +57,7 @@ class Notes(Message):
 
 def notes_of(found: Object) -> Notes:
     """The notes on an object; none where there are none, or none that can be read."""
-    try:
-        return Notes.model_validate_json((found["metadata"].get("annotations") or {}).get(NOTES, "{}"))
-    except ValidationError:
-        return Notes()
+    return noted(found, NOTES, Notes) or Notes()
 
 
 def note(found: Object, notes: Notes) -> list[Operation]:

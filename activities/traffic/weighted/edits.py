@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
+from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, drop, entries, put, test
@@ -62,11 +61,7 @@ class Part:
 
     def record(self, route: Object) -> Record | None:
         """What our annotation says, where there is one."""
-        text = (route["metadata"].get("annotations") or {}).get(self._annotation)
-        try:
-            return Record.model_validate_json(text) if text else None
-        except ValidationError:
-            return None
+        return noted(route, self._annotation, Record)
 
     def foreign_change(self, route: Object) -> str:
         """A sentence about weights that somebody else wrote over ours, or nothing."""

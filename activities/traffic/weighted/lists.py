@@ -73,6 +73,6 @@ def weighed(body: Rule, weight: int | None) -> Rule:
     return {key: weight if key == "weight" else kept[key] for key in body} | {"weight": weight}
 
 
-def dumped(record: Record | None) -> str | None:
+def dumped(record: Message | None) -> str | None:
     """The annotation; None where there is none."""
     return json.dumps(record.model_dump(mode="json", by_alias=True), sort_keys=True) if record else None

@@ -20,6 +20,7 @@ from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.resources import Resource
+from activities.traffic.following import refuse_unbalanced, until_followed
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.edits import Part
@@ -75,18 +76,15 @@ class WeightedRouter:
         await self._tidy(place, claim, before, after)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
-        place, deadline = self._place(target), time.monotonic() + patience
-        while True:
-            message = await self._difference(place, weights)
-            if not message:  # Directly after a write the controller knows a moment before its data plane.
-                await asyncio.sleep(min(patience, self._shape.lead))
-            if not message and self._shape.trouble is None:
-                return Verified("unsupported", f"nothing says whether requests follow {place.route.label}")
-            if not message:
-                return Verified("verified")
-            if time.monotonic() >= deadline:
-                return Verified("notYet", message)
-            await asyncio.sleep(POLL)
+        place = self._place(target)
+        found = await until_followed(partial(self._difference, place, weights), patience=patience, pause=POLL)
+        if found.verification != "verified":
+            return found
+        # Directly after a write the controller knows a moment before its data plane.
+        await asyncio.sleep(min(patience, self._shape.lead))
+        if self._shape.trouble is None:
+            return Verified("unsupported", f"nothing says whether requests follow {place.route.label}")
+        return found
 
     async def _prepare(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
         """Makes what the state needs and is not there yet, and lets the data plane learn of it."""
@@ -190,9 +188,7 @@ class _Place:
 
 
 def _wanted(target: Target, weights: dict[Backend, float], preview_to: Slot | None, *, provider: str) -> TrafficState:
-    total = sum(weights.values())
-    if abs(total - 100) > 0.001 or any(weight < 0 for weight in weights.values()):
-        raise Rejected(f"the weights of {target.component} sum to {total:g}, not to 100", provider=provider)
+    refuse_unbalanced(target, weights, provider=provider)
     if preview_to == "stable":
         raise Unsupported(f"{provider} previews the new version only, not the stable one", provider=provider)
     raw: dict[str, Any] = {}

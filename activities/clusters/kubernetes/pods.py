@@ -1,0 +1,16 @@
+"""What a pod says about itself; pure."""
+
+from __future__ import annotations
+
+from activities.clusters.kubernetes.api import Object
+
+
+def is_leaving(pod: Object) -> bool:
+    """Whether a pod was asked to stop."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod says that it can serve."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
