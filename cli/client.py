@@ -9,9 +9,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -195,9 +202,12 @@ class Headgate:
         return None
 
     async def _ask(self, handle: WorkflowHandle[Any, Any], shape: type[T]) -> T:
-        query = handle.query("status", result_type=shape, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
+        ask = partial(handle.query, "status", result_type=shape, rpc_timeout=timedelta(seconds=QUERY_SECONDS))
         with translated(f"Cannot ask {handle.id}"):
-            return await _within(QUERY_SECONDS, query)
+            try:
+                return await _within(QUERY_SECONDS, ask())
+            except WorkflowQueryFailedError:  # A worker refuses what comes too early, once; see worker/ordering.py.
+                return await _within(QUERY_SECONDS, ask())
 
     async def _silence(self, found: Snapshot, error: CommandError) -> str:
         """Why there is only the last known state, in one sentence."""

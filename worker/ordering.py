@@ -1,23 +1,30 @@
-"""Carry out updates after everything else of a workflow task.
+"""Carry out a workflow task in the one order that every worker and every replay can repeat.
 
-A worker without the run in its cache is handed an update together with older results that other workers, and every
-later replay, see in a task of their own. The SDK carries updates out first, so commands that depend on both would
-differ from one replay to the next, and the release would wedge (seen on temporalio 1.35, ADR 8). Last is the same order
-in both cases: results, then the update.
+The SDK (temporalio 1.35) hands out what happened in portions whose borders depend on who asks: a worker without the run
+in its cache gets two tasks in one activation where a worker with it got two, and a question can make it carry out what
+waits for a task that has not begun (ADR 8). Commands that follow from a portion as a whole would then differ from one
+replay to the next, and the release would wedge. So each job is carried out alone, updates last, which is the same order
+whatever the portions are; and a question that came too early is refused, which makes the SDK forget the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
+TOO_EARLY = "the workflow was about to take its next step: ask again"
+"""What a refused question fails with; it is answered when it is asked again."""
 
-class UpdatesLast(WorkflowRunner):
-    """Runs workflows as another runner does, but for the order."""
+_CONTEXT = frozenset({"notify_has_patch", "update_random_seed"})
+"""Jobs that say how the others are to be carried out."""
+
+
+class OneByOne(WorkflowRunner):
+    """Runs workflows as another runner does, but each job of an activation alone, and updates last."""
 
     def __init__(self, runner: WorkflowRunner) -> None:
         self._runner = runner
@@ -35,20 +42,35 @@ class UpdatesLast(WorkflowRunner):
 class _Instance(WorkflowInstance):
     def __init__(self, instance: WorkflowInstance) -> None:
         self._instance = instance
+        self._progress = (0, 0)
+        self._is_ahead = False
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        updates = [job for job in act.jobs if job.HasField("do_update")]
-        others = [job for job in act.jobs if not job.HasField("do_update")]
-        if not updates or not others:
-            return self._instance.activate(act)
-        completion = self._instance.activate(_part(act, others))
-        if not completion.HasField("successful"):
-            return completion
-        rest = self._instance.activate(_part(act, updates))
-        if not rest.HasField("successful"):
-            return rest
-        completion.successful.commands.extend(rest.successful.commands)
-        completion.successful.used_internal_flags.extend(rest.successful.used_internal_flags)
+        if act.jobs and act.jobs[0].HasField("query_workflow"):
+            return self._refuse(act) if self._is_ahead else self._instance.activate(act)
+        self._look_ahead(act)
+        first, *others = _portions(act.jobs)
+        completion = self._instance.activate(_part(act, first))
+        for jobs in others:
+            if not completion.HasField("successful"):
+                break
+            part = self._instance.activate(_part(act, jobs))
+            if not part.HasField("successful"):
+                return part
+            completion.successful.commands.extend(part.successful.commands)
+            completion.successful.used_internal_flags.extend(part.successful.used_internal_flags)
+        return completion
+
+    def _look_ahead(self, act: WorkflowActivation) -> None:
+        """Notes events that no task has begun with: the history grew, and its time, the last task's start, did not."""
+        time, length = act.timestamp.ToNanoseconds(), act.history_length
+        self._is_ahead = not act.is_replaying and time == self._progress[0] and length > self._progress[1]
+        self._progress = (time, length)
+
+    def _refuse(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        """Fails the question; the SDK then drops the run from its cache and begins again from its history."""
+        completion = WorkflowActivationCompletion(run_id=act.run_id)
+        completion.failed.failure.message = TOO_EARLY
         return completion
 
     def get_serialization_context(self, command_info: Any) -> Any:
@@ -62,6 +84,14 @@ class _Instance(WorkflowInstance):
 
     def get_info(self) -> Any:
         return self._instance.get_info()
+
+
+def _portions(jobs: Iterable[WorkflowActivationJob]) -> list[list[WorkflowActivationJob]]:
+    """Each job alone, in the SDK's order but for updates, with what says how to carry it out before the first."""
+    context = [job for job in jobs if job.WhichOneof("variant") in _CONTEXT]
+    alone = [[job] for job in jobs if job.WhichOneof("variant") not in _CONTEXT]
+    alone.sort(key=lambda portion: portion[0].HasField("do_update"))
+    return [context + alone[0], *alone[1:]] if alone else [context]
 
 
 def _part(act: WorkflowActivation, jobs: Sequence[WorkflowActivationJob]) -> WorkflowActivation:

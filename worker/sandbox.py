@@ -10,7 +10,7 @@ from __future__ import annotations
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from worker.ordering import UpdatesLast
+from worker.ordering import OneByOne
 
 PASSTHROUGH: tuple[str, ...] = (
     "workflows.errors",
@@ -31,4 +31,4 @@ PASSTHROUGH: tuple[str, ...] = (
 def workflow_runner() -> WorkflowRunner:
     """The sandbox that runs Headgate's workflows, everywhere."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSTHROUGH)
-    return UpdatesLast(SandboxedWorkflowRunner(restrictions=restrictions))
+    return OneByOne(SandboxedWorkflowRunner(restrictions=restrictions))

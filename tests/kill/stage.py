@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
@@ -83,7 +83,7 @@ class Stage:
         try:
             result = await asyncio.wait_for(handle.result(), LONGEST)
         except TimeoutError:
-            with suppress(RPCError, TimeoutError):
+            with suppress(RPCError, TimeoutError, WorkflowQueryFailedError):
                 status = await asyncio.wait_for(handle.query("status"), 5)
                 return "did not end", {"reason": str(status)}
             return "did not end", {}
@@ -137,7 +137,7 @@ class Stage:
                 return
 
     async def _status(self, handle: WorkflowHandle[Any, Any]) -> ReleaseStatus | None:
-        with suppress(RPCError, TimeoutError):
+        with suppress(RPCError, TimeoutError, WorkflowQueryFailedError):
             return await asyncio.wait_for(handle.query("status", result_type=ReleaseStatus), 3)
         return None
 

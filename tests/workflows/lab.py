@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
@@ -87,8 +94,10 @@ class Trial:
         return self.lab.client.get_workflow_handle(self.id)
 
     async def status(self) -> ReleaseStatus:
-        status: ReleaseStatus = await self.release.query("status", result_type=ReleaseStatus)
-        return status
+        while True:
+            with contextlib.suppress(WorkflowQueryFailedError):  # It came too early; see worker/ordering.py.
+                status: ReleaseStatus = await self.release.query("status", result_type=ReleaseStatus)
+                return status
 
     async def until(self, true: Callable[[ReleaseStatus], Any]) -> ReleaseStatus:
         """Polls the status until it is as wanted."""

@@ -14,12 +14,12 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from tests.workflows.lab import a_lab
 from tests.workflows.test_guard import BAD
-from worker.ordering import UpdatesLast
+from worker.ordering import OneByOne
 from worker.sandbox import workflow_runner
 from worker.wiring import workflow_classes
 from workflows.model.plan import Gate
 
-UNCACHED = {"max_cached_workflows": 0, "workflow_runner": UpdatesLast(UnsandboxedWorkflowRunner())}
+UNCACHED = {"max_cached_workflows": 0, "workflow_runner": OneByOne(UnsandboxedWorkflowRunner())}
 """Without the sandbox, which would import everything again for each task."""
 
 GATED = {
