@@ -22,7 +22,7 @@ SIZING = frozenset({"workloads.deploy", "workloads.scale", "workloads.retire", "
 AIMS: tuple[frozenset[str], ...] = (SHIFTING, OBSERVING, GOING_BACK, SIZING, frozenset())
 """What a kill waits for to be under way; nothing is any moment."""
 AIMING = 3.0
-"""Seconds that a kill waits for its moment at most; ten of these for one that has not come yet in this proof."""
+"""Seconds that a kill waits for its moment at most."""
 PAUSES = (0.3, 2.5)
 BOTH = 0.2
 """Share of the kills that hit both workers."""
@@ -43,6 +43,11 @@ class Killer:
         self.hits: Counter[str] = Counter()
         """Activities that were under way in a worker when it was killed."""
 
+    @property
+    def missed(self) -> frozenset[str]:
+        """What nobody was killed in the middle of yet."""
+        return frozenset().union(*(aim for aim in AIMS if not aim & self.hits.keys()))
+
     async def run(self) -> None:
         """Never ends by itself; leaves both workers running or being started."""
         while True:
@@ -61,11 +66,10 @@ class Killer:
 
     async def _choose(self) -> list[Program]:
         """The victims, once one of them does what this kill aims at."""
-        missed = [aim for aim in AIMS if aim and not aim & self.hits.keys()]
-        aim = self._dice.choice(missed or AIMS)
+        aim = self.missed or self._dice.choice(AIMS)
         workers = self._dice.sample(self._fleet.workers, 2)
         both = self._dice.random() < BOTH
-        deadline = time.monotonic() + (AIMING * 10 if missed else AIMING if aim else 0)
+        deadline = time.monotonic() + (AIMING if aim else 0)
         while time.monotonic() < deadline:
             doing = {pid for name, pid in await self._under_way() if name in aim}
             if found := [worker for worker in workers if _pid(worker) in doing]:

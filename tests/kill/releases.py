@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 FREE, GATED = "free", "gated"
@@ -133,13 +132,9 @@ def first(service: str) -> Wish:
     return Wish(service, "rolling", "good", FIRST)
 
 
-def versions(wishes: list[Wish]) -> Iterator[tuple[Wish, str, str]]:
-    """Each release with the version before it and the one after it."""
-    running = FIRST
-    for wish in wishes:
-        before = running
-        running = wish.version if wish.ends == "Succeeded" else running
-        yield wish, before, running
+def encore(wish: Wish, number: int) -> Wish:
+    """One more release of the same service, which has to go back."""
+    return replace(wish, goes="bad", version=f"v{number}")
 
 
 def _shuffled(dice: random.Random) -> list[str]:

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from tests.kill.fleet import QUEUE, Fleet
-from tests.kill.releases import APPROVERS, GATE, NAMESPACE, REPLICAS, Wish, first, versions
+from tests.kill.releases import APPROVERS, GATE, NAMESPACE, REPLICAS, Wish, first
 from workflows.model.status import ReleaseStatus
 
 LONGEST = 220.0
@@ -48,6 +48,8 @@ class Stage:
         self._client = client
         self._dice = dice
         self._open: set[str] = set()
+        self._running: dict[str, str] = {}
+        """The version of each service."""
         self.played: list[Played] = []
 
     def rollouts(self) -> list[str]:
@@ -56,16 +58,18 @@ class Stage:
 
     async def begin(self, service: str) -> None:
         """The first release of a service; nobody is killed yet."""
-        await self._play(Played(first(service), "", first(service).version, ""))
+        await self._play(first(service))
 
     async def play(self, wishes: list[Wish]) -> None:
         """All releases of a service."""
         async with self._visited(wishes[0].service):
-            for wish, before, after in versions(wishes):
-                await self._play(Played(wish, before, after, ""))
+            for wish in wishes:
+                await self._play(wish)
 
-    async def _play(self, played: Played) -> None:
-        wish = played.wish
+    async def _play(self, wish: Wish) -> None:
+        before = self._running.get(wish.service, "")
+        played = Played(wish, before, wish.version if wish.ends == "Succeeded" else before, "")
+        self._running[wish.service] = played.after
         handle = await self._client.start_workflow("Release", wish.document(), id=wish.id, task_queue=QUEUE)
         played.run_id = handle.first_execution_run_id or ""
         self._open.add(wish.service)

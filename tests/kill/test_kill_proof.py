@@ -20,12 +20,15 @@ from tests.kill import killer as aims
 from tests.kill.evidence import Story, gates, hurried, read, recorded, repeated, unasked
 from tests.kill.fleet import Fleet
 from tests.kill.killer import Killer
-from tests.kill.releases import FIRST, OUTCOMES, REPLICAS, STRATEGIES, programme
+from tests.kill.releases import FIRST, OUTCOMES, REPLICAS, STRATEGIES, encore, programme
 from tests.kill.stage import Stage
 from worker.sandbox import workflow_runner
 from worker.wiring import workflow_classes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ENCORES = 5
+"""Rounds of releases that go back, for as long as a kind of moment has met no kill yet."""
 
 
 @dataclass
@@ -72,6 +75,9 @@ async def _prove(proof: Proof) -> None:
         killing = [asyncio.create_task(killer.run()), asyncio.create_task(_count(proof))]
         try:
             await asyncio.gather(*map(stage.play, services.values()))
+            for number in range(4, 4 + ENCORES):
+                if killer.missed:
+                    await asyncio.gather(*(stage.play([encore(wishes[0], number)]) for wishes in services.values()))
         finally:
             for task in killing:
                 task.cancel()
