@@ -22,6 +22,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from workflows.errors import (
     Conflict,
+    ForeignChange,
     HeadgateError,
     NotReady,
     PermanentError,
@@ -138,6 +139,8 @@ def _details(error: HeadgateError) -> dict[str, Any]:
             return {"problems": [vars(problem) for problem in error.problems]}
         case PlanRefused():
             return {"reason": error.reason}
+        case ForeignChange():
+            return {"field": error.field}
         case ProviderError():
             return {"provider": error.provider, "operation": error.operation}
         case _:

@@ -31,7 +31,7 @@ from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.contracts.metrics import Beat
 from workflows.engine.visibility import cut
-from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Steer, Voice
+from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Steer, Voice
 from workflows.model.status import ReleaseResult, ReleaseStatus, RolloutStatus
 
 T = TypeVar("T")
@@ -268,9 +268,10 @@ class Headgate:
         """Keeps the weights where they are, under guard. `sequence` makes it count for a state that somebody saw."""
         return await self._say("pause", ref, Steer.model_validate(await self._steering(ref, by, sequence)))
 
-    async def resume(self, ref: Ref, *, by: str, sequence: int | None = None) -> Receipt:
-        """Goes on after a pause or a hold."""
-        return await self._say("resume", ref, Steer.model_validate(await self._steering(ref, by, sequence)))
+    async def resume(self, ref: Ref, *, by: str, take_over: bool = False, sequence: int | None = None) -> Receipt:
+        """Goes on after a pause or a hold; `take_over` first writes again what somebody else changed."""
+        steering = await self._steering(ref, by, sequence)
+        return await self._say("resume", ref, Resume.model_validate({**steering, "takeOver": take_over}))
 
     async def advance(self, ref: Ref, *, by: str, full: bool = False, sequence: int | None = None) -> Receipt:
         """Ends the current observation early; `full` goes on to promotion."""

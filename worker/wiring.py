@@ -20,6 +20,7 @@ from activities.checks.registry import check_providers
 from activities.clusters.envoy.bootstrap import write_bootstrap
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.endpoints import WorkloadEndpoints
+from activities.foreign import Lookout
 from activities.journal.activities import Journal
 from activities.metrics.activities import Metrics
 from activities.metrics.openmetrics import OpenMetricsSettings
@@ -123,7 +124,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(AuditActivities, audit),
             *implement(JournalActivities, Journal(audit, people)),
         ],
-        observers=implement(MetricActivities, Metrics(metrics)),
+        observers=implement(MetricActivities, Metrics(metrics, Lookout(workloads, routers).first)),
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
         providers=[*metrics, *checks, *people, *sinks, clusters],

@@ -17,6 +17,7 @@
             ├── Denied            we may not do this
             ├── Rejected          the other side understood and refused
             ├── Unsupported       this provider cannot express what was asked
+            ├── ForeignChange     somebody else changed a field that this release wrote
             ├── Fenced            another run owns the target now; stop and undo nothing
             └── Held              another run's mark is on the target; it must end or be settled first
 
@@ -124,6 +125,15 @@ class Rejected(PermanentError):
 
 class Unsupported(PermanentError):
     """The provider cannot express what was asked."""
+
+
+class ForeignChange(PermanentError):
+    """Somebody else changed what this release wrote: the message says what was written and what is there."""
+
+    def __init__(self, message: str, *, field: str = "", provider: str = "", operation: str = "") -> None:
+        super().__init__(f"{message}; somebody else changed it", provider=provider, operation=operation)
+        self.field = field
+        """The object and its field, the same for every change of it."""
 
 
 class Fenced(PermanentError):

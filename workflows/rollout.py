@@ -29,6 +29,7 @@ from workflows.contracts.targets import (
 from workflows.engine import calls
 from workflows.engine.checkpoints import Checkpoint, is_due
 from workflows.engine.compensation import complete
+from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Guard
 from workflows.engine.journey import Journey, waiting
 from workflows.engine.outbox import Outbox
@@ -61,8 +62,9 @@ class Rollout:
     def __init__(self, order: RolloutOrder) -> None:
         self.order = order
         self.claim: Claim | None = None
-        self.guard = Guard(order.target, None, order.release.version, self._on_segment)
-        self.journey = Journey(order, self.guard, self)
+        self.guard = Guard(order.target, None, order.release.version, self._on_segment, self._on_foreign)
+        self.foreign = Foreign(order.foreign_changes, order.target, self.guard, self)
+        self.journey = Journey(order, self.guard, self.foreign, self)
         self.visibility = Visibility()
         self.outbox = Outbox(order.release.workflow_id, "report", self._on_release_lost)
         self.interrupt: Interrupt | None = None
@@ -256,9 +258,12 @@ class Rollout:
             if forward.done() or self._must_stop():
                 return
             self.guard.check()
-            if self.segment_ended and self.journey.is_waiting and is_due(self.order.history_limit):
+            if self.segment_ended and self._may_renew() and is_due(self.order.history_limit):
                 await self._renew(forward)
             self.segment_ended = False
+
+    def _may_renew(self) -> bool:
+        return self.journey.is_waiting and not self.foreign.is_taking_over
 
     def _has_news(self, forward: asyncio.Task[None], until: datetime | None) -> bool:
         return (
@@ -285,6 +290,7 @@ class Rollout:
 
     async def _succeed(self) -> RolloutResult:
         self.guard.stop()
+        self.foreign.stop()
         plan = _present(self.journey.plan)
         await self._settle(_present(self.claim), self._promoted("promoted"))
         self.show("Succeeded", f"{plan.template.version} takes all traffic")
@@ -296,6 +302,7 @@ class Rollout:
         """Restores the baseline and says how that went; a superseded run touches nothing."""
         cause = _present(self.interrupt)
         self.guard.stop()
+        self.foreign.stop()
         if cause.reason == "Superseded":
             self.show("Failed", cause.message)
             return self._result(cause, undone=False)
@@ -387,40 +394,57 @@ class Rollout:
             self.journey.paused = True
         elif command.name == "resume":
             self.journey.paused = False
-            self._resume()
+            self._resume(take_over=command.take_over)
         elif command.name == "advance":
             self.journey.full = self.journey.full or command.full
             self.guard.pass_now()
             self._resume()
         elif command.name == "abandonUndo" and self.undo is not None:
             self.undo.abandon(command.message)
-        elif command.name in ("abort", "undo") and self.interrupt is None and not self.journey.committed:
+        elif command.name in ("abort", "undo"):
             outcome: Outcome = "Aborted" if command.name == "abort" else "RolledBack"
-            self.interrupt = Interrupt(outcome, command.reason or outcome, command.message)
+            self.end(outcome, command.reason or outcome, command.message)
 
-    def _resume(self) -> None:
+    def _resume(self, *, take_over: bool = False) -> None:
         if self.undo is not None:
             self.undo.retry()
-        if self.guard.hold is not None:
-            self.guard.release_hold()
-            self.hold_until = None
-            self.show(self.phase if self.phase != "Paused" else "Observing")
-            self.report("resumed")
+        if self.foreign.is_taking_over:
+            return
+        if take_over and self.foreign.stands:
+            self.foreign.take_over()
+        elif self.guard.hold is not None:
+            self.resume_from()
+
+    def resume_from(self, reason: str = "", message: str = "") -> None:
+        self.guard.release_hold()
+        self.hold_until = None
+        self.show(self.phase if self.phase != "Paused" else "Observing")
+        self.report("resumed", reason=reason, message=message)
 
     def _is_held(self) -> bool:
         return self.guard.hold is not None and self.hold_until is not None
 
     def _on_segment(self) -> None:
         self.segment_ended = True
-        hold = self.guard.hold
-        if hold is not None and self.hold_until is None and self.guard.verdict is None:
-            self.hold_until = workflow.now() + timedelta(seconds=self.order.hold_seconds)
-            self.show()
-            self.report("hold", reason=hold.reason, message=hold.message)
+        is_known = self.hold_until is not None or self.foreign.is_taking_over
+        if self.guard.hold is not None and not is_known and self.guard.verdict is None:
+            self.announce_hold()
+
+    def announce_hold(self) -> None:
+        hold = _present(self.guard.hold)
+        self.hold_until = self.hold_until or workflow.now() + timedelta(seconds=self.order.hold_seconds)
+        self.show()
+        self.report("hold", reason=hold.reason, message=hold.message)
+
+    def _on_foreign(self, field: str, message: str) -> None:
+        self.foreign.meet(field, message)
+
+    def end(self, outcome: Outcome, reason: str, message: str) -> None:
+        if self.interrupt is None and not self.journey.committed:
+            self.interrupt = Interrupt(outcome, reason, message)
 
     def _on_release_lost(self) -> None:
-        if self.interrupt is None and not self.journey.committed:
-            self.interrupt = Interrupt("RolledBack", "Orphaned", "the release that started this is gone")
+        self.end("RolledBack", "Orphaned", "the release that started this is gone")
 
     def report(self, event: str, **more: Any) -> None:
         """Tells Release, without waiting."""

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from activities.metrics.clock import Clock, SystemClock
 from activities.metrics.observer import Observer
 from activities.metrics.protocol import MetricsProvider
 from activities.registry import Registry
 from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
-from workflows.errors import Rejected
+from workflows.errors import ForeignChange, Rejected
 from workflows.model.analysis import Analysis
 from workflows.model.shapes import carried
+from workflows.model.target import Target
 
 
 class Metrics(MetricActivities):
     """Watches with the provider that the component's analysis names."""
 
-    def __init__(self, providers: Registry[MetricsProvider], *, clock: Callable[[], Clock] = SystemClock) -> None:
+    def __init__(
+        self,
+        providers: Registry[MetricsProvider],
+        lookout: Callable[[Target], Awaitable[ForeignChange]],
+        *,
+        clock: Callable[[], Clock] = SystemClock,
+    ) -> None:
         self._providers = providers
+        self._lookout = lookout
         self._clock = clock
 
     async def observe(self, request: ObserveRequest) -> Observed:
         if request.analysis is None:
-            return await Observer(request, None, None, self._clock()).run()
+            return await self._run(request, None, None)
         try:
             analysis = carried(Analysis, request.analysis)
         except ValueError as error:
@@ -32,4 +41,17 @@ class Metrics(MetricActivities):
                 provider="metrics",
                 operation="observe",
             ) from error
-        return await Observer(request, analysis, self._providers.get(analysis.provider), self._clock()).run()
+        return await self._run(request, analysis, self._providers.get(analysis.provider))
+
+    async def _run(
+        self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None
+    ) -> Observed:
+        observer = Observer(request, analysis, provider, self._clock())
+        if not request.is_watchful:
+            return await observer.run()
+        watching = asyncio.ensure_future(self._lookout(request.target))
+        try:
+            return await observer.run(watching)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)

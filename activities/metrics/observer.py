@@ -22,7 +22,7 @@ from workflows.analysis.arms import source_of
 from workflows.analysis.batches import Batch, Missing
 from workflows.analysis.session import Segment, SessionState, Step, begin, evidence, restored, step, step_time
 from workflows.contracts.metrics import Beat, Observed, ObserveRequest
-from workflows.errors import ProviderError
+from workflows.errors import ForeignChange, ProviderError
 from workflows.model.analysis import Analysis
 from workflows.model.decision import Decision, MetricReport
 
@@ -56,9 +56,14 @@ class Observer:
         self._started = clock.now()
         self._state = SessionState()
         self._reports: tuple[MetricReport, ...] = ()
+        self._watching: asyncio.Future[ForeignChange] | None = None
 
-    async def run(self) -> Observed:
-        """Ends with the first decision that is not `continue`, at the segment's limit, on cancellation and shutdown."""
+    async def run(self, watching: asyncio.Future[ForeignChange] | None = None) -> Observed:
+        """Ends with the first decision that is not `continue`, at the segment's limit, on cancellation and shutdown.
+
+        And at once with what is found by `watching` the objects that the release wrote.
+        """
+        self._watching = watching
         self._resume()
         try:
             decision = await self._watch()
@@ -83,9 +88,8 @@ class Observer:
                 return result.decision
             if self._clock.now() >= end:
                 return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=result.decision.message)
-            if await self._sleep_is_cut(until=min(self._next_tick(), end)):
-                message = "the worker is stopping; another one goes on"
-                return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=message)
+            if decision := await self._sleep(until=min(self._next_tick(), end)):
+                return decision
 
     def _ends(self, decision: Decision) -> bool:
         return decision.verdict != "continue" and not (decision.verdict == "hold" and self._request.holding)
@@ -139,26 +143,39 @@ class Observer:
         """The next point of a grid that all observers share, so that they ask an endpoint at the same time."""
         return (self._clock.now() // self._tick + 1) * self._tick
 
-    async def _sleep_is_cut(self, *, until: float) -> bool:
-        """Sleeps, heartbeating on the way; True when the worker is about to stop."""
+    async def _sleep(self, *, until: float) -> Decision | None:
+        """Sleeps, heartbeating on the way; what ended that too early, if anything did."""
         while (left := until - self._clock.now()) > 0:
-            if await self._nap(min(left, BEAT)):
-                return True
+            if decision := await self._nap(min(left, BEAT)):
+                return decision
             if until - self._clock.now() > BEAT / 2:
                 self._beat()
-        return False
+        return None
 
-    async def _nap(self, seconds: float) -> bool:
+    async def _nap(self, seconds: float) -> Decision | None:
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         stop = asyncio.ensure_future(activity.wait_for_worker_shutdown())
+        waiting: list[asyncio.Future[Any]] = [sleep, stop, *([self._watching] if self._watching else [])]
         try:
-            await asyncio.wait({sleep, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return stop.done()
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            return self._interruption(is_stopping=stop.done())
         finally:
             for task in (sleep, stop):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+    def _interruption(self, *, is_stopping: bool) -> Decision | None:
+        if self._foreign:
+            return Decision(verdict="hold", reason=reasons.FOREIGN_CHANGE, message=str(self._foreign))
+        if is_stopping:
+            message = "the worker is stopping; another one goes on"
+            return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=message)
+        return None
+
+    @property
+    def _foreign(self) -> ForeignChange | None:
+        return self._watching.result() if self._watching and self._watching.done() else None
 
     def _observed(self, decision: Decision) -> Observed:
         return Observed(
@@ -168,6 +185,7 @@ class Observer:
             observed_seconds=_granted(self._state.observed, self._request.need_seconds, decision),
             gap_seconds=self._state.gap,
             metrics=self._reports,
+            foreign=self._foreign.field if self._foreign and decision.reason == reasons.FOREIGN_CHANGE else "",
         )
 
 

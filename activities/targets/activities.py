@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from activities.clusters.caller import Caller, caller
 from activities.clusters.fence import FencedObject, raise_fence
+from activities.foreign import Lookout
 from activities.registry import Registry
 from activities.targets.protocol import RunProbe
 from activities.traffic.protocol import TrafficRouter
@@ -24,6 +25,7 @@ from workflows.contracts.targets import (
     MarkFound,
     RolloutPlanned,
     SettleRequest,
+    TakeOverRequest,
     TargetActivities,
     UndoRequest,
     UndoState,
@@ -40,6 +42,7 @@ class Targets(TargetActivities):
     def __init__(self, workloads: Registry[WorkloadProvider], routers: Registry[TrafficRouter], runs: RunProbe) -> None:
         self._workloads = workloads
         self._routers = routers
+        self._lookout = Lookout(workloads, routers)
         self._runs = runs
 
     async def capture(self, request: CaptureRequest) -> Captured:
@@ -76,6 +79,9 @@ class Targets(TargetActivities):
             traffic=await self._router(target).read(target),
             observed_at=datetime.now(UTC),
         )
+
+    async def take_over(self, request: TakeOverRequest) -> None:
+        await self._lookout.put_back(request.target, request.claim)
 
     async def next_undo(self, request: UndoRequest) -> UndoState:
         state = await self._inspect(request.target)

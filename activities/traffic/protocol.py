@@ -36,7 +36,7 @@ class TrafficRouter(Protocol):
         ...
 
     async def check(self, target: Target, claim: Claim) -> None:
-        """Whether this claim may write now; changes nothing. Errors: Fenced."""
+        """Whether this claim may write now; changes nothing. Errors: Fenced, ForeignChange."""
         ...
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:

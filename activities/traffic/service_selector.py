@@ -13,10 +13,11 @@ from typing import Any
 from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import POD, SERVICE
 from activities.clusters.kubernetes.labels import SLOT, TARGET, canary_labels, target_label
-from activities.clusters.kubernetes.patch import Operation, entries, replace
+from activities.clusters.kubernetes.patch import Operation, entries, pointer, replace
 from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from activities.traffic.following import refuse_unbalanced, until_followed
@@ -24,7 +25,7 @@ from activities.traffic.protocol import Verified
 from activities.traffic.weighted.edits import PREFIX
 from activities.traffic.weighted.lists import dumped
 from activities.traffic.weighted.services import ready_addresses
-from workflows.errors import Rejected, Unsupported
+from workflows.errors import ForeignChange, NotReady, Rejected, Unsupported
 from workflows.model.shapes import Message
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
 
@@ -63,25 +64,41 @@ class ServiceSelector:
         return TrafficState(weights=weights)
 
     async def check(self, target: Target, claim: Claim) -> None:
-        await self._service(target).held(target.key, claim)
+        found = await self._service(target).held(target.key, claim)
+        if claim.purpose == "release":
+            _refuse_foreign(found, target, "write")
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
-        insist = claim.purpose != "release"
+        patch = partial(_patch, target=target, state=state, insist=claim.purpose != "release")
+        await self._service(target).change(target.key, claim, patch)
 
-        def change(service: Object) -> list[Operation]:
-            return _patch(service, target, state, insist=insist)
+    async def look(self, target: Target) -> None:
+        _refuse_foreign(await self._service(target).get(), target, "look")
 
-        await self._service(target).change(target.key, claim, change)
+    def changes(self, target: Target) -> Changes:
+        service = self._service(target)
+        return Changes(service.api, Watched.one(service))
+
+    async def put_back(self, target: Target, claim: Claim) -> None:
+        service = self._service(target)
+        if record := _record(await service.held(target.key, claim), target):
+            await self._refuse_empty(service, record.written)
+            patch = partial(_patch, target=target, state=record.wish, insist=True)
+            await service.change(target.key, claim, patch)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
         return await until_followed(partial(self._difference, target, weights), patience=patience, pause=POLL)
 
+    async def _refuse_empty(self, service: Resource, selector: Labels) -> None:
+        pods = await service.api.search(POD, service.namespace, labels=selector)
+        if not any(is_ready(pod) and not is_leaving(pod) for pod in pods):
+            raise NotReady(f"{service.label}: no pod is ready behind {_words(selector)}", provider=_PROVIDER)
+
     async def _difference(self, target: Target, weights: dict[Backend, float]) -> str:
-        """What still differs between the weights and the endpoints, or nothing. Errors: Rejected."""
+        """What still differs between the weights and the endpoints, or nothing. Errors: ForeignChange, Rejected."""
         place = self._service(target)
         service = await place.get()
-        if found := _foreign_change(service, target):
-            raise Rejected(found, provider=_PROVIDER, operation="verify")
+        _refuse_foreign(service, target, "verify")
         asked, wanted = _leading(_state(service, target).weights), _leading(weights)
         if asked != wanted:
             return f"{place.label} leads to {asked or 'nobody'} 100%, not to {wanted or 'nobody'}"
@@ -112,8 +129,8 @@ def _state(service: Object, target: Target) -> TrafficState:
 
 
 def _patch(service: Object, target: Target, state: TrafficState, *, insist: bool) -> list[Operation]:
-    if not insist and (found := _foreign_change(service, target)):
-        raise Rejected(found, provider=_PROVIDER, operation="write")
+    if not insist:
+        _refuse_foreign(service, target, "write")
     record, now = _record(service, target), _state(service, target)
     before = record.before if record else now.raw.get("selector")
     recorded: Labels | None = state.raw.get("selector")
@@ -129,15 +146,12 @@ def _patch(service: Object, target: Target, state: TrafficState, *, insist: bool
     return [*replace(service, _SELECTOR, wanted), *entries(service, ANNOTATIONS, {_annotation(target): dumped(keep)})]
 
 
-def _foreign_change(service: Object, target: Target) -> str:
+def _refuse_foreign(service: Object, target: Target, operation: str) -> None:
     record, selector = _record(service, target), service["spec"].get("selector")
-    if record is None or selector == record.written:
-        return ""
-    name = f"{target.namespace}/{service['metadata']['name']}"
-    return (
-        f"Service {name}: its selector was written as {_words(record.written)} and is {_words(selector or {})}; "
-        "somebody else writes it, so put that back or abort the release"
-    )
+    if record and selector != record.written:
+        field = f"Service {target.namespace}/{service['metadata']['name']}: {pointer(_SELECTOR)}"
+        message = f"{field} was written as {_words(record.written)} and is {_words(selector or {})}"
+        raise ForeignChange(message, field=field, provider=_PROVIDER, operation=operation)
 
 
 def _only(weights: Mapping[Backend, float], target: Target) -> Backend:

@@ -16,8 +16,10 @@ from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.kinds import DEPLOYMENT, POD
+from activities.clusters.kubernetes.kinds import POD
+from activities.clusters.kubernetes.templates import is_foreign
 from activities.workloads.deployments import Sight, look, look_at, pods_of, resource
+from activities.workloads.foreign import refuse_foreign
 from activities.workloads.obstacles import blocker, is_hopeless
 from activities.workloads.protocol import Endpoint, Record
 from activities.workloads.secret import Place, RecordSecret, records, settled
@@ -67,6 +69,8 @@ class KubernetesWorkloads:
         async with self._changes(target, slot, await resource(api, target, "stable").get()) as changes:
             while True:
                 sight = await self._held(target, request.claim, slot)
+                if request.claim.purpose == "release" and sight.deployment and is_foreign(sight.deployment):
+                    await self.look(target)
                 if sight.is_done(request.replicas):
                     return ReadyResult(ready=True, state=sight.state)
                 is_lost = bool(request.replicas) and is_hopeless(sight)
@@ -92,6 +96,16 @@ class KubernetesWorkloads:
                 await changes.next(BEAT)
         if slot == "canary":
             await writer.remove_canary()
+
+    async def look(self, target: Target) -> None:
+        await refuse_foreign(self._api(target), target)
+
+    def changes(self, target: Target) -> Changes:
+        api = self._api(target)
+        return Changes(api, *(Watched.one(resource(api, target, slot)) for slot in SLOTS))
+
+    async def put_back(self, target: Target, claim: Claim) -> None:
+        await self._writer(target, claim).put_back()
 
     async def record(self, target: Target) -> Record:
         return await self._secret(target).read()
@@ -142,10 +156,9 @@ class KubernetesWorkloads:
 
     def _changes(self, target: Target, slot: Slot, deployment: Object | None) -> Changes:
         api = self._api(target)
-        name = f"metadata.name={resource(api, target, slot).name}"
         return Changes(
             api,
-            Watched(DEPLOYMENT, target.namespace, fields=name),
+            Watched.one(resource(api, target, slot)),
             Watched(POD, target.namespace, labels=pods_of(target, slot, deployment)),
         )
 

@@ -16,11 +16,21 @@ from activities.clusters.kubernetes.copies import canary_body, changed_labels, i
 from activities.clusters.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, SERVICE
 from activities.clusters.kubernetes.patch import Operation, put, test
 from activities.clusters.kubernetes.resources import Change, Resource
-from activities.clusters.kubernetes.templates import NOTES, Notes, described, note, notes_of, pod_hash, wanted_pod
+from activities.clusters.kubernetes.templates import (
+    NOTES,
+    Notes,
+    described,
+    is_foreign,
+    note,
+    notes_of,
+    pod_hash,
+    wanted_pod,
+)
 from activities.workloads.deployments import resource
+from activities.workloads.foreign import foreign_change, refuse_foreign, written
 from workflows.contracts.workloads import DeployRequest
 from workflows.errors import Fenced, NotFound, Rejected, Unsupported
-from workflows.model.target import Claim, Slot, Target, Template
+from workflows.model.target import SLOTS, Claim, Slot, Target, Template
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,9 @@ class Writer:
         return stable if slot == "stable" else await self._canary()
 
     async def deploy(self, request: DeployRequest) -> Object:
-        """The slot's Deployment with another template. Errors: Fenced, Rejected, Unsupported, NotFound."""
+        """The slot's Deployment with another template. Errors: every permanent one."""
         strategy = _strategy(request)
+        await self._look()
         if request.slot == "canary":
             return await self._deploy_canary(request, strategy)
         self._refuse_two(await self._place("stable").get(), request)
@@ -56,12 +67,15 @@ class Writer:
         return await self._write("stable", change, request.template)
 
     async def scale(self, slot: Slot, replicas: int) -> Object | None:
-        """The slot's Deployment with another size; None when there is none. Errors: Fenced, Rejected."""
+        """The slot's Deployment with another size; None when there is none. Errors: Fenced, ForeignChange."""
         if await self.held(slot) is None:
             return None
+        if replicas:
+            await self._look()
 
         def change(found: Object) -> list[Operation]:
-            self._notes(found)
+            if replicas:  # What is emptied may be anybody's.
+                self._notes(found)
             return _put(found, replicas=replicas)
 
         return await self._place(slot).change(self.target.key, self.claim, change)
@@ -70,6 +84,26 @@ class Writer:
         """Deletes the canary's Deployment; none is fine."""
         if await self.held("canary") is not None:
             await self._place("canary").delete(self.target.key, self.claim)
+
+    async def put_back(self) -> None:
+        """Writes the pod templates again that somebody else changed. Errors: Fenced, Rejected."""
+        for slot in SLOTS:
+            found = await self._place(slot).find()
+            if found is not None and is_foreign(found):
+                await self._put_back(slot, await written(self.api, self.target, slot, found))
+
+    async def _put_back(self, slot: Slot, pod: Object | None) -> None:
+        place = self._place(slot)
+        if pod is None:
+            raise Rejected(
+                f"{place.label} has no ReplicaSet any more that tells what the release wrote; put it back by hand",
+                provider="kubernetes",
+            )
+
+        def change(found: Object) -> list[Operation]:
+            return _put(found, template=pod) if notes_of(found).wrote == pod_hash(pod) else []
+
+        await place.change(self.target.key, self.claim, change)
 
     async def begin(self, baseline: Template | None) -> None:
         """Notes what a release finds: the user's update strategy, and the pod template that was captured."""
@@ -149,16 +183,15 @@ class Writer:
 
         return await self._place(slot).change(self.target.key, self.claim, change, seal=seal)
 
+    async def _look(self) -> None:
+        if self.claim.purpose == "release":
+            await refuse_foreign(self.api, self.target)
+
     def _notes(self, found: Object) -> Notes:
-        """Our notes on what is there. Errors: Rejected when somebody else changed it in the middle of a release."""
-        notes = notes_of(found)
-        if self.claim.purpose == "release" and notes.wrote not in ("", pod_hash(found["spec"]["template"])):
-            raise Rejected(
-                f"{self._label(found)}: its pod template was changed by somebody else during the release; find out who "
-                "it was, and release again when that is settled",
-                provider="kubernetes",
-            )
-        return notes
+        """Our notes on what is there. Errors: ForeignChange when somebody else changed it in mid-release."""
+        if self.claim.purpose == "release" and is_foreign(found):
+            raise foreign_change(found)
+        return notes_of(found)
 
     def _refuse_two(self, stable: Object, request: DeployRequest) -> None:
         """A Deployment of type Recreate keeps two versions from meeting, which a release must not undermine."""

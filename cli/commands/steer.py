@@ -37,9 +37,23 @@ def pause(session: Session, release: Release, by: By = None, sequence: Sequence 
     _send(session, release, by, "paused", lambda h, ref, who: h.pause(ref, by=who, sequence=sequence))
 
 
-def resume(session: Session, release: Release, by: By = None, sequence: Sequence = None) -> None:
+def resume(
+    session: Session,
+    release: Release,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Write again what somebody else changed in mid-release.")
+    ] = False,
+    by: By = None,
+    sequence: Sequence = None,
+) -> None:
     """Go on after a pause or a hold, or retry a blocked undo."""
-    _send(session, release, by, "resumed", lambda h, ref, who: h.resume(ref, by=who, sequence=sequence))
+    _send(
+        session,
+        release,
+        by,
+        "resumed",
+        lambda h, ref, who: h.resume(ref, by=who, take_over=take_over, sequence=sequence),
+    )
 
 
 def advance(

@@ -26,13 +26,13 @@ from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
 from infra.testbed.api import Api
 from tests.activities.traffic.conftest import SETUPS
-from tests.activities.traffic.kubernetes import KubernetesWorld
+from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.world import a_template
 from tests.cluster import Namespace
 from tests.infra.chart import ROUTERS, Helm
 from tests.infra.cluster import Account, Server
 from tests.temporal import unique
-from workflows.contracts.targets import SettleRequest
+from workflows.contracts.targets import SettleRequest, TakeOverRequest
 from workflows.contracts.workloads import DeployRequest, WaitReadyRequest
 from workflows.errors import Denied
 from workflows.model.target import Target
@@ -80,6 +80,8 @@ class Shop:
         """A release that goes through all that its router can do, and back."""
         world, run = self.world, self.world.run("run-1")
         claim = await world.capture(run, self.target)
+        async with noticing(world, self.target):
+            await run.call(world.targets.take_over, TakeOverRequest(target=self.target, claim=claim))
         ready = await world.deploy(run, self.target, claim, slot="canary", template=a_template("v2"), replicas=2)
         assert ready.ready, ready.message
         if self.target.is_routed:

@@ -114,6 +114,24 @@ async def held_then_resumed(lab: Lab) -> None:
     await _ends(trial, "Succeeded")
 
 
+async def taken_over(lab: Lab) -> None:
+    """Somebody changes a field twice: it is taken over, then held, and taken over by a person."""
+    trial = lab.release({"kind": "rolling", "watch": "10m"}, name=NAME, foreign_changes="takeOver")
+    key, field = trial.components[0].target.key, "HTTPRoute test/shop: /spec/rules/0/backendRefs"
+    await trial.start()
+    await trial.until(lambda status: status.phase == "Watching")
+    lab.world.foreign[key] = field
+    while lab.world.foreign:
+        await trial.status()
+    lab.world.foreign[key] = field
+    await trial.until(lambda status: status.wait and status.wait.reason == "ForeignChange")
+    await trial.say("resume", takeOver=True)
+    while lab.world.foreign:
+        await trial.status()
+    await trial.say("advance")
+    await _ends(trial, "Succeeded")
+
+
 async def approval(lab: Lab) -> None:
     trial = lab.release(GATED, name=NAME, gates={"agreed": GATE})
     await trial.start()
@@ -273,7 +291,7 @@ SCENARIOS: dict[str, Scenario] = {
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
         rejected, steered, held_then_resumed, aborted, cancelled, superseded, waits_for_its_target, reset, group_of_two,
         group_rolled_back, undo_blocked_then_resumed, rollback, settled_by_the_janitor, orphan_restored_first,
-        continued_as_new, journal_late,
+        continued_as_new, journal_late, taken_over,
     )
 }  # fmt: skip
 

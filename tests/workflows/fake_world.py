@@ -36,6 +36,7 @@ from workflows.contracts.targets import (
     FindPromoted,
     MarkFound,
     SettleRequest,
+    TakeOverRequest,
     TargetActivities,
     UndoRequest,
     UndoState,
@@ -49,7 +50,7 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
     WorkloadActivities,
 )
-from workflows.errors import Fenced, NotReady, Unavailable
+from workflows.errors import Fenced, ForeignChange, NotReady, Unavailable
 from workflows.model.decision import Decision
 from workflows.model.plan import ReleasePlan
 from workflows.model.target import (
@@ -103,6 +104,8 @@ class FakeWorld:
     failed_checks: set[str] = field(default_factory=set)
     """Target keys."""
     closed_runs: set[str] = field(default_factory=set)
+    foreign: dict[str, str] = field(default_factory=dict)
+    """By target key, a field that somebody else changed: forward writes are refused, and observers notice it."""
     unwritten: set[str] = field(default_factory=set)
     """Events that the record does not take."""
     unheard: set[str] = field(default_factory=set)
@@ -149,6 +152,11 @@ class FakeWorld:
         info = activity.info()
         if place.owner != claim or (claim.workflow_id, claim.run_id) != (info.workflow_id, info.workflow_run_id):
             raise Fenced(f"the target belongs to {place.owner}")
+        changed = next(
+            (self.foreign[key] for key, other in self.places.items() if other is place and key in self.foreign), ""
+        )
+        if changed and claim.purpose == "release" and info.activity_type != "targets.take_over":
+            raise ForeignChange(f"{changed} was 10 and is 50", field=changed)
 
     def raise_fence(self, place: Place, purpose: str) -> Claim:
         info = activity.info()
@@ -210,6 +218,11 @@ class _Targets(_Part):
         claim = self.world.raise_fence(place, request.purpose)
         step = next_undo_step(place.mark.baseline, place.state(), request.target) if place.mark else None
         return Acquired(claim=claim, state=place.state(), mark=place.mark, step=step)
+
+    async def take_over(self, request: TakeOverRequest) -> None:
+        place = await self.world.enter(request.target, request)
+        self.world.check_claim(place, request.claim)
+        self.world.foreign.pop(request.target.key, None)
 
     async def find_mark(self, target: Target) -> Mark | None:
         return self.world.places[target.key].mark
@@ -319,6 +332,8 @@ class _Metrics(_Part):
         try:
             while True:
                 passed = (loop.time() - began) * self.world.speed
+                if request.is_watchful and (changed := self.world.foreign.get(request.target.key)):
+                    return self._noticed(request, changed, passed)
                 judge = self.world.verdicts.get(request.target.key)
                 decision = judge(request) if judge else None
                 if decision is not None:
@@ -331,6 +346,10 @@ class _Metrics(_Part):
                 await asyncio.sleep(self.world.tick)
         except asyncio.CancelledError:
             return self._answer(request, Decision(verdict="continue"), passed)
+
+    def _noticed(self, request: ObserveRequest, changed: str, passed: float) -> Observed:
+        decision = Decision(verdict="hold", reason="ForeignChange", message=f"{changed} was 10 and is 50")
+        return self._answer(request, decision, passed).model_copy(update={"foreign": changed})
 
     def _answer(self, request: ObserveRequest, decision: Decision, passed: float) -> Observed:
         return Observed(segment=request.segment, decision=decision, evidence=request.evidence, observed_seconds=passed)

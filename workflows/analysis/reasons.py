@@ -26,6 +26,7 @@ EVIDENCE_FOUND: Final = "EvidenceFound"
 EVIDENCE_FOR_PASSING: Final = "EvidenceForPassing"
 LEANING_BAD: Final = "LeaningBad"
 INCIDENT: Final = "Incident"
+FOREIGN_CHANGE: Final = "ForeignChange"
 
 SENTENCES: Final[dict[str, str]] = {
     OBSERVING: "Nothing is wrong and the wanted observed time is not over yet.",
@@ -46,4 +47,5 @@ SENTENCES: Final[dict[str, str]] = {
     EVIDENCE_FOR_PASSING: "Every comparison shows that the new version is far from too bad, before the time was over.",
     LEANING_BAD: "The evidence against the new version is too little to roll back and too much to go on.",
     INCIDENT: "The old version itself has been beyond its limit for longer than `patience`; the new one is not blamed.",
+    FOREIGN_CHANGE: "Somebody else changed a field that the release wrote, and the policy lets a person decide.",
 }

@@ -38,6 +38,9 @@ class ObserveRequest(Message):
     holding: bool = False
     """A hold stands already and people decide: the segment watches on instead of saying `hold` again."""
     version: str = ""
+    is_watchful: bool = False
+    """The segment also ends, with `hold` and reason ForeignChange, when somebody else changes what the release wrote;
+    the first of these changes is told, whatever people decide meanwhile."""
 
 
 class Observed(Message):
@@ -48,6 +51,8 @@ class Observed(Message):
     """Time covered by data in this segment; gaps do not count."""
     gap_seconds: float = 0
     metrics: tuple[MetricReport, ...] = ()
+    foreign: str = ""
+    """The object and its field that somebody else changed."""
 
 
 class Beat(Message):

@@ -78,6 +78,11 @@ class Acquired(Message):
     """The first step of the undo; None when the target is as the mark's baseline says."""
 
 
+class TakeOverRequest(Message):
+    target: Target
+    claim: Claim
+
+
 class UndoRequest(Message):
     target: Target
     mark: Mark
@@ -131,6 +136,14 @@ class TargetActivities(ABC):
     @abstractmethod
     async def find_mark(self, target: Target) -> Mark | None:
         """The mark beside the target, so that whoever waits for its lock can name the holder; changes nothing."""
+
+    @activity.defn(name="targets.take_over")
+    @abstractmethod
+    async def take_over(self, request: TakeOverRequest) -> None:
+        """Writes what the release wrote last over what somebody else made of it; nothing where nobody did.
+
+        Errors: Fenced, NotReady, Rejected when it is not known any more.
+        """
 
     @activity.defn(name="targets.next_undo")
     @abstractmethod

@@ -82,6 +82,8 @@ class Failure:
 
     reason: str
     message: str
+    field: str = ""
+    """Of a ForeignChange: the object and its field."""
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -90,7 +92,8 @@ def failure_of(error: BaseException) -> Failure:
     while isinstance(cause, ActivityError) and cause.cause is not None:
         cause = cause.cause
     if isinstance(cause, ApplicationError):
-        return Failure(cause.type or "ProviderError", cause.message)
+        field = cause.details[0].get("field", "") if cause.details and isinstance(cause.details[0], dict) else ""
+        return Failure(cause.type or "ProviderError", cause.message, field)
     if isinstance(cause, FailureError):
         return Failure("Unavailable", cause.message or type(cause).__name__)
     return Failure(type(cause).__name__, str(cause))

@@ -35,6 +35,8 @@ class Checkpoint(Message):
     metrics: tuple[MetricReport, ...] = ()
     hold: Decision | None = None
     hold_until: datetime | None = None
+    taken: dict[str, datetime] = {}
+    """When a field was last taken over from somebody else."""
 
 
 def is_due(limit: int) -> bool:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
+from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.engine.compensation import complete
 from workflows.engine.gates import Gates
 from workflows.engine.group import Group, Member
@@ -164,6 +165,7 @@ class Conductor:
                     mode=plan.kind,
                     again=plan.again,
                     analysis_required=plan.analysis_required,
+                    foreign_changes=plan.foreign_changes,
                     open_barriers=alone,
                     history_limit=plan.history_limit,
                 ),
@@ -300,6 +302,9 @@ class Conductor:
             self.journal.record("hold", component=member.name, reason=report.reason, message=report.message)
             title = f"{member.name} waits for a person: {report.reason}"
             self.journal.tell("hold", title, report.message, "critical" if critical else "warning")
+        elif report.event == "resumed" and report.reason == FOREIGN_CHANGE:
+            self.journal.record("foreign_change_taken_over", component=member.name, message=report.message)
+            self.journal.tell("taken_over", f"{member.name}: written again", report.message, "warning")
         elif report.event == "undoing":
             self.journal.record("undo_started", component=member.name, reason=report.reason, message=report.message)
         self.refresh()

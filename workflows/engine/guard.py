@@ -18,6 +18,7 @@ from temporalio import exceptions, workflow
 from temporalio.exceptions import ActivityError
 from temporalio.workflow import ActivityHandle
 
+from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.contracts.metrics import Beat, MetricActivities, Observed, ObserveRequest
 from workflows.engine import calls
 from workflows.model.decision import Decision, Evidence, MetricReport
@@ -51,6 +52,8 @@ class Guard:
     analysis: dict[str, Any] | None
     version: str
     on_segment: Callable[[], None]
+    on_foreign: Callable[[str, str], None]
+    """Hears which field somebody else changed, and a sentence."""
     evidence: Evidence = field(default_factory=Evidence)
     segment: int = 0
     verdict: Decision | None = None
@@ -176,6 +179,7 @@ class Guard:
             limit_seconds=SEGMENT.total_seconds(),
             holding=self.hold is not None,
             version=self.version,
+            is_watchful=self.hold is None or self.hold.reason != FOREIGN_CHANGE,
         )
         handle = self._handle = calls.begin(MetricActivities.observe, self._request, calls.OBSERVE, self._summary())
         try:
@@ -207,7 +211,9 @@ class Guard:
             if self.need is not None and result.decision.verdict != "pass":
                 # Time alone passes nothing: an observer that was stopped, or lost, did not ask whether it may.
                 self.observed = min(self.observed, max(self.need - _LAST, 0))
-        if result.decision.verdict == "rollback":
+        if result.foreign:
+            self.on_foreign(result.foreign, result.decision.message)
+        elif result.decision.verdict == "rollback":
             self.verdict = result.decision
         elif result.decision.verdict == "hold":
             self.hold = result.decision

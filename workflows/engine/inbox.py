@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
-from workflows.model.messages import AbandonUndo, Abort, Advance, Said, Steer, Voice
+from workflows.model.messages import AbandonUndo, Abort, Advance, Resume, Said, Steer, Voice
 
 SHAPES: dict[str, type[Said]] = {
     "approve": Voice,
     "reject": Voice,
     "pause": Steer,
-    "resume": Steer,
+    "resume": Resume,
     "advance": Advance,
     "abort": Abort,
     "abandonUndo": AbandonUndo,

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from temporalio import workflow
 
+from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.engine.checkpoints import Checkpoint
+from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Arms, Guard
 from workflows.engine.steps import StepFailed, StepRunner, wait_of
 from workflows.model.messages import RolloutOrder
@@ -31,9 +33,10 @@ class Teller(Protocol):
 class Journey:
     """Walks one plan; commands and the guard change it from outside while it walks."""
 
-    def __init__(self, order: RolloutOrder, guard: Guard, teller: Teller) -> None:
+    def __init__(self, order: RolloutOrder, guard: Guard, foreign: Foreign, teller: Teller) -> None:
         self.order = order
         self.guard = guard
+        self.foreign = foreign
         self.plan: RolloutPlan | None = None
         self.runner: StepRunner | None = None
         self.index = 0
@@ -70,6 +73,7 @@ class Journey:
         guard = self.guard
         guard.evidence, guard.segment, guard.metrics = checkpoint.evidence, checkpoint.segment, checkpoint.metrics
         guard.observed, guard.hold = checkpoint.observed, checkpoint.hold
+        self.foreign.taken = dict(checkpoint.taken)
 
     def checkpoint(self) -> Checkpoint:
         """What the next run needs to go on."""
@@ -89,6 +93,7 @@ class Journey:
             observed=guard.observed,
             metrics=guard.metrics,
             hold=guard.hold,
+            taken=self.foreign.taken,
         )
 
     @property
@@ -153,11 +158,23 @@ class Journey:
         elif self.committed:
             await self._perform_late(step)
         else:
-            following = self._step_at(self.index + 1)
-            wait = wait_of(step, following)
-            await self._runner.perform(step, wait)
-            return 1 if wait is None else 2
+            return await self._perform(step)
         return 1
+
+    async def _perform(self, step: Step) -> int:
+        """Does a step, again after somebody else's change of what it needs was settled."""
+        wait = wait_of(step, self._step_at(self.index + 1))
+        while True:
+            try:
+                await self._runner.perform(step, wait)
+            except StepFailed as error:
+                if error.reason != FOREIGN_CHANGE:
+                    raise
+                self.foreign.meet(error.field, error.message)
+                await workflow.wait_condition(lambda: self.guard.hold is None)
+                self._teller.show(step.phase, step.summary)
+            else:
+                return 1 if wait is None else 2
 
     def _arm(self, step: Step) -> None:
         """Tells the guard who can be reached from here on."""

@@ -14,10 +14,11 @@ from typing import Any
 
 from temporalio import workflow
 
+from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.engine import inbox
 from workflows.engine.conductor import Conductor
 from workflows.engine.inbox import Refused
-from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Said, Steer, Voice
+from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Said, Steer, Voice
 from workflows.model.status import GateStatus, Refusal
 
 
@@ -89,16 +90,23 @@ class Messages:
             return f"{name}: sequence {said.sequence} is stale, the release is at {now}; look at its status first"
         if name == "pause" and self._conductor.paused:
             return "pause: the release is paused already"
-        if name == "resume" and not self._conductor.paused and not self._is_held():
-            return "resume: the release is neither paused nor held"
+        if isinstance(said, Resume):
+            return self._resume_objection(said)
         if name == "advance" and self._conductor.plan is not None and not self._conductor.plan.can_advance:
             return f"advance: the policy of {self._conductor.plan.environment} does not allow it"
         return None
 
-    def _is_held(self) -> bool:
-        return self._conductor.group is not None and any(
-            member.status.wait is not None for member in self._conductor.group.members
-        )
+    def _resume_objection(self, said: Resume) -> str | None:
+        if not self._conductor.paused and not self._is_held():
+            return "resume: the release is neither paused nor held"
+        if said.take_over and not self._is_held(FOREIGN_CHANGE):
+            return "resume: nobody else changed anything, so there is nothing to take over"
+        return None
+
+    def _is_held(self, reason: str = "") -> bool:
+        members = self._conductor.group.members if self._conductor.group else []
+        waits = [member.status.wait for member in members]
+        return any(wait is not None and reason in ("", wait.reason) for wait in waits)
 
     def _take(self, name: str, said: Said) -> Receipt:
         table: dict[type[Said], Callable[[str, Any], None]] = {
@@ -106,7 +114,8 @@ class Messages:
             Abort: self._abort,
             Advance: self._advance,
             AbandonUndo: self._abandon,
-            Steer: self._steer,
+            Steer: self._pause,
+            Resume: self._resume,
         }
         table[type(said)](name, said)
         return Receipt(phase=self._conductor.phase, sequence=self._conductor.sequence, message=f"{name} is taken")
@@ -165,11 +174,17 @@ class Messages:
             "Aborted", reason, f"aborted by {said.by}" + (f": {said.reason}" if said.reason else "")
         )
 
-    def _steer(self, name: str, said: Steer) -> None:
+    def _pause(self, _name: str, said: Steer) -> None:
+        self._steer(said, "pause", is_paused=True)
+
+    def _resume(self, _name: str, said: Resume) -> None:
+        self._steer(said, "resume", is_paused=False, take_over=said.take_over)
+
+    def _steer(self, said: Steer, name: str, *, is_paused: bool, **more: Any) -> None:
         self._conductor.sequence += 1
-        self._conductor.paused = name == "pause"
-        self._conductor.journal.record(f"{name}_requested", actor=said.by)
-        self._conductor.tell_all(name)
+        self._conductor.paused = is_paused
+        self._conductor.journal.record(f"{name}_requested", actor=said.by, **more)
+        self._conductor.tell_all(name, **more)
         self._conductor.refresh()
 
     def _advance(self, _name: str, said: Advance) -> None:

@@ -32,10 +32,12 @@ _VERIFY_TRIES = 30
 class StepFailed(Exception):
     """A step that could not be done; carries the reason and a sentence."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, field: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.field = field
+        """Of a foreign change: the object and its field."""
 
 
 @dataclass
@@ -67,7 +69,7 @@ class StepRunner:
             if calls.is_cancelled(error):
                 raise
             failure = calls.failure_of(error)
-            raise StepFailed(failure.reason, failure.message) from error
+            raise StepFailed(failure.reason, failure.message, failure.field) from error
 
     async def _size(self, action: Deploy | Scale, summary: str, then: WaitReady | None) -> None:
         within = None if then is None else then.timeout_seconds

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from workflows.model.plan import ComponentPlan, Gate
+from workflows.model.policy import ForeignChanges
 from workflows.model.shapes import Document, Message, Name, Version
 from workflows.model.status import Outcome, RolloutStatus
 from workflows.model.target import Mark, ReleaseRef, Target
@@ -37,10 +38,17 @@ class Voice(Said):
 
 
 class Steer(Said):
-    """`pause` and `resume`."""
+    """`pause`, and what `resume` and `advance` have in common with it."""
 
     sequence: Annotated[int, Field(ge=0)]
     """The sequence number that `status` shows; a stale one is refused."""
+
+
+class Resume(Steer):
+    """`resume`."""
+
+    take_over: bool = False
+    """Write again what somebody else changed; without it a release goes on only when that was put back."""
 
 
 class Advance(Steer):
@@ -86,6 +94,7 @@ class RolloutOrder(Message):
     again: bool = False
     hold_seconds: float = 4 * 3600
     analysis_required: bool = False
+    foreign_changes: ForeignChanges = "hold"
     open_barriers: tuple[str, ...] = ()
     """Barriers nobody has to be waited for at; a component that is released alone has all of them open."""
     history_limit: int = 4000
@@ -103,6 +112,7 @@ class Command(Message):
     instance: str = ""
     """For `granted`: the gate instance."""
     full: bool = False
+    take_over: bool = False
     reason: str = ""
     """For `abort` and `undo`: a constant."""
     message: str = ""

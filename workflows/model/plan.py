@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from workflows.model.policy import ForeignChanges
 from workflows.model.shapes import Message
 from workflows.model.status import Phase
 from workflows.model.target import Backend, Slot, Target, TargetState, Template
@@ -176,6 +177,8 @@ class ReleasePlan(Message):
     can_advance: bool = True
     analysis_required: bool = False
     """Policy wants a metric that can decide in every minute of exposure."""
+    foreign_changes: ForeignChanges = "hold"
+    """What the release does when somebody else changes what it wrote; a later policy does not change it."""
     kind: Literal["release", "rollback"] = "release"
     """A rollback brings back a version that was kept beside the targets."""
     restart: bool = False

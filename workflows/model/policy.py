@@ -9,6 +9,8 @@ from pydantic import Field
 
 from workflows.model.shapes import Document, Duration, Name, Weight
 
+ForeignChanges = Literal["hold", "takeOver", "rollback"]
+
 
 class AllowedTarget(Document):
     """A cluster and those of its namespaces that the environment may touch."""
@@ -85,6 +87,9 @@ class Environment(Document):
     """Whether `--supersede` may undo a running release in favour of a new one."""
     advance: bool = True
     """Whether a person may end an observation early."""
+    foreign_changes: ForeignChanges = "hold"
+    """What a release does when somebody else changes a field that it wrote. `hold` asks people; `takeOver` writes it
+    again, and holds when the same field is changed again within ten minutes; `rollback` undoes the release."""
     limits: Limits = Limits()
     """How much of a release may move at one time."""
     hotfix: dict[str, Any] | None = None

@@ -41,6 +41,7 @@ def release_plan(release: Release, policy: Policy) -> ReleasePlan:
             can_supersede=environment.supersede,
             can_advance=environment.advance,
             analysis_required=environment.analysis == "required",
+            foreign_changes=environment.foreign_changes,
             restart=spec.restart,
             again=spec.again,
             change=dump(spec.change),

@@ -55,6 +55,7 @@ def return_plan(
             parallel=demands.limits.parallel,
             can_supersede=demands.supersede,
             can_advance=demands.advance,
+            foreign_changes=demands.foreign_changes,
         )
     )
 

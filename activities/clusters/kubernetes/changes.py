@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.resources import Resource
 
 _SECONDS = 240
 """One watch; then the next one begins, which also looks again at what a lost watch may have missed."""
@@ -23,6 +24,11 @@ class Watched(NamedTuple):
     namespace: str
     labels: str = ""
     fields: str = ""
+
+    @classmethod
+    def one(cls, place: Resource) -> Watched:
+        """A single object, there or not."""
+        return cls(place.kind, place.namespace, fields=f"metadata.name={place.name}")
 
 
 class Changes:

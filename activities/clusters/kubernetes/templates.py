@@ -60,6 +60,11 @@ def notes_of(found: Object) -> Notes:
     return noted(found, NOTES, Notes) or Notes()
 
 
+def is_foreign(found: Object) -> bool:
+    """Whether a pod template that is ours during a release was changed by somebody else."""
+    return notes_of(found).wrote not in ("", pod_hash(found["spec"]["template"]))
+
+
 def note(found: Object, notes: Notes) -> list[Operation]:
     """Puts the notes on an object that has annotations."""
     return replace(found, (*ANNOTATIONS, NOTES), notes.model_dump_json(by_alias=True, exclude_defaults=True))

@@ -22,7 +22,7 @@ from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.lists import Goal, Lists, Mine, Record, changes, dumped, replaced, shares, weighed
 from activities.traffic.weighted.shapes import Rule, Shape
 from activities.traffic.weighted.shares import BACKENDS, Ref, Services, divided, percents
-from workflows.errors import Rejected
+from workflows.errors import ForeignChange, Rejected
 from workflows.model.target import Backend, Slot, TrafficState
 
 PREFIX = "traffic.headgate.dev/"
@@ -63,11 +63,13 @@ class Part:
         """What our annotation says, where there is one."""
         return noted(route, self._annotation, Record)
 
-    def foreign_change(self, route: Object) -> str:
-        """A sentence about weights that somebody else wrote over ours, or nothing."""
+    def refuse_foreign(self, route: Object, operation: str) -> None:
+        """Errors: ForeignChange where somebody else wrote over our weights."""
         record = self.record(route)
-        found = changes(record, self._mine(route)) if record else ""
-        return found and f"{self.label}: {found}; somebody else writes it, so put that back or abort the release"
+        if record and (found := changes(record, self._mine(route))):
+            field = f"{self.label}: {found.field}"
+            message = f"{field} {found.sentence}"
+            raise ForeignChange(message, field=field, provider=self.shape.provider, operation=operation)
 
     def refers_to(self, route: Object, backend: Backend) -> bool:
         """Whether any list names the backend, whatever its weight."""
@@ -77,13 +79,14 @@ class Part:
     def patch(
         self, route: Object, state: TrafficState, *, insist: bool = False, linger: bool = False
     ) -> list[Operation]:
-        """Makes the object ask for a state; `insist` also where somebody else changed our weights. Errors: Rejected.
+        """Makes the object ask for a state; `insist` also where somebody else changed our weights.
 
         With `linger`, entries that would go stay with weight 0: a data plane may forget a backend before it forgets the
-        weights that led there, and what is left can be taken away by the same patch without it.
+        weights that led there, and what is left can be taken away by the same patch without it. Errors: ForeignChange,
+        Rejected.
         """
-        if not insist and (found := self.foreign_change(route)):
-            raise Rejected(found, provider=self.shape.provider, operation="write")
+        if not insist:
+            self.refuse_foreign(route, "write")
         record, mine = self.record(route), self._mine(route)
         before = record.before if record else tuple(rule.refs for rule in mine)
         goals = self._goals(before, state, mine)
@@ -109,7 +112,7 @@ class Part:
         """
         record, mine = self.record(route), self._mine(route)
         before = record.before if record else tuple(rule.refs for rule in mine)
-        if self.foreign_change(route):
+        if record and changes(record, self._mine(route)):
             return []
         goals = []
         for rule, goal in zip(mine, self._goals(before, state, mine), strict=True):

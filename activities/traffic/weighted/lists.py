@@ -35,14 +35,23 @@ class Mine(NamedTuple):
     refs: tuple[Ref, ...]
 
 
-def changes(record: Record, mine: Sequence[Mine]) -> str:
-    """What of our weights somebody else changed, or nothing."""
+class Change(NamedTuple):
+    """What somebody else did to a list of ours."""
+
+    field: str
+    sentence: str
+
+
+def changes(record: Record, mine: Sequence[Mine]) -> Change | None:
+    """What of our weights somebody else changed first, or None."""
     if len(record.written) != len(mine):
-        return f"the rules that lead to this component were {len(record.written)} and are {len(mine)}"
+        field = "the rules that lead to this component"
+        return Change(field, f"were {len(record.written)} and are {len(mine)}")
     for rule, written in zip(mine, record.written, strict=True):
         if shares(written) != shares(rule.refs):
-            return f"{pointer(rule.path)} was written as {_words(written)} and is {_words(rule.refs)}"
-    return ""
+            words = f"was written as {_words(written)} and is {_words(rule.refs)}"
+            return Change(pointer((*rule.path, rule.field)), words)
+    return None
 
 
 def shares(refs: Sequence[Ref]) -> Goal:

@@ -17,6 +17,7 @@ from typing import Any
 
 from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.resources import Resource
@@ -26,7 +27,7 @@ from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.edits import Part
 from activities.traffic.weighted.services import canary_service, maintenance_service, ready_addresses, services
 from activities.traffic.weighted.shapes import Shape
-from workflows.errors import NotReady, Rejected, Unsupported
+from workflows.errors import NotReady, Unsupported
 from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficState
 
 POLL = 0.1
@@ -60,12 +61,30 @@ class WeightedRouter:
         return _wanted(target, weights, preview_to, provider=self._shape.provider)
 
     async def check(self, target: Target, claim: Claim) -> None:
-        await self._place(target).route.held(target.key, claim)
+        place = self._place(target)
+        found = await place.route.held(target.key, claim)
+        if claim.purpose == "release":
+            place.part.refuse_foreign(found, "write")
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
+        await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
+
+    async def look(self, target: Target) -> None:
         place = self._place(target)
+        place.part.refuse_foreign(await place.route.get(), "look")
+
+    def changes(self, target: Target) -> Changes:
+        route = self._place(target).route
+        return Changes(route.api, Watched.one(route))
+
+    async def put_back(self, target: Target, claim: Claim) -> None:
+        place = self._place(target)
+        if record := place.part.record(await place.route.held(target.key, claim)):
+            await self._write(place, claim, record.wish, insist=True)
+
+    async def _write(self, place: _Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
+        target = place.target
         before = await place.route.held(target.key, claim)
-        insist = claim.purpose != "release"
         await self._prepare(place, claim, before, state)
         edit = partial(place.part.patch, state=state, insist=insist)
         after = await place.route.change(target.key, claim, partial(edit, linger=True))
@@ -144,10 +163,9 @@ class WeightedRouter:
             await place.companion(place.canary, claim).remove()
 
     async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
-        """What still differs between the weights and the cluster, or nothing. Errors: Rejected."""
+        """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""
         route = await place.route.get()
-        if found := place.part.foreign_change(route):
-            raise Rejected(found, provider=self._shape.provider, operation="verify")
+        place.part.refuse_foreign(route, "verify")
         asked = place.part.read(route).weights
         if _nonzero(asked) != _nonzero(weights):
             return f"{place.route.label} asks for {_words(asked)}, not for {_words(weights)}"

@@ -14,6 +14,7 @@ from activities.metrics.protocol import MetricsProvider, Query
 from activities.registry import Registry
 from workflows.analysis.batches import Batch
 from workflows.contracts.metrics import Observed, ObserveRequest
+from workflows.errors import ForeignChange
 from workflows.model.target import Target
 
 
@@ -46,9 +47,14 @@ def a_request(**fields: Any) -> ObserveRequest:
     return ObserveRequest.model_validate(given)
 
 
-def metrics(provider: MetricsProvider | None, clock: Clock) -> Metrics:
+async def nobody_else(_: Target) -> ForeignChange:
+    """Looks out for foreign changes where there are none."""
+    return await asyncio.Future()
+
+
+def metrics(provider: MetricsProvider | None, clock: Clock, lookout: Any = nobody_else) -> Metrics:
     providers: dict[str, Any] = {} if provider is None else {"main": lambda: provider}
-    return Metrics(Registry("metrics", providers), clock=lambda: clock)
+    return Metrics(Registry("metrics", providers), lookout, clock=lambda: clock)
 
 
 class Attempts:

@@ -12,11 +12,12 @@ from activities.boundary import implement
 from activities.metrics.activities import Metrics
 from activities.metrics.openmetrics import OpenMetricsProvider, OpenMetricsSettings
 from activities.registry import Registry
-from tests.activities.metrics.observing import Attempts, a_request, an_analysis, metrics
+from tests.activities.metrics.observing import Attempts, a_request, an_analysis, metrics, nobody_else
 from tests.activities.metrics.pages import FakeClock, Instances, Page, an_endpoint, app_page, served
 from workflows.analysis import reasons
 from workflows.contracts.metrics import MetricActivities, ObserveRequest
-from workflows.errors import Rejected, Unsupported
+from workflows.errors import ForeignChange, Rejected, Unsupported
+from workflows.model.target import Target
 
 
 class Service:
@@ -259,5 +260,19 @@ async def test_fields_of_a_newer_worker_are_ignored(world: World) -> None:
     assert (await world.attempts(request).start()).decision.verdict == "pass"
 
 
+async def test_a_foreign_change_ends_a_watchful_segment_with_its_field(world: World) -> None:
+    async def change(_: Target) -> ForeignChange:
+        field = "Service shop/trip: /spec/selector"
+        return ForeignChange(f"{field} was written as a=b and is a=c", field=field)
+
+    activities = metrics(world.provider, world.clock, change)
+    told = await Attempts(activities, a_request(is_watchful=True)).start()
+    assert (told.decision.verdict, told.decision.reason) == ("hold", reasons.FOREIGN_CHANGE)
+    assert told.decision.message.startswith("Service shop/trip: /spec/selector was written as a=b and is a=c")
+    assert told.foreign == "Service shop/trip: /spec/selector"
+    unwatched = await Attempts(activities, a_request(limit_seconds=10)).start()
+    assert (unwatched.decision.reason, unwatched.foreign) == (reasons.SEGMENT_ENDED, "")
+
+
 def test_observe_is_the_whole_contract() -> None:
-    assert len(implement(MetricActivities, Metrics(Registry("metrics", {})))) == 1
+    assert len(implement(MetricActivities, Metrics(Registry("metrics", {}), nobody_else))) == 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from activities.clusters.kubernetes.kinds import DEPLOYMENT, SERVICE, Kind
 from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.patch import put
 from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
+from activities.foreign import Lookout
 from activities.registry import Registry
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
@@ -26,7 +27,7 @@ from activities.workloads.activities import Workloads
 from activities.workloads.null import NullWorkloads
 from tests.activities.world import Runs, World
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, WaitReadyRequest
-from workflows.errors import ProviderError
+from workflows.errors import ForeignChange, ProviderError
 from workflows.model.target import SLOTS, Slot, SlotState, Target
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
@@ -145,6 +146,19 @@ class KubernetesWorld(World):
                         name = f"{found['metadata']['name']}/status"
                         await self.api.patch(kind, self.place, name, [put(("status",), wanted)])
             await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def noticing(world: World, target: Target) -> AsyncIterator[asyncio.Task[ForeignChange]]:
+    """A lookout for foreign changes that has looked once; it has two seconds to notice one."""
+    task = asyncio.create_task(Lookout(world.providers, world.routers).first(target))
+    try:
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(2):
+            yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def accepted(route: Object) -> Any:

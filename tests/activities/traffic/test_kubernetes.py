@@ -10,15 +10,16 @@ import pytest
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.labels import canary_labels
-from activities.clusters.kubernetes.patch import put
+from activities.clusters.kubernetes.patch import pointer, put
 from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.router import WeightedRouter
 from tests.activities.traffic.conftest import SETUPS, cluster_world
-from tests.activities.traffic.kubernetes import KubernetesWorld
+from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.world import Run, a_template
+from workflows.contracts.targets import TakeOverRequest
 from workflows.contracts.traffic import RestoreRequest
-from workflows.errors import Rejected
+from workflows.errors import ForeignChange, Rejected
 from workflows.model.target import Claim, Target
 
 pytestmark = pytest.mark.cluster
@@ -140,23 +141,57 @@ async def test_what_a_late_attempt_made_is_taken_over(
     assert (await place.get())["spec"]["selector"] == canary_labels(target.key)
 
 
+async def reweigh(shop: KubernetesWorld, target: Target, weight: int = 77) -> str:
+    """Somebody else changes the first weight of the first list that leads to the canary; returns that list's path."""
+    there = await route(shop, target).get()
+    made = shop.routers.get(target.traffic["kind"])
+    assert isinstance(made, WeightedRouter)
+    path, field, _ = next(
+        found for found in made._shape.rules(there) if any("trip-canary" in str(ref) for ref in found[2][found[1]])
+    )
+    await shop.api.patch(
+        made._shape.kind, shop.place, there["metadata"]["name"], [put((*path, field, 0, "weight"), weight)]
+    )
+    return pointer((*path, field))
+
+
+async def test_a_foreign_change_is_noticed_at_once_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    ours = content(await route(shop, target).get())
+    async with noticing(shop, target) as change:
+        field = await reweigh(shop, target)
+        found = await change
+    assert found.field == f"{route(shop, target).label}: {field}"
+    assert "trip 77" in str(found)
+    await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert content(await route(shop, target).get()) == ours
+    async with noticing(shop, target) as change:
+        await shop.shift(run, target, claim, {"stable": 50, "canary": 50})
+        assert not change.done()
+
+
+async def test_a_route_that_is_left_alone_is_watched_without_being_read(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    kind = route(shop, target).kind.plural
+    async with noticing(shop, target):
+        before = shop.api.calls[f"GET {kind}"], shop.api.calls[f"WATCH {kind}"]
+        await asyncio.sleep(1.5)
+        assert (shop.api.calls[f"GET {kind}"], shop.api.calls[f"WATCH {kind}"]) == before
+
+
 async def test_a_foreign_change_stops_the_release_and_not_its_undo(
     shop: KubernetesWorld, run: Run, target: Target, claim: Claim
 ) -> None:
     baseline = (await run.call(shop.targets._inspect, target)).traffic
     before = content(await route(shop, target).get())
     await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
-    there = await route(shop, target).get()
-    made = shop.routers.get(target.traffic["kind"])
     assert baseline
-    assert isinstance(made, WeightedRouter)
-    path, field, _ = next(
-        found for found in made._shape.rules(there) if any("trip-canary" in str(ref) for ref in found[2][found[1]])
-    )
-    await shop.api.patch(
-        made._shape.kind, shop.place, there["metadata"]["name"], [put((*path, field, 0, "weight"), 77)]
-    )
-    with pytest.raises(Rejected, match="somebody else writes it"):
+    await reweigh(shop, target)
+    with pytest.raises(ForeignChange, match="somebody else changed it"):
         await shop.shift(run, target, claim, {"stable": 50, "canary": 50})
     undo = await shop.capture_undo(run, target)
     await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=undo, state=baseline))

@@ -10,11 +10,12 @@ from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.patch import put
 from tests.activities.traffic.conftest import cluster_world
-from tests.activities.traffic.kubernetes import KubernetesWorld
+from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
+from workflows.contracts.targets import TakeOverRequest
 from workflows.contracts.traffic import RestoreRequest, VerifyRequest
-from workflows.errors import Fenced, NotFound, NotReady, Rejected, Unsupported
+from workflows.errors import Fenced, ForeignChange, NotFound, NotReady, Rejected, Unsupported
 from workflows.model.target import Backend, Claim, Target, TrafficState
 
 pytestmark = pytest.mark.cluster
@@ -129,11 +130,35 @@ async def test_a_foreign_selector_stops_the_release_and_not_its_undo(
     await shop.shift(run, target, claim, EVERYBODY)
     await shop.api.patch(SERVICE, shop.place, "trip", [put(("spec", "selector"), {"app": "their-own"})])
     for weights in (EVERYBODY, {"stable": 100.0}):
-        with pytest.raises(Rejected, match="is app=their-own; somebody else writes it"):
+        with pytest.raises(ForeignChange, match="is app=their-own; somebody else changed it"):
             await shop.shift(run, target, claim, weights)  # type: ignore[arg-type]
     undo = await shop.capture_undo(run, target)
     await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=undo, state=baseline))
     assert content(await service(shop)) == before
+
+
+async def test_a_foreign_selector_is_noticed_at_once_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, EVERYBODY)
+    ours = content(await service(shop))
+    async with noticing(shop, target) as change:
+        await shop.api.patch(SERVICE, shop.place, "trip", [put(("spec", "selector"), {"app": "their-own"})])
+        found = await change
+    assert found.field == f"Service {shop.place}/trip: /spec/selector"
+    await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert content(await service(shop)) == ours
+
+
+async def test_a_selector_is_not_put_back_where_it_would_lead_to_nobody(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, EVERYBODY)
+    await shop.api.patch(SERVICE, shop.place, "trip", [put(("spec", "selector"), {"app": "trip"})])
+    await shop.deploy(run, target, claim, slot="canary", template=V2, replicas=0)
+    with pytest.raises(NotReady, match="no pod is ready"):
+        await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert (await service(shop))["spec"]["selector"] == {"app": "trip"}
 
 
 async def test_services_that_cannot_be_switched_are_refused(shop: KubernetesWorld, run: Run, target: Target) -> None:

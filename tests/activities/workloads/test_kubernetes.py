@@ -16,11 +16,12 @@ import pytest
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.labels import SLOT, TARGET
 from activities.workloads.secret import LIMIT, record_in
+from tests.activities.traffic.kubernetes import noticing
 from tests.activities.world import Run, World, a_release, a_template
 from tests.cluster import Namespace
-from workflows.contracts.targets import AcquireRequest, SettleRequest
+from workflows.contracts.targets import AcquireRequest, SettleRequest, TakeOverRequest
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
-from workflows.errors import Conflict, Fenced, NotFound, Rejected, Unavailable, Unsupported
+from workflows.errors import Conflict, Fenced, ForeignChange, NotFound, Rejected, Unavailable, Unsupported
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, Target, Template
 
 pytestmark = pytest.mark.cluster
@@ -69,6 +70,13 @@ def pods(shop: Namespace, selector: str) -> list[Any]:
     path = f"/api/v1/namespaces/{shop.name}/pods?labelSelector={selector}"
     found: list[Any] = shop.api.get(path)["items"]
     return found
+
+
+def edit(shop: Namespace, name: str, container: dict[str, Any]) -> None:
+    """Somebody edits the container of a Deployment."""
+    path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/{name}"
+    body = {"spec": {"template": {"spec": {"containers": [{"name": "trip", **container}]}}}}
+    shop.api.request("PATCH", path, body, kind="application/strategic-merge-patch+json")
 
 
 def old_of(mark: Mark | None) -> Template:
@@ -255,12 +263,62 @@ async def test_a_template_that_somebody_else_changes_stops_the_release_and_not_t
 ) -> None:
     shop.deployment(replicas=2, image="hotfix", strategy=STRATEGY)
     for slot in SLOTS:
-        with pytest.raises(Rejected, match="changed by somebody else during the release"):
+        with pytest.raises(ForeignChange, match="somebody else changed it"):
             await world.deploy(run, target, claim, slot=slot, template=V2, replicas=2)
     acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
     assert acquired.claim
     old = old_of(acquired.mark)
     assert (await world.deploy(run, target, acquired.claim, slot="stable", template=old, replicas=2)).ready
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+async def test_a_template_that_somebody_else_changes_is_noticed_at_once_and_put_back(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace, *, slot: Slot
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    name = "trip" if slot == "stable" else "trip-canary"
+    ours = deployment(shop, name)["spec"]["template"]
+    async with noticing(world, target) as change:
+        edit(shop, name, {"image": "registry.test/trip:hotfix", "env": [{"name": "KEY", "value": "s3cret"}]})
+        found = await change
+    assert found.field == f"Deployment {shop.name}/{name}: /spec/template"
+    assert "(was registry.test/trip:" in str(found)
+    assert "is registry.test/trip:hotfix)" in str(found)
+    assert "/spec/containers/0/env" in str(found)
+    assert "s3cret" not in str(found)
+    await run.call(world.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert deployment(shop, name)["spec"]["template"] == ours
+    wait = WaitReadyRequest(target=target, claim=claim, slot=slot, replicas=1 + (slot == "stable"), timeout_seconds=20)
+    assert (await run.call(world.workloads.wait_ready, wait)).ready
+
+
+async def test_a_slot_never_counts_as_ready_with_somebody_elses_template(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    edit(shop, "trip-canary", {"image": "registry.test/trip:hotfix"})
+    wait = WaitReadyRequest(target=target, claim=claim, slot="canary", replicas=1, timeout_seconds=20)
+    with pytest.raises(ForeignChange, match="hotfix"):
+        await run.call(world.workloads.wait_ready, wait)
+
+
+async def test_what_scales_and_what_a_status_says_is_no_foreign_change(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    async with noticing(world, target) as change:
+        path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/trip"
+        shop.api.request("PATCH", path, {"spec": {"replicas": 3}}, kind="application/merge-patch+json")
+        await waiting(lambda: deployment(shop)["status"].get("availableReplicas") == 3)
+        assert not change.done()
+
+
+async def test_a_canary_that_somebody_else_changed_can_still_be_taken_away(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    edit(shop, "trip-canary", {"image": "registry.test/trip:hotfix"})
+    await world.retire(run, target, claim)
+    assert deployment(shop, "trip-canary") is None
 
 
 async def test_a_canary_that_a_superseded_run_made_too_late_is_taken_over(

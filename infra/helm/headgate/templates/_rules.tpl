@@ -19,16 +19,19 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 {{- if without $routers "service" }}
 - {apiGroups: [""], resources: [services], verbs: [create, delete]}
 {{- end }}
+{{- if has "service" $routers }}
+- {apiGroups: [""], resources: [services], verbs: [watch]}
+{{- end }}
 {{- if has "gatewayApi" $routers }}
-- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes], verbs: [get, create, patch, delete]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes], verbs: [get, watch, create, patch, delete]}
 {{- end }}
 {{- if has "contour" $routers }}
-- {apiGroups: [projectcontour.io], resources: [httpproxies], verbs: [get, create, patch, delete]}
+- {apiGroups: [projectcontour.io], resources: [httpproxies], verbs: [get, watch, create, patch, delete]}
 {{- end }}
 {{- if has "istio" $routers }}
-- {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, create, patch, delete]}
+- {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, watch, create, patch, delete]}
 {{- end }}
 {{- if has "traefik" $routers }}
-- {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, patch]}
+- {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, watch, patch]}
 {{- end }}
 {{- end -}}

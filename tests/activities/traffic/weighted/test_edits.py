@@ -14,7 +14,7 @@ from activities.traffic.gateway_api import GATEWAY_API
 from activities.traffic.weighted.edits import Part
 from activities.traffic.weighted.shares import BACKENDS
 from tests.activities.traffic.weighted.patching import Refused, patched
-from workflows.errors import Rejected
+from workflows.errors import ForeignChange, Rejected
 from workflows.model.target import Backend, TrafficState
 
 HEADERS = [{"header": "canary", "exact": "true"}]
@@ -165,9 +165,11 @@ def test_a_weight_that_somebody_else_wrote_is_named() -> None:
     there = written(SHOP, state(10))
     there["spec"]["rules"][2]["backendRefs"][0]["weight"] = 50
     assert part().read(there).weights == {"stable": 83.33, "canary": 16.67}
-    sentence = r"/spec/rules/2 was written as trip 90, trip-canary 10 and is trip 50, trip-canary 10; somebody else"
-    with pytest.raises(Rejected, match=sentence):
+    field = "/spec/rules/2/backendRefs"
+    sentence = f"{field} was written as trip 90, trip-canary 10 and is trip 50, trip-canary 10; somebody else"
+    with pytest.raises(ForeignChange, match=sentence) as raised:
         part().patch(there, state(25))
+    assert raised.value.field.endswith(field)
 
 
 def test_an_undo_goes_over_a_foreign_change() -> None:
