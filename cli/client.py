@@ -347,7 +347,8 @@ def _live(status: RolloutStatus, beat: Beat) -> dict[str, Any]:
     observed = status.observed_seconds
     if status.need_seconds:
         observed = min(observed + beat.observed_seconds, max(status.need_seconds - 1, observed))
-    return {"metrics": beat.metrics or status.metrics, "observed_seconds": observed}
+    shown = {"metrics": beat.metrics or status.metrics, "evidence": beat.weighed or status.evidence}
+    return {**shown, "observed_seconds": observed}
 
 
 def _version(document: Any) -> str:

@@ -120,6 +120,7 @@ class Rollout:
             wait=self.wait,
             decision=guard.verdict or guard.hold,
             metrics=guard.metrics,
+            evidence=guard.weighed,
             undo=journey.plan.undo if journey.plan else "",
             updated_at=workflow.now(),
         )
@@ -485,6 +486,7 @@ class Rollout:
             changed=changed,
             final=final or TargetState(),
             metrics=self.guard.metrics,
+            evidence=self.guard.weighed,
             claim=self.claim,
         )
 

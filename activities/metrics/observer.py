@@ -24,7 +24,8 @@ from workflows.analysis.session import Segment, SessionState, Step, begin, evide
 from workflows.contracts.metrics import Beat, Observed, ObserveRequest
 from workflows.errors import ForeignChange, ProviderError
 from workflows.model.analysis import Analysis
-from workflows.model.decision import Decision, MetricReport
+from workflows.model.decision import Decision, EvidenceReport, MetricReport
+from workflows.model.target import Slot
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Observer:
         self._segment = Segment(
             request.segment,
             request.new,
-            request.old,
+            _compared(request),
             need_seconds=request.need_seconds,
             stage=_stage(request),
         )
@@ -57,6 +58,7 @@ class Observer:
         self._state = SessionState()
         self._reports: tuple[MetricReport, ...] = ()
         self._watching: asyncio.Future[ForeignChange] | None = None
+        self._weighed: EvidenceReport | None = None
 
     async def run(self, watching: asyncio.Future[ForeignChange] | None = None) -> Observed:
         """Ends with the first decision that is not `continue`, at the segment's limit, on cancellation and shutdown.
@@ -126,7 +128,7 @@ class Observer:
                     report.sentence,
                     extra={"component": self._request.target.component, "metric": report.name, "state": report.state},
                 )
-        self._state, self._reports = result.state, result.reports
+        self._state, self._reports, self._weighed = result.state, result.reports, result.evidence
         self._beat()
 
     def _beat(self) -> None:
@@ -136,8 +138,9 @@ class Observer:
             evidence=evidence(self._state),
             observed_seconds=self._state.observed,
             metrics=self._reports,
+            weighed=self._weighed,
         )
-        activity.heartbeat(beat.model_dump(mode="json", by_alias=True))
+        activity.heartbeat(beat.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
     def _next_tick(self) -> float:
         """The next point of a grid that all observers share, so that they ask an endpoint at the same time."""
@@ -186,7 +189,13 @@ class Observer:
             gap_seconds=self._state.gap,
             metrics=self._reports,
             foreign=self._foreign.field if self._foreign and decision.reason == reasons.FOREIGN_CHANGE else "",
+            weighed=self._weighed,
         )
+
+
+def _compared(request: ObserveRequest) -> tuple[Slot, ...]:
+    """The old version's slots that serve users: one that only stands by says nothing about now."""
+    return tuple(slot for slot in request.old if not request.weights or request.weights.get(slot))
 
 
 def _stage(request: ObserveRequest) -> str:

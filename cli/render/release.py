@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.render.ending import ending_text
 from cli.render.styles import PHASE_STYLE, bar, clock, percent, since, span
-from workflows.model.decision import MetricReport
+from workflows.model.decision import EvidenceReport, MetricReport
 from workflows.model.status import GateStatus, Refusal, ReleaseStatus, RolloutStatus, Wait
 from workflows.model.target import Backend
 
@@ -151,8 +151,19 @@ def _rows(status: RolloutStatus, length: int, now: datetime) -> Iterator[tuple[s
     if status.decision and status.decision.verdict in {"hold", "rollback"}:
         said = status.decision.message or status.decision.reason
         yield "decision", Text.assemble((status.decision.verdict, "bold magenta"), f": {said}")
+    if status.evidence:
+        yield from _evidence(status.evidence, length)
     if status.undo:
         yield "undo", Text(status.undo, style="dim")
+
+
+def _evidence(evidence: EvidenceReport, length: int) -> Iterator[tuple[str, RenderableType]]:
+    """How far the largest evidence so far is from a rollback."""
+    part = evidence.peak / evidence.threshold if evidence.threshold > 0 else 0.0
+    style = "bold red" if part >= 1 else "yellow" if part >= 1 / 2 else "green"
+    numbers = f" log E {evidence.log_e:.1f}, at most {evidence.peak:.1f} so far; {evidence.threshold:.1f} rolls back"
+    yield "evidence", Text.assemble(bar(part, length, style), numbers)
+    yield "", Text(evidence.sentence, style="dim")
 
 
 def _stages(status: RolloutStatus) -> Text:
@@ -195,7 +206,7 @@ def _metrics(metrics: tuple[MetricReport, ...]) -> Table:
             _value(metric.limit, metric.unit),
             Text(state, style=style),
         )
-        if metric.sentence and metric.state != "ok":
+        if metric.sentence and (metric.state != "ok" or metric.evidence):
             table.add_row("", "", "", "", Text(metric.sentence, style="dim"))
     return table
 

@@ -1,7 +1,7 @@
 """The seam: what decides on a metric, by the field of the document that asks for it.
 
-Threshold rules are all there is. Evidence modes (`slo`, `compare`) become further entries of `EVALUATORS`, without a
-change to the session that calls them.
+Rules decide on their own. Evidence (`slo`, `compare`) says here only whether its metric lets a stage pass; what it says
+against the new version is weighed over all metrics, in `evidence.weighing`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from workflows.analysis import reports
+from workflows.analysis.evidence.judging import judging
+from workflows.analysis.evidence.parameters import Parameters
 from workflows.analysis.rules import advance, read_state
 from workflows.analysis.ticks import Evaluation, Tick
 from workflows.model.analysis import Metric
@@ -37,10 +39,10 @@ def evaluate_rule(metric: Metric, state: dict[str, Any], tick: Tick) -> Evaluati
     )
 
 
-EVALUATORS: dict[str, Evaluator] = {"rule": evaluate_rule}
-"""By the metric's field."""
+RULE = "rule"
 
 
-def evaluators(metric: Metric) -> dict[str, Evaluator]:
-    """Those that this metric asks for."""
-    return {mode: judge for mode, judge in EVALUATORS.items() if getattr(metric, mode, None) is not None}
+def evaluators(metric: Metric, parameters: Parameters) -> dict[str, Evaluator]:
+    """Those that this metric asks for, by its fields."""
+    every: dict[str, Evaluator] = {RULE: evaluate_rule, **judging(parameters)}
+    return {mode: judge for mode, judge in every.items() if getattr(metric, mode, None) is not None}

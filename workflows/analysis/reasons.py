@@ -27,6 +27,7 @@ EVIDENCE_FOR_PASSING: Final = "EvidenceForPassing"
 LEANING_BAD: Final = "LeaningBad"
 INCIDENT: Final = "Incident"
 FOREIGN_CHANGE: Final = "ForeignChange"
+WORSE_THAN_BEFORE: Final = "WorseThanBefore"
 
 SENTENCES: Final[dict[str, str]] = {
     OBSERVING: "Nothing is wrong and the wanted observed time is not over yet.",
@@ -48,4 +49,5 @@ SENTENCES: Final[dict[str, str]] = {
     LEANING_BAD: "The evidence against the new version is too little to roll back and too much to go on.",
     INCIDENT: "The old version itself has been beyond its limit for longer than `patience`; the new one is not blamed.",
     FOREIGN_CHANGE: "Somebody else changed a field that the release wrote, and the policy lets a person decide.",
+    WORSE_THAN_BEFORE: "With all users, the new version fails more often than the old one did before in this release.",
 }

@@ -6,6 +6,7 @@ batches into segments and attempts leads to the same evidence. There is no clock
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -16,21 +17,26 @@ from workflows.analysis import reasons
 from workflows.analysis.arms import Readings, read
 from workflows.analysis.batches import Batch
 from workflows.analysis.counters import LARGEST, Raw, fitted, remembered
-from workflows.analysis.evaluators import evaluators
+from workflows.analysis.evaluators import RULE, evaluators
+from workflows.analysis.evidence.composite import Weighed
+from workflows.analysis.evidence.parameters import Parameters
+from workflows.analysis.evidence.weighing import balance
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
 from workflows.analysis.verdict import Judged, Progress, combined
 from workflows.analysis.wording import duration
-from workflows.model.analysis import Analysis, Metric
-from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.analysis import REPORT_BYTES, Analysis, Metric
+from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
 from workflows.model.shapes import Message
 from workflows.model.target import Slot
 
 SESSION = "@session"
 """The entry of the evidence that is about no single metric; a metric's name has no @."""
 
-RAW_LIMIT = 8 * 1024
-"""Bytes of raw counters that travel with the evidence."""
+LIMIT = 15 * 1024
+"""Bytes of evidence that travel with a heartbeat of 16 KiB: states and reports of the metrics, and raw counters."""
+_RAW_LEAST, _RAW_MOST = 2 * 1024, 8 * 1024
+"""Raw counters get what the others leave; with few of them a restart in just that moment is missed, never invented."""
 
 Role = Literal["new", "old"]
 
@@ -95,6 +101,8 @@ class SessionState(Message):
     """Seconds by which the stage is extended already."""
     dropped: int = 0
     """Values and answers thrown away because they made no sense."""
+    weighed: Weighed = Weighed()
+    """The evidence over all metrics; like theirs never reset."""
     metrics: dict[str, MetricState] = {}
 
 
@@ -104,6 +112,8 @@ class Step(NamedTuple):
     state: SessionState
     decision: Decision
     reports: tuple[MetricReport, ...]
+    evidence: EvidenceReport | None = None
+    """All metrics' evidence together; None where none is weighed."""
 
 
 def begin(state: SessionState, segment: Segment) -> SessionState:
@@ -142,21 +152,27 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     readings = read(batch, state.raw, since=state.at)
     moved = _moved(analysis, state, batch, elapsed=elapsed)
     warmup = analysis.warmup.total_seconds()
-    moment = _Moment(analysis, segment, moved, readings, elapsed)
+    moment = _Moment(analysis, segment, moved, readings, elapsed, Parameters.of(analysis))
     looks = [_look(moment, metric) for metric in analysis.metrics]
     is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.required)
     timed = _timed(analysis.tick, moved, is_covered=is_covered, elapsed=elapsed, need=segment.need_seconds)
+    weights = balance(moment.parameters, [(look.metric, look.state.modes) for look in looks], state.weighed)
     counted = timed.model_copy(
         update={
             "metrics": {**state.metrics, **{look.metric.name: look.state for look in looks}},
             "dropped": min(state.dropped + readings.dropped, 2**53),
+            "weighed": weights.weighed,
         }
     )
-    decision = combined(analysis, [look.judged for look in looks], progress(counted, need=segment.need_seconds))
+    where = progress(counted, need=segment.need_seconds)
+    decision = combined(analysis, [look.judged for look in looks], weights.decision, where)
     if moved.age < warmup and decision.verdict == "continue":
         message = f"samples count after a warm-up of {duration(warmup)}"
         decision = Decision(verdict="continue", reason=reasons.WARMING_UP, message=message)
-    return Step(_rearmed(counted, decision), decision, tuple(look.report for look in looks))
+    rules = {look.metric.name: look.report for look in looks if look.report}
+    shown = zip(weights.shown(rules, analysis.metrics), looks, strict=True)
+    reports = tuple(_shown(report, look.judged.requests, look.tick) for report, look in shown)
+    return Step(_rearmed(counted, decision), decision, reports, weights.report)
 
 
 def progress(state: SessionState, *, need: float | None) -> Progress:
@@ -217,6 +233,7 @@ class _Moment(NamedTuple):
     state: SessionState
     readings: Readings
     elapsed: float
+    parameters: Parameters
 
     @property
     def is_warming(self) -> bool:
@@ -231,7 +248,8 @@ class _Look(NamedTuple):
     tick: Tick
     state: MetricState
     judged: Judged
-    report: MetricReport
+    report: MetricReport | None
+    """What its rule says, where it has one."""
 
 
 def _look(moment: _Moment, metric: Metric) -> _Look:
@@ -239,37 +257,45 @@ def _look(moment: _Moment, metric: Metric) -> _Look:
     tick = _tick(moment, metric, before)
     gap = gap_after(moment.analysis.tick)
     silence = 0.0 if tick.new.has_data and not tick.error else before.silent + min(moment.elapsed, gap)
-    modes, decision, report = _evaluated(metric, before.modes, tick, is_warming=moment.is_warming)
+    modes, decision, report = _evaluated(moment, metric, before.modes, tick)
     requests = before.requests + (0.0 if tick.is_gap or moment.is_warming else tick.new.total)
     read_at = before.read_at if tick.error else moment.state.at
     after = MetricState(requests=min(requests, LARGEST), silent=silence, read_at=read_at, modes=modes)
     judged = Judged(metric=metric, decision=decision, requests=requests, silent=silence, problem=tick.error)
-    return _Look(metric, tick, after, judged, _shown(report, requests, tick))
+    return _Look(metric, tick, after, judged, report)
 
 
 def _tick(moment: _Moment, metric: Metric, before: MetricState) -> Tick:
     error = moment.readings.problem(metric, moment.segment.new)
     unread = 0.0 if error or before.read_at is None else moment.readings.batch.at - before.read_at
     gap = gap_after(moment.analysis.tick)
+    is_gap = max(moment.elapsed, unread) > gap
     return Tick(
         seconds=moment.elapsed if moment.elapsed <= gap else 0.0,
         new=moment.readings.arm(metric, moment.segment.new),
         old=moment.readings.arm(metric, moment.segment.old),
-        is_gap=max(moment.elapsed, unread) > gap,
+        is_gap=is_gap,
         error=error,
+        baseline_error=moment.readings.problem(metric, moment.segment.old) if moment.segment.old else "",
+        is_shifted=is_gap or moment.state.is_opening,
         stage=moment.state.stage,
     )
 
 
 def _evaluated(
-    metric: Metric, states: dict[str, dict[str, Any]], tick: Tick, *, is_warming: bool
-) -> tuple[dict[str, dict[str, Any]], Decision, MetricReport]:
-    """Asks every evaluator of the metric; the most cautious decision stands."""
-    if is_warming:
-        tick = replace(tick, seconds=0.0, new=Counts(), old=Counts(), error="")
-    results = {mode: judge(metric, states.get(mode, {}), tick) for mode, judge in evaluators(metric).items()}
+    moment: _Moment, metric: Metric, states: dict[str, dict[str, Any]], tick: Tick
+) -> tuple[dict[str, dict[str, Any]], Decision, MetricReport | None]:
+    """Asks every evaluator of the metric; the most cautious decision stands.
+
+    What the old version does while the new one warms up is history: it shows which edges of a histogram are usable.
+    """
+    if moment.is_warming:
+        tick = replace(tick, seconds=0.0, new=Counts(), error="")
+    judges = evaluators(metric, moment.parameters)
+    results = {mode: judge(metric, states.get(mode, {}), tick) for mode, judge in judges.items()}
     worst = min(results.values(), key=lambda result: _CAUTION.index(result.decision.verdict))
-    return {**states, **{mode: result.state for mode, result in results.items()}}, worst.decision, worst.report
+    report = results[RULE].report if RULE in results else None
+    return {**states, **{mode: result.state for mode, result in results.items()}}, worst.decision, report
 
 
 _CAUTION = ("rollback", "hold", "continue", "pass")
@@ -291,14 +317,20 @@ def _rearmed(state: SessionState, decision: Decision) -> SessionState:
 
 
 def evidence(state: SessionState) -> Evidence:
-    """The state as it travels: plain JSON, with as many raw counters as fit."""
-    small = state.model_copy(update={"raw": fitted(state.raw, limit=RAW_LIMIT)})
-    session = small.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metrics"})
+    """The state as it travels: plain JSON, with as many raw counters as fit beside the rest."""
     metrics = {
         name: metric.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         for name, metric in state.metrics.items()
     }
+    reports = REPORT_BYTES * sum(map(_is_evidence, state.metrics.values()))
+    left = LIMIT - len(json.dumps(metrics, separators=(",", ":"))) - reports
+    small = state.model_copy(update={"raw": fitted(state.raw, limit=min(max(left, _RAW_LEAST), _RAW_MOST))})
+    session = small.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metrics"})
     return Evidence(metrics={**metrics, SESSION: session})
+
+
+def _is_evidence(metric: MetricState) -> bool:
+    return not metric.modes.keys() <= {RULE}
 
 
 def restored(carried: Evidence) -> SessionState:

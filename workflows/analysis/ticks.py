@@ -37,5 +37,6 @@ class Evaluation(NamedTuple):
     """The evaluator's new state, what people see, and the metric's decision."""
 
     state: dict[str, Any]
-    report: MetricReport
+    report: MetricReport | None
+    """None for evidence, which is reported over all modes and metrics together (`evidence.findings`)."""
     decision: Decision

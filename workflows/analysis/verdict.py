@@ -1,7 +1,7 @@
-"""Decisions of single metrics to the decision of the release.
+"""Decisions of single metrics, and of the evidence over all of them, to the decision of the release.
 
-A failed rule rolls back whatever the others say, and needs no minimum of requests. Missing data and inconclusive
-samples hold. Only then may time and enough requests let a stage pass.
+Evidence and failed rules roll back whatever the others say, and need no minimum of requests. Missing data and
+inconclusive samples hold. Only then may time and enough requests let a stage pass, unless evidence leans against it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ class Progress:
         return self.need is not None and self.observed >= self.need
 
 
-def combined(analysis: Analysis, judged: Sequence[Judged], progress: Progress) -> Decision:
-    """Rollback if a rule failed, hold if something needed stays unknown, pass if everything is said, else continue."""
-    failed = [item.decision for item in judged if item.decision.verdict == "rollback"]
+def combined(analysis: Analysis, judged: Sequence[Judged], weighed: Decision, progress: Progress) -> Decision:
+    """Rollback on evidence or a failed rule, hold while something is unknown, pass if all is said, else continue.
+
+    Evidence for an early promotion shortens no stage: its time is a promise of the document, or of policy.
+    """
+    decisions = (weighed, *(item.decision for item in judged))
+    failed = [decision for decision in decisions if decision.verdict == "rollback"]
     if failed:
         return _joined("rollback", failed)
     unknown = [*_holds(judged), *_silences(analysis, judged)]
@@ -60,7 +64,7 @@ def combined(analysis: Analysis, judged: Sequence[Judged], progress: Progress) -
         return _joined("hold", unknown)
     if not progress.is_over:
         return Decision(verdict="continue", reason=reasons.OBSERVING, message=_progress(progress, judged))
-    lacking = list(_lacking(analysis, judged)) if progress.stage_need > 0 else []
+    lacking = list(_lacking(analysis, judged, weighed)) if progress.stage_need > 0 else []
     if not lacking:
         return Decision(verdict="pass", reason=reasons.TIME_REACHED, message=_progress(progress, judged))
     if progress.short < extension(analysis, progress):
@@ -69,7 +73,7 @@ def combined(analysis: Analysis, judged: Sequence[Judged], progress: Progress) -
 
 
 def extension(analysis: Analysis, progress: Progress) -> float:
-    """How long a stage is extended for want of data: as long as it should have taken, at least the patience."""
+    """How long a stage is extended for want of certainty: as long as it should have taken, at least the patience."""
     return max(progress.stage_need, analysis.patience.total_seconds())
 
 
@@ -89,7 +93,9 @@ def _silences(analysis: Analysis, judged: Sequence[Judged]) -> Iterable[Decision
             yield Decision(verdict="hold", reason=reason, message=message)
 
 
-def _lacking(analysis: Analysis, judged: Sequence[Judged]) -> Iterable[Decision]:
+def _lacking(analysis: Analysis, judged: Sequence[Judged], weighed: Decision) -> Iterable[Decision]:
+    if weighed.reason == reasons.LEANING_BAD:
+        yield weighed
     for item in judged:
         if not item.metric.required:
             continue
@@ -99,8 +105,8 @@ def _lacking(analysis: Analysis, judged: Sequence[Judged]) -> Iterable[Decision]
             )
         elif item.decision.verdict != "pass":
             yield item.decision
-        elif _counts(item) and item.requests < analysis.min_requests:
-            message = f"{item.metric.name}: {item.requests:,.0f} of at least {analysis.min_requests:,} requests"
+        elif _counts(item) and item.requests < (needed := analysis.needed_requests(item.metric)):
+            message = f"{item.metric.name}: {item.requests:,.0f} of at least {needed:,} requests"
             yield Decision(verdict="continue", reason=reasons.TOO_FEW_REQUESTS, message=message)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import activity
 
-from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
 from workflows.model.shapes import Message
 from workflows.model.target import Slot, Target
 
@@ -25,9 +25,9 @@ class ObserveRequest(Message):
     new: tuple[Slot, ...]
     """Slots that run the new version and are reachable by users."""
     old: tuple[Slot, ...] = ()
-    """Slots that run the old version: the comparison arm."""
+    """Slots that run the old version: the comparison arm, as far as the weights give them users."""
     weights: dict[str, float] = {}
-    """The weights asked for when the segment started, for the report only."""
+    """The weights asked for when the segment started."""
     analysis: dict[str, Any] | None = None
     """The component's analysis; without it only time is observed."""
     evidence: Evidence = Evidence()
@@ -53,6 +53,8 @@ class Observed(Message):
     metrics: tuple[MetricReport, ...] = ()
     foreign: str = ""
     """The object and its field that somebody else changed."""
+    weighed: EvidenceReport | None = None
+    """All metrics' evidence together; None where none is weighed."""
 
 
 class Beat(Message):
@@ -65,6 +67,7 @@ class Beat(Message):
     observed_seconds: float = 0
     """Time covered by data so far in this segment."""
     metrics: tuple[MetricReport, ...] = ()
+    weighed: EvidenceReport | None = None
 
 
 class MetricActivities(ABC):

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
 from workflows.model.plan import RolloutPlan
 from workflows.model.shapes import Message
 from workflows.model.target import Backend
@@ -33,6 +33,7 @@ class Checkpoint(Message):
     observed: float = 0
     """Seconds that count for the current stage already."""
     metrics: tuple[MetricReport, ...] = ()
+    weighed: EvidenceReport | None = None
     hold: Decision | None = None
     hold_until: datetime | None = None
     taken: dict[str, datetime] = {}

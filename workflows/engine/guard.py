@@ -21,7 +21,7 @@ from temporalio.workflow import ActivityHandle
 from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.contracts.metrics import Beat, MetricActivities, Observed, ObserveRequest
 from workflows.engine import calls
-from workflows.model.decision import Decision, Evidence, MetricReport
+from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
 from workflows.model.target import Slot, Target
 
 SEGMENT = timedelta(minutes=31)
@@ -61,6 +61,8 @@ class Guard:
     hold: Decision | None = None
     """Set while the evidence lets nobody decide; `release_hold` clears it."""
     metrics: tuple[MetricReport, ...] = ()
+    weighed: EvidenceReport | None = None
+    """What all metrics' evidence said last."""
     observed: float = 0
     """Seconds of observed time that count for the current stage."""
     need: float | None = None
@@ -205,6 +207,7 @@ class Guard:
 
     def _merge(self, result: Observed, started: datetime) -> None:
         self.evidence, self.metrics, self.last_observation = result.evidence, result.metrics, workflow.now()
+        self.weighed = result.weighed
         if self._stage_since is not None:
             early = max((self._stage_since - started).total_seconds(), 0)
             self.observed += max(result.observed_seconds - early, 0)
@@ -238,4 +241,5 @@ def _last_beat(error: ActivityError) -> Observed | None:
         evidence=beat.evidence,
         observed_seconds=beat.observed_seconds,
         metrics=beat.metrics,
+        weighed=beat.weighed,
     )

@@ -72,8 +72,8 @@ class Journey:
         self.barriers, self.granted = set(checkpoint.barriers), set(checkpoint.granted)
         guard = self.guard
         guard.evidence, guard.segment, guard.metrics = checkpoint.evidence, checkpoint.segment, checkpoint.metrics
-        guard.observed, guard.hold = checkpoint.observed, checkpoint.hold
         self.foreign.taken = dict(checkpoint.taken)
+        guard.observed, guard.hold, guard.weighed = checkpoint.observed, checkpoint.hold, checkpoint.weighed
 
     def checkpoint(self) -> Checkpoint:
         """What the next run needs to go on."""
@@ -92,6 +92,7 @@ class Journey:
             segment=guard.segment,
             observed=guard.observed,
             metrics=guard.metrics,
+            weighed=guard.weighed,
             hold=guard.hold,
             taken=self.foreign.taken,
         )

@@ -1,4 +1,4 @@
-"""How a component is judged: metrics with the rules that decide on them.
+"""How a component is judged: metrics with the rules that decide on them, and the evidence that is weighed.
 
 The shape is complete for `headgate.dev/v1`. `unsupported` lists what this version refuses; what the fields mean while a
 release runs is decided in `workflows/analysis`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from math import ceil
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
@@ -128,26 +129,79 @@ class NumberRule(Rule[Annotated[float, Field(allow_inf_nan=False)]]):
 
 
 class ShareObjective(Document):
-    """An evidence mode on the absolute share of failed requests."""
+    """Evidence against a version that fails more often than an absolute limit allows."""
 
     max: Share
-    """The share that the new version may reach."""
+    """The share of failed requests that the new version may reach. Where the old version is beyond it, 1.25 times the
+    old one's share of the last 12 ticks counts. A pass is the absence of evidence, not proof of being below."""
+
+    @field_validator("max")
+    @classmethod
+    def _inside(cls, maximum: float) -> float:
+        if not 0 <= maximum < 1:
+            msg = "max must lie from 0% to below 100%, such as 0.1%"
+            raise ValueError(msg)
+        return maximum
 
 
 class DurationObjective(Document):
-    """An evidence mode on the absolute duration of requests."""
+    """Evidence against a version of which more requests are slow than a quantile allows."""
 
     max: Duration
-    """The duration that the quantile may reach."""
+    """The duration that the quantile may reach. What is slower than the histogram's first edge at or above it counts as
+    too slow. A pass is the absence of evidence, not proof of being fast enough."""
     quantile: Share = 0.95
     """Which part of the requests must be at least this fast."""
 
+    @field_validator("quantile")
+    @classmethod
+    def _inside(cls, quantile: float) -> float:
+        return _strictly_inside(quantile, "quantile", "95%")
+
 
 class Comparison(Document):
-    """An evidence mode that compares the new version with the old one."""
+    """Evidence against a version that fails, or is slow, more often than the old one beside it.
+
+    Shares are compared and not rates, so an incident that both versions share is nobody's fault. Where no old version
+    serves beside the new one, it is held against what the old one did earlier in the release: that is a rule.
+    """
 
     max_ratio: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = 1.25
-    """How many times as often as the old version the new one may fail."""
+    """How many times as often as the old version the new one may fail, or take longer than an edge of the histogram."""
+
+
+def _strictly_inside(share: float, field: str, example: str) -> float:
+    if not 0 < share < 1:
+        msg = f"{field} must lie between 0% and 100%, such as {example}"
+        raise ValueError(msg)
+    return share
+
+
+class Weighing(Document):
+    """How the evidence of `slo` and `compare` is weighed: once for the whole release, never anew for a stage."""
+
+    alpha: Share = 0.01
+    """How probable a false rollback by evidence may be over the whole release, however often it is looked at."""
+    dependence: Literal["robust", "independent"] = "robust"
+    """`robust` bears failures that hit one version together. `independent` is faster, and it rolls back healthy
+    versions where clients retry and stay with one version: 39 to 77 % of them in simulations."""
+    cluster: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] | None = None
+    """Only `robust`: the most failures that hit one version together within a tick (8); at least 1 + the retries."""
+
+    @field_validator("alpha")
+    @classmethod
+    def _probable(cls, alpha: float) -> float:
+        if not 1e-6 <= alpha <= 0.2:
+            msg = "alpha must lie between 0.0001% and 20%, such as 1%"
+            raise ValueError(msg)
+        return alpha
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.cluster is not None and self.dependence == "independent":
+            msg = "cluster means nothing where failures are independent; leave it out, or use dependence: robust"
+            raise ValueError(msg)
+        return self
 
 
 class Judged(Document):
@@ -183,9 +237,9 @@ class RatioMetric(Judged):
     rule: ShareRule | None = None
     """Thresholds on the share of each interval."""
     slo: ShareObjective | None = None
-    """The absolute evidence mode."""
+    """Evidence against an absolute limit of the share."""
     compare: Comparison | None = None
-    """The comparing evidence mode."""
+    """Evidence from a comparison with the old version."""
 
     @model_validator(mode="after")
     def _have_series(self) -> Self:
@@ -205,21 +259,18 @@ class HistogramMetric(Judged):
     series: SeriesSelector | None = None
     """A histogram without its `_bucket` suffix, in seconds; instead of the source's own."""
     quantile: Share = 0.95
-    """Which part of the requests the rule looks at, such as 95%."""
+    """Which part of the requests the rule looks at, such as 95%; of a comparison, the edge that is shown."""
     rule: DurationRule | None = None
     """Thresholds on the quantile of each interval."""
     slo: DurationObjective | None = None
-    """The absolute evidence mode."""
+    """Evidence against an absolute limit of the quantile."""
     compare: Comparison | None = None
-    """The comparing evidence mode."""
+    """Evidence from a comparison with the old version, at up to four edges of the histogram."""
 
     @field_validator("quantile")
     @classmethod
     def _inside(cls, quantile: float) -> float:
-        if not 0 < quantile < 1:
-            msg = "quantile must lie between 0% and 100%, such as 95%"
-            raise ValueError(msg)
-        return quantile
+        return _strictly_inside(quantile, "quantile", "95%")
 
     @model_validator(mode="after")
     def _have_series(self) -> Self:
@@ -265,8 +316,11 @@ class Analysis(Document):
 
     It does not apply to missing data, which always holds.
     """
-    min_requests: Annotated[int, Field(ge=0, le=10_000_000)] = 50
-    """Requests of the new version since the release began without which no stage passes; a rollback needs none."""
+    evidence: Weighing = Weighing()
+    """How `slo` and `compare` are weighed; rules have nothing to do with it."""
+    min_requests: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    """Requests of the new version since the release began without which no stage passes; a rollback needs none. When
+    not given: 3 / max for a metric with a limit of failures (3,000 for 0.1%), 300 for other evidence, 50 for rules."""
     warmup: Duration = timedelta(0)
     """Time after the first observation of the release whose samples are thrown away."""
     patience: Duration = timedelta(minutes=2)
@@ -284,7 +338,7 @@ class Analysis(Document):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        problems = [*self._repeated(), *self._too_fast(), *self._unguarded()]
+        problems = [*self._repeated(), *self._too_fast(), *self._unguarded(), *self._too_large()]
         if self.patience < self.tick:
             problems.append("patience must be at least one tick")
         if problems:
@@ -307,6 +361,50 @@ class Analysis(Document):
             return ["every metric stops after its count; at least one must go on, or users would be unguarded"]
         return []
 
+    def _too_large(self) -> list[str]:
+        size = sum(map(bytes_of, self.metrics))
+        if size <= METRICS_BYTES or not any(map(has_evidence, self.metrics)):
+            return []
+        room = f"takes up to {size:,} bytes of each heartbeat and {METRICS_BYTES:,} is all there is"
+        return [f"what is known of these metrics {room}; leave compare or slo out of some, of histograms first"]
+
+    def needed_requests(self, metric: Metric) -> int:
+        """Requests of the new version that this metric wants to have seen before a stage passes."""
+        if self.min_requests is not None:
+            return self.min_requests
+        if isinstance(metric, RatioMetric) and metric.slo is not None and metric.slo.max > 0:
+            return ceil(round(3 / metric.slo.max, 6))
+        return 300 if has_evidence(metric) else 50
+
+
+def has_evidence(metric: Metric) -> bool:
+    """Whether evidence is weighed on this metric."""
+    return not isinstance(metric, GaugeMetric) and (metric.slo is not None or metric.compare is not None)
+
+
+METRICS_BYTES = 13 * 1024
+"""What all metrics may take of a heartbeat of 16 KiB; raw counters get the rest."""
+
+_BYTES: dict[tuple[str, str], int] = {
+    ("ratio", "rule"): 900,
+    ("ratio", "compare"): 1700,
+    ("ratio", "slo"): 900,
+    ("histogram", "rule"): 1400,
+    ("histogram", "compare"): 3000,
+    ("histogram", "slo"): 900,
+    ("gauge", "rule"): 900,
+}
+"""The most that a mode takes, with its share of the report, by the kind of metric; a test measures real ones."""
+
+REPORT_BYTES = 700
+"""More for the report of a metric with evidence."""
+
+
+def bytes_of(metric: Metric) -> int:
+    """The most that is known of this metric takes, as JSON."""
+    modes = sum(size for (kind, mode), size in _BYTES.items() if kind == metric.kind and getattr(metric, mode))
+    return modes + has_evidence(metric) * REPORT_BYTES
+
 
 def unsupported(analysis: Analysis) -> list[tuple[str, str]]:
     """What this version cannot do yet, each as a path below `analysis` and a sentence."""
@@ -318,9 +416,6 @@ def unsupported(analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _unsupported_fields(metric: Judged) -> Iterator[tuple[str, str]]:
-    for mode in ("slo", "compare"):
-        if getattr(metric, mode, None) is not None:
-            yield mode, f"{mode} is not supported yet: evidence modes arrive with the verdict engine; use rule"
     if metric.source is not None and metric.source not in SOURCES:
         yield "source", f"source {metric.source} is not supported yet; this version has {' and '.join(SOURCES)}"
     if isinstance(metric, GaugeMetric) and metric.query is not None:

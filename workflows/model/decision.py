@@ -26,6 +26,50 @@ class Evidence(Message):
     """State of each metric by name; its shape belongs to the metric's evaluator (`analysis.evaluators`)."""
 
 
+class MetricEvidence(Message):
+    """The evidence on one metric: counts of both versions while both served, and what they say."""
+
+    log_e: float = 0
+    """Logarithm of the evidence against the new version now; a metric among others counts with its share of them."""
+    log_e_compare: float | None = None
+    log_e_slo: float | None = None
+    p: float = 1
+    """How probable as much evidence is at any time of the release for a healthy version; at most."""
+    bad: float = 0
+    """Failed requests of the new version; of latency, those slower than `edge`."""
+    total: float = 0
+    baseline_bad: float = 0
+    baseline_total: float = 0
+    edge: float | None = None
+    """Of latency: seconds."""
+    ratio: float | None = None
+    """How many times as often as the old version the new one failed."""
+    ratio_low: float | None = None
+    """Interval of the ratio at every look, if requests fail independently of each other; the evidence needs less."""
+    ratio_high: float | None = None
+    difference_low: float | None = None
+    """The same for how much larger the new version's share is."""
+    difference_high: float | None = None
+    used: int = 0
+    """Ticks that were evidence."""
+    skipped: int = 0
+    """Ticks left out: incidents that began in both versions, gaps in which weights may have changed."""
+    dropped: int = 0
+    """Ticks whose counts contradicted each other."""
+
+
+class EvidenceReport(Message):
+    """The evidence over all metrics, of which one bound on false rollbacks holds for the whole release."""
+
+    log_e: float = 0
+    """Logarithm of the evidence now."""
+    peak: float = 0
+    """Its largest value of the release: what counts."""
+    threshold: float = 0
+    """ln(1/alpha): the peak that rolls back."""
+    sentence: str = ""
+
+
 class MetricReport(Message):
     """One metric as people see it."""
 
@@ -45,3 +89,5 @@ class MetricReport(Message):
     """Failed samples counted so far."""
     failure_limit: int = 0
     sentence: str = ""
+    evidence: MetricEvidence | None = None
+    """What evidence says; None for rules, which claim nothing about false alarms."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from workflows.model.decision import Decision, MetricReport
+from workflows.model.decision import Decision, EvidenceReport, MetricReport
 from workflows.model.shapes import Message
 from workflows.model.target import Backend, Claim, TargetState
 
@@ -78,6 +78,8 @@ class RolloutStatus(Message):
     wait: Wait | None = None
     decision: Decision | None = None
     metrics: tuple[MetricReport, ...] = ()
+    evidence: EvidenceReport | None = None
+    """What all metrics' evidence says together; None where none is weighed."""
     undo: str = ""
     """How long an undo would take now, in words."""
     updated_at: datetime | None = None
@@ -153,6 +155,7 @@ class RolloutResult(Message):
     """False when nothing in the world was touched."""
     final: TargetState = TargetState()
     metrics: tuple[MetricReport, ...] = ()
+    evidence: EvidenceReport | None = None
     claim: Claim | None = None
 
 

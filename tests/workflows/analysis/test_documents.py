@@ -135,7 +135,7 @@ def test_some_metric_must_go_on_guarding() -> None:
     assert "at least one must go on" in complaint(errors(like="argo", count=3))
 
 
-def test_evidence_modes_are_refused_with_their_path_and_a_sentence() -> None:
+def test_what_needs_a_metric_store_is_refused_with_its_path_and_a_sentence() -> None:
     analysis = parse(
         {"name": "errors", "kind": "ratio", "source": "istio", "slo": {"max": "0.1%"}, "compare": {"maxRatio": 1.25}},
         {"name": "latency", "kind": "histogram", "source": "app", "slo": {"quantile": "95%", "max": "500ms"}},
@@ -143,14 +143,27 @@ def test_evidence_modes_are_refused_with_their_path_and_a_sentence() -> None:
     )
     found = dict(unsupported(analysis))
     assert set(found) == {
-        "metrics[0].slo",
-        "metrics[0].compare",
         "metrics[0].source",
-        "metrics[1].slo",
         "metrics[2].query",
     }
-    assert "use rule" in found["metrics[0].slo"]
     assert "istio is not supported yet" in found["metrics[0].source"]
+
+
+@pytest.mark.parametrize(
+    ("modes", "requests"),
+    [
+        ({"slo": {"max": "0.1%"}}, 3000),
+        ({"slo": {"max": "0.1%"}, "compare": {}}, 3000),
+        ({"slo": {"max": "0%"}}, 300),
+        ({"compare": {}}, 300),
+        ({"rule": {"rollback": "1%"}}, 50),
+    ],
+    ids=str,
+)
+def test_requests_that_a_stage_needs_follow_from_how_it_is_judged(modes: dict[str, Any], requests: int) -> None:
+    metric = {"name": "errors", "kind": "ratio", "source": "app", **modes}
+    assert (needed := parse(metric)).needed_requests(needed.metrics[0]) == requests
+    assert (given := parse(metric, minRequests=7)).needed_requests(given.metrics[0]) == 7
 
 
 @pytest.mark.parametrize(

@@ -295,10 +295,27 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         f"{C}.analysis.metrics[0].kind",
         "known: ratio, histogram, gauge",
     ),
-    "an evidence mode": (
-        metric(slo={"max": "1%"}),
-        f"{C}.analysis.metrics[0].slo",
-        "slo is not supported yet",
+    "a limit of everything": (
+        metric(slo={"max": "100%"}),
+        f"{C}.analysis.metrics[0].slo.max",
+        "max must lie from 0% to below 100%",
+    ),
+    "an alpha that is none": (
+        release(analysis={"evidence": {"alpha": "50%"}, "metrics": [ERRORS]}),
+        f"{C}.analysis.evidence.alpha",
+        "between 0.0001% and 20%",
+    ),
+    "clusters of what is independent": (
+        release(analysis={"evidence": {"dependence": "independent", "cluster": 4}, "metrics": [ERRORS]}),
+        f"{C}.analysis.evidence",
+        "cluster means nothing where failures are independent",
+    ),
+    "more evidence than a heartbeat takes": (
+        release(
+            analysis={"metrics": [{**ERRORS, "name": f"m{i}", "compare": {}, "slo": {"max": "1%"}} for i in range(9)]}
+        ),
+        f"{C}.analysis",
+        "leave compare or slo out of some",
     ),
     "the router's view without a router": (
         a_release().rolling().with_(traffic={"kind": "none"}).document(),

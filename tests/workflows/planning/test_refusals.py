@@ -74,8 +74,15 @@ def test_where_policy_does_not_want_a_metric_the_plan_warns() -> None:
     assert "only checks and people guard users there" in made.warnings[0]
 
 
-def test_a_comparison_guards_only_while_the_old_version_runs() -> None:
+COMPARED = {"metrics": [{"name": "errors", "kind": "ratio", "source": "envoy", "compare": {}}]}
+
+
+def test_a_comparison_guards_beside_the_old_version_and_afterwards_by_what_it_recorded() -> None:
     made = rollout_plan(a_release().canary(5, standby="none").component(), a_baseline())
-    compared = {"metrics": [{"name": "errors", "kind": "ratio", "source": "envoy", "compare": {}}]}
-    (interval,) = unguarded(made.model_copy(update={"analysis": compared}))
-    assert interval.startswith("steps 9 to 15 (from “Replace v1 by 4 instances of v2 (stable)”")
+    assert not unguarded(made.model_copy(update={"analysis": COMPARED}))
+
+
+def test_a_comparison_guards_nobody_where_all_users_move_at_once() -> None:
+    made = rollout_plan(a_release().canary(100).component(), a_baseline())
+    (interval,) = unguarded(made.model_copy(update={"analysis": COMPARED}))
+    assert interval.startswith("steps 3 to 14 (from “Send all users to v2 (canary)”")

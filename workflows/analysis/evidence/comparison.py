@@ -14,6 +14,8 @@ from workflows.analysis.evidence.edges import FEWEST, HISTORY, Edges, failed, sl
 from workflows.analysis.evidence.intervals import offsets_after
 from workflows.analysis.evidence.mixture import Form, Mixture, advanced, evidence
 from workflows.analysis.evidence.parameters import Parameters
+from workflows.analysis.evidence.recorded import Alone, recorded_limit
+from workflows.analysis.evidence.recorded import advance as advance_alone
 from workflows.analysis.evidence.spans import Span, covered, trimmed
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
@@ -59,6 +61,13 @@ class CompareState(Course):
     """For the interval of the shown channel's ratio."""
     history: Counts = Counts()
     """Of a histogram, what the old version did until edges were chosen; empty afterwards."""
+    alone: Alone = Alone()
+    """What the new version did since the old one last served."""
+
+    @property
+    def shown(self) -> Pair:
+        """The counts of the channel that is shown, while both versions served."""
+        return self.channels.get(self.main, UNKNOWN).pair
 
     def promoting(self, parameters: Parameters) -> float:
         """The evidence that the new version is well below `pass_ratio`, in the channel where it is weakest."""
@@ -79,8 +88,12 @@ def advance(parameters: Parameters, metric: Metric, state: CompareState, tick: T
         state = _with_edges(metric, state, span)
     if span.new.total > 0 and state.stage != tick.stage:
         state = state.model_copy(update={"stage": tick.stage})
-    if span.new.total <= 0 or span.old.total <= 0:
+    if span.old.total > 0 and state.alone.total:
+        state = state.model_copy(update={"alone": Alone()})
+    if span.new.total <= 0:
         return state
+    if span.old.total <= 0:
+        return _alone(parameters, metric, state, span)
     pairs = _pairs(metric, state, span)
     if not pairs:
         return state if _is_learning(state) else state.unused(span)
@@ -113,6 +126,15 @@ def _judged(
     if state.main in pairs:
         update["offsets"] = offsets_after(state.offsets, pairs[state.main])
     return state.model_copy(update=update)
+
+
+def _alone(parameters: Parameters, metric: Metric, state: CompareState, span: Span) -> CompareState:
+    """A tick in which only the new version served."""
+    pair, recorded = _pairs(metric, state, span).get(state.main), state.shown
+    if pair is None or not pair.is_possible or not recorded.old_total:
+        return state
+    limit = recorded_limit(recorded, max_ratio(metric), parameters.alpha)
+    return state.model_copy(update={"alone": advance_alone(parameters.limiting, state.alone, pair, limit)})
 
 
 class _Table(NamedTuple):

@@ -86,7 +86,7 @@ def decided(parameters: Parameters, parts: Sequence[Part], now: Overall) -> Deci
     A worry (`LeaningBad`) lets no stage pass: it is extended once and then held. Rules, missing data and minimum
     samples are the business of `verdict.combined`.
     """
-    if now.weighed.peak >= -math.log(parameters.alpha):
+    if now.weighed.peak >= parameters.threshold:
         blamed = max(parts, key=lambda part: now.weighed.peaks.get(part.metric.name, 0.0), default=None)
         name = f"{blamed.metric.name}: " if blamed else ""
         message = f"{name}a healthy version shows this less than once in {odds(now.weighed.peak)} releases"

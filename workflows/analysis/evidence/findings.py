@@ -15,9 +15,12 @@ from workflows.analysis.evidence.composite import Part, Weighed
 from workflows.analysis.evidence.course import Course
 from workflows.analysis.evidence.intervals import Interval, difference_interval, ratio_interval
 from workflows.analysis.evidence.mixture import logarithm
+from workflows.analysis.evidence.objective import max_share
 from workflows.analysis.evidence.parameters import Parameters
-from workflows.analysis.evidence.wording import compared, counted, odds, ratio_of, share
-from workflows.analysis.wording import amount
+from workflows.analysis.evidence.wording import compared, counted, odds, ratio_of, share, what_of
+from workflows.analysis.wording import scaled
+from workflows.model.analysis import Metric
+from workflows.model.decision import MetricEvidence, MetricReport
 
 State = Literal["ok", "insufficient", "noData", "unusable", "incident"]
 
@@ -77,11 +80,63 @@ def finding(parameters: Parameters, part: Part, weighed: Weighed) -> Finding:
     )
 
 
+def reported(
+    rule: MetricReport | None, found: Finding, metric: Metric, *, is_blamed: bool, leaning: float
+) -> MetricReport:
+    """The finding as people see it, beside the report of the metric's rule where it has one."""
+    state = _shown_state(found, is_blamed=is_blamed, leaning=leaning)
+    if rule is None:
+        limit = max_share(metric) * 100 if found.log_e_slo is not None else None
+        new, old = scaled(found.new_share, "%"), scaled(found.old_share, "%")
+        rule = MetricReport(name=found.name, value=new, baseline=old, unit="%", limit=limit, sentence=found.sentence)
+    elif rule.sentence:
+        rule = rule.model_copy(update={"sentence": f"{rule.sentence}; {found.sentence}"})
+    else:
+        rule = rule.model_copy(update={"sentence": found.sentence})
+    worst = max(state, rule.state, key=_GRAVITY.index)
+    return rule.model_copy(update={"state": worst, "evidence": _message(found)})
+
+
+_GRAVITY = ("ok", "insufficient", "inconclusive", "noData", "alert", "failed")
+_STATES: dict[State, str] = {"unusable": "inconclusive", "incident": "inconclusive", "noData": "insufficient"}
+
+
+def _shown_state(found: Finding, *, is_blamed: bool, leaning: float) -> str:
+    if is_blamed:
+        return "failed"
+    if found.state == "ok" and found.log_e >= math.log(leaning):
+        return "alert"
+    return _STATES.get(found.state, found.state)
+
+
+def _message(found: Finding) -> MetricEvidence:
+    ratio, difference = found.ratio_interval, found.difference_interval
+    return MetricEvidence(
+        log_e=found.log_e,
+        log_e_compare=found.log_e_compare,
+        log_e_slo=found.log_e_slo,
+        p=found.p,
+        bad=found.counts.new_bad,
+        total=found.counts.new_total,
+        baseline_bad=found.counts.old_bad,
+        baseline_total=found.counts.old_total,
+        edge=found.edge,
+        ratio=found.ratio,
+        ratio_low=ratio.low if ratio else None,
+        ratio_high=ratio.high if ratio else None,
+        difference_low=difference.low if difference else None,
+        difference_high=difference.high if difference else None,
+        used=found.used,
+        skipped=found.skipped,
+        dropped=found.dropped,
+    )
+
+
 def _shown(part: Part) -> tuple[float | None, Pair]:
-    if part.compare:
+    """The comparison's counts; those of the limit where there is none, or not yet."""
+    if part.compare and (part.compare.shown.new_total or not part.slo):
         main = part.compare.main
-        channel = part.compare.channels.get(main)
-        return None if main == ERRORS else float(main), channel.pair if channel else NOTHING
+        return None if main == ERRORS else float(main), part.compare.shown
     return (part.slo.edge, part.slo.pair) if part.slo else (None, NOTHING)
 
 
@@ -101,7 +156,8 @@ def _state(parameters: Parameters, part: Part, modes: list[Course]) -> State:
 
 
 def _sentence(part: Part, pair: Pair, edge: float | None, peak: float) -> str:
-    what = "failed" if edge is None else f"took longer than {amount(edge, 's')}"
-    said = compared(pair, what) if part.compare else f"{counted(pair.new_bad, pair.new_total)} {what}"
+    what = what_of(ERRORS if edge is None else str(edge))
+    is_compared = part.compare and part.compare.shown == pair
+    said = compared(pair, what) if is_compared else f"{counted(pair.new_bad, pair.new_total)} {what}"
     rarely = f"; a healthy version shows this less than once in {odds(peak)} releases"
     return said + rarely if peak >= math.log(2) else said

@@ -1,31 +1,28 @@
 """The evidence modes as evaluators, for the seam in `analysis.evaluators`.
 
-An evaluator says whether its metric lets a stage pass, and asks people when it cannot see. It never rolls back: that is
-decided over all metrics at once, in `composite`.
+An evaluator says whether its metric lets a stage pass, and asks people when it cannot see. Evidence rolls back over all
+metrics at once, in `composite`; what is decided here on the new version alone is a rule.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from workflows.analysis import reasons
 from workflows.analysis.evidence import comparison, objective
-from workflows.analysis.evidence.bets import Pair
 from workflows.analysis.evidence.composite import COMPARE, SLO
 from workflows.analysis.evidence.course import Course
 from workflows.analysis.evidence.edges import HISTORY
 from workflows.analysis.evidence.parameters import Parameters
 from workflows.analysis.evidence.restoring import data_of, state_of
-from workflows.analysis.evidence.wording import compared, counted, share
+from workflows.analysis.evidence.wording import share, what_of
 from workflows.analysis.ticks import Evaluation, Tick
-from workflows.analysis.wording import amount, duration, scaled
+from workflows.analysis.wording import amount, duration
 from workflows.model.analysis import Metric
-from workflows.model.decision import Decision, MetricReport
+from workflows.model.decision import Decision
 
 C = TypeVar("C", bound=Course)
-
-State = Literal["ok", "alert", "insufficient", "noData"]
 
 
 def judging(parameters: Parameters) -> dict[str, partial[Evaluation]]:
@@ -36,8 +33,19 @@ def judging(parameters: Parameters) -> dict[str, partial[Evaluation]]:
 def judge_comparison(parameters: Parameters, metric: Metric, state: dict[str, Any], tick: Tick) -> Evaluation:
     """One tick of `compare`."""
     after = comparison.advance(parameters, metric, state_of(comparison.CompareState, state), tick)
-    decision = _decision(parameters, metric, after, tick)
-    return Evaluation(data_of(_rearmed(after, decision)), _compare_report(parameters, metric, after), decision)
+    decision = _worse_than_recorded(parameters, metric, after) or _decision(parameters, metric, after, tick)
+    return Evaluation(data_of(_rearmed(after, decision)), None, decision)
+
+
+def _worse_than_recorded(parameters: Parameters, metric: Metric, state: comparison.CompareState) -> Decision | None:
+    """The rule that stands in for a comparison where nothing serves beside the new version."""
+    alone, recorded = state.alone, state.shown
+    if not alone.is_certain or alone.evidence < 1 / parameters.alpha:
+        return None
+    now = f"{amount(alone.bad / alone.total, '%')} {what_of(state.main)} with all users"
+    before = f"{amount(share(recorded.old_bad, recorded.old_total) or 0.0, '%')} of the old version before"
+    message = f"{metric.name}: {now}, {before} (a rule: nothing serves beside it to compare with)"
+    return Decision(verdict="rollback", reason=reasons.WORSE_THAN_BEFORE, message=message)
 
 
 def judge_objective(parameters: Parameters, metric: Metric, state: dict[str, Any], tick: Tick) -> Evaluation:
@@ -49,7 +57,7 @@ def judge_objective(parameters: Parameters, metric: Metric, state: dict[str, Any
         message = f"{metric.name}: the old version itself has been beyond {limit} for {duration(after.incident)}"
         decision = Decision(verdict="hold", reason=reasons.INCIDENT, message=message)
         after = after.model_copy(update={"incident": 0.0})
-    return Evaluation(data_of(_rearmed(after, decision)), _slo_report(parameters, metric, after), decision)
+    return Evaluation(data_of(_rearmed(after, decision)), None, decision)
 
 
 def _decision(parameters: Parameters, metric: Metric, state: Course, tick: Tick) -> Decision:
@@ -85,39 +93,3 @@ def _rearmed(state: C, decision: Decision) -> C:
         return state
     held = state.held.model_copy(update={"seconds": 0.0})
     return state.model_copy(update={"held": held, "unusable": 0.0})
-
-
-def _compare_report(parameters: Parameters, metric: Metric, state: comparison.CompareState) -> MetricReport:
-    pair = state.channels.get(state.main, comparison.Channel()).pair
-    what = "failed" if state.main == comparison.ERRORS else f"took longer than {amount(float(state.main), 's')}"
-    return _report(metric, pair).model_copy(
-        update={"state": _state(parameters, state), "sentence": compared(pair, what)}
-    )
-
-
-def _slo_report(parameters: Parameters, metric: Metric, state: objective.SloState) -> MetricReport:
-    limit, pair = objective.max_share(metric), state.pair
-    return _report(metric, pair).model_copy(
-        update={
-            "limit": limit * 100,
-            "state": _state(parameters, state),
-            "sentence": f"{counted(pair.new_bad, pair.new_total)}, limit {amount(limit, '%')}",
-        }
-    )
-
-
-def _report(metric: Metric, pair: Pair) -> MetricReport:
-    return MetricReport(
-        name=metric.name,
-        value=scaled(share(pair.new_bad, pair.new_total), "%"),
-        baseline=scaled(share(pair.old_bad, pair.old_total), "%"),
-        unit="%",
-    )
-
-
-def _state(parameters: Parameters, state: Course) -> State:
-    if state.stage < 0:
-        return "noData"
-    if not state.used:
-        return "insufficient"
-    return "alert" if state.evidence >= parameters.leaning else "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -39,10 +40,19 @@ class Parameters:
     @classmethod
     def of(cls, analysis: Analysis) -> Parameters:
         """What a document says, and defaults for the rest."""
+        weighing = analysis.evidence
         return cls(
+            alpha=weighing.alpha,
+            dependence=weighing.dependence,
+            cluster=weighing.cluster or cls.cluster,
             horizon=max(2, round(HORIZON_SECONDS / analysis.tick.total_seconds())),
             no_data_timeout=analysis.patience.total_seconds(),
         )
+
+    @property
+    def threshold(self) -> float:
+        """The evidence that rolls back, as a logarithm."""
+        return -math.log(self.alpha)
 
     def comparing(self, metric: Metric) -> Form:
         """The bets on a comparison of this metric."""

@@ -13,6 +13,9 @@ from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
 from workflows.model.shapes import Message
 
+LONGEST = 3
+"""Ticks that may wait for each other before the weights may have changed meanwhile."""
+
 ANCIENT = 2.0**40
 """Seconds are not counted beyond this."""
 
@@ -72,4 +75,5 @@ def covered(held: Held, tick: Tick) -> tuple[Held, Span | None]:
     )
     if not is_complete:
         return joined, None
-    return NOTHING, Span(joined.new, joined.old, joined.seconds, joined.is_gap, is_mixed=joined.is_shifted)
+    is_mixed = joined.is_shifted or joined.ticks > LONGEST
+    return NOTHING, Span(joined.new, joined.old, joined.seconds, joined.is_gap, is_mixed=is_mixed)

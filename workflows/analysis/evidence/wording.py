@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from workflows.analysis.evidence.bets import Pair
+from workflows.analysis.evidence.comparison import ERRORS
+from workflows.analysis.wording import amount
 
 _LARGEST = 1e15
 
@@ -28,6 +30,11 @@ def ratio_of(pair: Pair) -> float | None:
 def share(bad: float, total: float) -> float | None:
     """The share of bad requests; None without requests."""
     return bad / total if total > 0 else None
+
+
+def what_of(channel: str) -> str:
+    """What happened to the requests that are counted: they failed, or took longer than an edge."""
+    return "failed" if channel == ERRORS else f"took longer than {amount(float(channel), 's')}"
 
 
 def compared(pair: Pair, what: str) -> str:

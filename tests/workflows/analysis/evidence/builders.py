@@ -9,10 +9,11 @@ from typing import Any
 from workflows.analysis.evidence.composite import Overall, Part, Weighed, decided, overall, part_of
 from workflows.analysis.evidence.judging import judging
 from workflows.analysis.evidence.parameters import Parameters
+from workflows.analysis.evidence.weighing import balance
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Evaluation, Tick
 from workflows.model.analysis import Analysis, Metric
-from workflows.model.decision import Decision
+from workflows.model.decision import Decision, MetricReport
 
 PARAMETERS = Parameters(horizon=180)
 
@@ -74,6 +75,12 @@ class Judge:
     def parts(self) -> list[Part]:
         found = [part_of(metric, self.modes.get(metric.name, {})) for metric in self.metrics]
         return [part for part in found if part]
+
+    @property
+    def reports(self) -> tuple[MetricReport, ...]:
+        """What people see of each metric."""
+        states = [(metric, self.modes.get(metric.name, {})) for metric in self.metrics]
+        return balance(self.parameters, states, self.weighed).shown({}, self.metrics)
 
     @property
     def overall(self) -> Overall:

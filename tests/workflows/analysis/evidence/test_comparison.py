@@ -40,16 +40,53 @@ def a_latency_judge() -> Judge:
     return Judge(LATENCY).see(Tick(10, Counts(), latency(5000)))
 
 
+class TestAlone:
+    def test_version_alone_is_held_against_what_the_old_one_did_before(self) -> None:
+        judge = a_judge().count(CALM, times=12)
+        decision = judge.count((20, 1000, 0, 0), times=4).last["compare"].decision
+        assert (decision.verdict, decision.reason) == ("rollback", reasons.WORSE_THAN_BEFORE)
+        assert decision.message == (
+            "errors: 2% failed with all users, 0.111% of the old version before "
+            "(a rule: nothing serves beside it to compare with)"
+        )
+        assert judge.decision.verdict == "continue", "it is no evidence"
+
+    def test_version_as_good_as_the_old_one_passes_for_an_hour(self) -> None:
+        judge = a_judge().count(CALM, times=12)
+        for _ in range(60):
+            judge.count((1, 1000, 0, 0), (2, 1000, 0, 0), (0, 1000, 0, 0), times=4)
+            assert judge.last["compare"].decision.verdict == "pass"
+
+    def test_a_few_requests_in_a_row_are_chance(self) -> None:
+        judge = a_judge().count(CALM, times=12).count((50, 100, 0, 0))
+        assert judge.last["compare"].decision.verdict == "pass"
+        judge.count((0, 1, 0, 1), (50, 100, 0, 0))
+        assert judge.last["compare"].decision.verdict == "pass"
+
+    def test_old_version_that_was_hardly_seen_condemns_nobody(self) -> None:
+        judge = a_judge().count((0, 5, 0, 5)).count((20, 1000, 0, 0), times=5)
+        assert judge.last["compare"].decision.verdict == "pass"
+
+    def test_nothing_recorded_says_nothing(self) -> None:
+        assert a_judge().count((500, 1000, 0, 0), times=5).last["compare"].decision.verdict == "pass"
+
+    def test_slow_version_alone_is_held_against_the_edge_that_is_shown(self) -> None:
+        judge = a_latency_judge().see(*[Tick(10, latency(100), latency(900))] * 3)
+        decision = judge.see(*[Tick(10, latency(1000, 4.0), Counts())] * 3).last["compare"].decision
+        assert (decision.verdict, decision.reason) == ("rollback", reasons.WORSE_THAN_BEFORE)
+        assert "20% took longer than 250ms" in decision.message
+
+
 class TestShares:
     def test_an_incident_of_both_versions_is_no_evidence(self) -> None:
         judge = a_judge().count(CALM, times=20).count((10, 100, 90, 900), times=60)
         assert judge.acted is None
         assert judge.log_e < 0
 
-    def test_all_requests_on_the_new_version_say_nothing(self) -> None:
+    def test_all_requests_on_the_new_version_are_no_evidence(self) -> None:
         judge = a_judge().count(CALM, times=3)
         log_e = judge.log_e
-        assert judge.count((50, 1000, 0, 0), times=30).log_e == log_e
+        assert judge.count((1, 1000, 0, 0), times=30).log_e == log_e
         assert judge.last["compare"].decision.verdict == "pass"
 
     def test_weights_may_change_from_tick_to_tick(self) -> None:

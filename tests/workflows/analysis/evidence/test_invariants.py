@@ -77,7 +77,7 @@ def test_any_input_leaves_finite_numbers(dependence: Any, seen: list[Tick]) -> N
     assert all(map(math.isfinite, flattened(judge.weighed.model_dump())))
     assert math.isfinite(judge.log_e)
     assert judge.decision.verdict in {"continue", "pass", "rollback"}
-    json.dumps([each.report.model_dump(mode="json") for each in judge.last.values()], allow_nan=False)
+    json.dumps([report.model_dump(mode="json") for report in judge.reports], allow_nan=False)
 
 
 @settings(deadline=None, max_examples=25)
