@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from workflows.contracts.planning import (
@@ -17,6 +17,8 @@ from workflows.model.documents import parse_release
 from workflows.model.policy import Policy
 from workflows.planning.releases import release_plan
 from workflows.planning.returns import return_plan
+
+MOST_PROBLEMS = 100
 
 
 class Planner(PlanningActivities):
@@ -50,5 +52,9 @@ def _refused(error: SpecError) -> Planned:
     return Planned(reason=reason, problems=tuple(_carried(error.problems)))
 
 
-def _carried(problems: Iterable[Problem]) -> Iterable[FieldProblem]:
-    return (FieldProblem(path=problem.path, message=problem.message) for problem in problems)
+def _carried(problems: Sequence[Problem]) -> Iterable[FieldProblem]:
+    """The first problems: the server ends a workflow whose failure has thousands."""
+    for problem in problems[:MOST_PROBLEMS]:
+        yield FieldProblem(path=problem.path, message=problem.message)
+    if (left := len(problems) - MOST_PROBLEMS) > 0:
+        yield FieldProblem(path="", message=f"{left} more problems; `headgate validate` names them all")

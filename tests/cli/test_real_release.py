@@ -127,6 +127,21 @@ async def test_a_document_that_policy_refuses_ends_with_2_and_its_problems(real:
     assert ending.problems[0].path == "spec.environment"
 
 
+@pytest.mark.parametrize("mistakes", [8_000, 20_000])
+async def test_a_document_of_thousands_of_mistakes_ends_with_the_first_of_them(
+    real: RealRelease, mistakes: int
+) -> None:
+    """Through Temporal's own command line; `headgate start` would not send it."""
+    name = unique("shop")
+    document = a_release(name)
+    document["spec"]["components"][0] |= {f"field{number}": 1 for number in range(mistakes)} | {"x" * 500_000: 1}
+    await real.client.start_workflow("Release", document, id=f"release/test/{name}", task_queue=real.queue)
+    ending = await real.headgate.wait(Ref("test", name))
+    assert (ending.outcome, ending.exit_code) == ("BadSpec", 2)
+    assert "field0" in ending.problems[0].path
+    assert "more problems; `headgate validate` names them all" in ending.problems[-1].message
+
+
 async def test_a_rollback_returns_to_what_ran_before(real: RealRelease) -> None:
     real.world.speed = 1000  # A return is watched for two minutes.
     name = unique("shop")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
+from temporalio.exceptions import ApplicationError
 
 from tests.workflows.lab import Lab, Trial
 from workflows.engine.inbox import SHAPES
+from workflows.model.decision import Decision
 from workflows.model.plan import Gate
 
 LONG = {"kind": "canary", "stages": [{"weight": 10, "observe": "10m"}, {"weight": 50, "observe": "10m"}], "watch": "1m"}
@@ -228,6 +230,41 @@ async def test_a_sentence_of_a_megabyte_is_refused_and_the_status_stays_small(la
     status = await trial.until(lambda status: status.refused)
     assert len(status.model_dump_json()) < 20_000
     await trial.say("abort")
+    assert (await trial.end())[0] == "Aborted"
+
+
+HUGE = "x" * 1_000_000
+HELD = Decision(verdict="hold", reason="NoData", message=HUGE)
+UNCUT = Decision.model_construct(verdict="hold", reason="NoData", message=HUGE)
+"""As a worker writes it that knows no limit."""
+
+
+@pytest.mark.parametrize("decision", [HELD, UNCUT], ids=["ours", "of-another-worker"])
+async def test_a_verdict_of_a_megabyte_holds_and_ends_nothing(lab: Lab, decision: Decision) -> None:
+    trial = lab.release("canary")
+    key = trial.components[0].target.key
+    lab.world.verdicts[key] = lambda request: None if request.holding else decision
+    await trial.start()
+    status = await trial.until(lambda status: status.wait and status.wait.reason == "NoData")
+    assert len(status.model_dump_json()) < 20_000
+    del lab.world.verdicts[key]
+    await trial.say("resume")
+    assert (await trial.end())[0] == "Succeeded"
+
+
+async def test_an_error_of_a_megabyte_blocks_an_undo_and_ends_nothing(lab: Lab) -> None:
+    trial = await observing(lab)
+    key = trial.components[0].target.key
+
+    async def refuse(_request: Any) -> None:
+        raise ApplicationError(HUGE, type="Rejected", non_retryable=True)
+
+    lab.world.hooks[key, "workloads.retire"] = refuse
+    await trial.say("abort")
+    status = await trial.until(lambda status: status.wait and status.wait.reason == "UndoBlocked")
+    assert len(status.model_dump_json()) < 20_000
+    del lab.world.hooks[key, "workloads.retire"]
+    await trial.say("resume")
     assert (await trial.end())[0] == "Aborted"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import activity
 
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Slot, Target
 
 
@@ -20,7 +20,7 @@ class CheckRequest(Message):
 
 class CheckResult(Message):
     passed: bool
-    message: str = ""
+    message: Sentence = ""
     """What failed, on which instance, with the answer's status; or how many passed."""
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from temporalio import activity
 
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import ReleaseRef
 
 
@@ -17,8 +17,8 @@ class Notification(Message):
     severity: Literal["info", "warning", "critical"] = "info"
     event: str
     """A constant such as `release_started`, `approval_wanted`, `rolled_back`."""
-    title: str
-    message: str = ""
+    title: Sentence
+    message: Sentence = ""
     at: datetime | None = None
     delivered: tuple[str, ...] = ()
     """Channels that have it already, or never will take it."""

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from temporalio import activity
 
 from workflows.model.plan import ReleasePlan
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Promoted
 
 
 class FieldProblem(Message):
-    path: str
-    message: str
+    path: Sentence
+    message: Sentence
 
 
 class PlanRequest(Message):

@@ -8,7 +8,7 @@ from typing import Literal
 from temporalio import activity
 
 from workflows.model.plan import ComponentPlan, RolloutPlan, Step
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
 
 
@@ -32,7 +32,7 @@ class RolloutPlanned(Message):
 
     plan: RolloutPlan | None = None
     reason: str = ""
-    message: str = ""
+    message: Sentence = ""
 
 
 class Captured(Message):
@@ -50,7 +50,7 @@ class Captured(Message):
     advisory: tuple[str, ...] = ()
     """Objects whose fence is advisory only."""
     planned: RolloutPlanned | None = None
-    message: str = ""
+    message: Sentence = ""
 
 
 class AcquireRequest(Message):

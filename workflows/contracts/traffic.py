@@ -7,7 +7,7 @@ from typing import Literal
 
 from temporalio import activity
 
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
 
 Verification = Literal["verified", "notYet", "unsupported"]
@@ -29,7 +29,7 @@ class Shifted(Message):
     verification: Verification
     state: TrafficState
     """The weights that the router expressed; it rounds down what it cannot."""
-    message: str = ""
+    message: Sentence = ""
 
 
 class VerifyRequest(Message):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from temporalio import activity
 
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Claim, Slot, SlotState, Target, Template
 
 
@@ -45,7 +45,7 @@ class WaitReadyRequest(Message):
 class ReadyResult(Message):
     ready: bool
     state: SlotState
-    message: str = ""
+    message: Sentence = ""
     """What blocks, in one sentence, when not ready."""
 
 

@@ -19,6 +19,8 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
 from temporalio.workflow import ActivityCancellationType, ActivityHandle
 
+from workflows.model.shapes import cut_sentence
+
 HEARTBEAT = timedelta(seconds=15)
 """Another worker takes over a lost long activity within this time."""
 
@@ -93,7 +95,7 @@ def failure_of(error: BaseException) -> Failure:
         cause = cause.cause
     if isinstance(cause, ApplicationError):
         field = cause.details[0].get("field", "") if cause.details and isinstance(cause.details[0], dict) else ""
-        return Failure(cause.type or "ProviderError", cause.message, field)
+        return Failure(cause.type or "ProviderError", cut_sentence(cause.message), field)
     if isinstance(cause, FailureError):
         return Failure("Unavailable", cause.message or type(cause).__name__)
     return Failure(type(cause).__name__, str(cause))

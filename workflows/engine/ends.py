@@ -26,8 +26,7 @@ async def conduct(conductor: Conductor, messages: Messages, plan: ReleasePlan) -
         expiring.cancel()
     if result.outcome == "Succeeded":
         return result
-    message = f"{result.outcome}: {result.message}"[:2000]
-    raise ApplicationError(message, result, type=result.outcome, non_retryable=True)
+    raise ApplicationError(f"{result.outcome}: {result.message}", result, type=result.outcome, non_retryable=True)
 
 
 def take_plan(planned: Planned, prefix: str) -> ReleasePlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 
 Verdict = Literal["continue", "pass", "hold", "rollback"]
 
@@ -15,7 +15,7 @@ class Decision(Message):
     verdict: Verdict
     reason: str = ""
     """A constant such as NoData, TooFewRequests, RuleFailed."""
-    message: str = ""
+    message: Sentence = ""
     """One sentence for people, with the numbers."""
 
 
@@ -67,7 +67,7 @@ class EvidenceReport(Message):
     """Its largest value of the release: what counts."""
     threshold: float = 0
     """ln(1/alpha): the peak that rolls back."""
-    sentence: str = ""
+    sentence: Sentence = ""
 
 
 class MetricReport(Message):
@@ -88,6 +88,6 @@ class MetricReport(Message):
     failures: int = 0
     """Failed samples counted so far."""
     failure_limit: int = 0
-    sentence: str = ""
+    sentence: Sentence = ""
     evidence: MetricEvidence | None = None
     """What evidence says; None for rules, which claim nothing about false alarms."""

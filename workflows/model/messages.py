@@ -9,7 +9,7 @@ from pydantic import Field
 
 from workflows.model.plan import ComponentPlan, Gate
 from workflows.model.policy import ForeignChanges
-from workflows.model.shapes import Document, Message, Name, Version
+from workflows.model.shapes import Document, Message, Name, Sentence, Version
 from workflows.model.status import Outcome, RolloutStatus
 from workflows.model.target import Mark, ReleaseRef, Target
 
@@ -115,7 +115,7 @@ class Command(Message):
     take_over: bool = False
     reason: str = ""
     """For `abort` and `undo`: a constant."""
-    message: str = ""
+    message: Sentence = ""
 
 
 class Report(Message):
@@ -132,7 +132,7 @@ class Report(Message):
     outcome: Outcome | None = None
     """For `ended`."""
     reason: str = ""
-    message: str = ""
+    message: Sentence = ""
     changes: bool = True
     """For `captured`: False when the target already runs this version."""
     at: datetime | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from workflows.model.policy import ForeignChanges
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.status import Phase
 from workflows.model.target import Backend, Slot, Target, TargetState, Template
 
@@ -111,7 +111,7 @@ class Step(Message):
     """One action with what it means for users and for people who watch."""
 
     action: Action
-    summary: str
+    summary: Sentence
     """One line for the Temporal UI and the plan."""
     phase: Phase
     new: tuple[Slot, ...] = ()
@@ -134,7 +134,7 @@ class RolloutPlan(Message):
     analysis: dict[str, Any] | None = None
     """The component's analysis as written."""
     peak_replicas: int = 0
-    undo: str = ""
+    undo: Sentence = ""
     """How an undo works at the worst moment, in a sentence, for plan and status."""
     warnings: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -151,6 +152,18 @@ Share = Annotated[
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """What Headgate builds workflow ids and labels from."""
+
+SENTENCE_LIMIT = 2000
+"""Characters of a sentence that is carried and shown."""
+
+
+def cut_sentence(text: str) -> str:
+    """What is too long without its end."""
+    return text if len(text) <= SENTENCE_LIMIT else f"{text[: SENTENCE_LIMIT - 1]}…"
+
+
+Sentence = Annotated[str, AfterValidator(cut_sentence)]
+"""What people read; cut, because the server ends a workflow that sends a few megabytes of it."""
 
 Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 

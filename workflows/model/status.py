@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from workflows.model.decision import Decision, EvidenceReport, MetricReport
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Backend, Claim, TargetState
 
 Phase = Literal[
@@ -48,7 +48,7 @@ class Wait(Message):
 
     reason: str
     """A constant such as ApprovalWanted, TargetBusy, NoData, Paused, UndoBlocked."""
-    message: str
+    message: Sentence
     since: datetime | None = None
     until: datetime | None = None
 
@@ -63,7 +63,7 @@ class RolloutStatus(Message):
     step: int = 0
     """Index of the current step, from 0."""
     steps: int = 0
-    summary: str = ""
+    summary: Sentence = ""
     """The current step in one line."""
     asked: dict[Backend, float] = {}
     verified: dict[Backend, float] = {}
@@ -80,7 +80,7 @@ class RolloutStatus(Message):
     metrics: tuple[MetricReport, ...] = ()
     evidence: EvidenceReport | None = None
     """What all metrics' evidence says together; None where none is weighed."""
-    undo: str = ""
+    undo: Sentence = ""
     """How long an undo would take now, in words."""
     updated_at: datetime | None = None
 
@@ -89,7 +89,7 @@ class Refusal(Message):
     """A message that could not be taken, kept so that signal senders see why."""
 
     message: str
-    reason: str
+    reason: Sentence
     by: str = ""
     at: datetime | None = None
 
@@ -139,7 +139,7 @@ class ReleaseStatus(Message):
     change: dict[str, Any] = {}
     warnings: tuple[str, ...] = ()
     started_at: datetime | None = None
-    message: str = ""
+    message: Sentence = ""
 
 
 class RolloutResult(Message):
@@ -148,7 +148,7 @@ class RolloutResult(Message):
     component: str
     outcome: Outcome
     reason: str = ""
-    message: str = ""
+    message: Sentence = ""
     undone: bool = True
     """False when something could not be restored; the mark stays then."""
     changed: bool = True
@@ -167,7 +167,7 @@ class ReleaseResult(Message):
     version: str
     outcome: Outcome
     reason: str = ""
-    message: str = ""
+    message: Sentence = ""
     components: tuple[RolloutResult, ...] = ()
     started_at: datetime | None = None
     ended_at: datetime | None = None
