@@ -63,11 +63,15 @@ class ReleaseBuilder:
 
     def switched(self) -> Self:
         """A Deployment behind a Service that leads to one version or the other."""
+        return self.behind("service")
+
+    def behind(self, router: str, **traffic: Any) -> Self:
+        """A Deployment behind a router of Kubernetes."""
         name, metric = self.components[-1]["name"], {"name": "queue", "kind": "gauge", "series": "queue_length"}
         return self.with_(
             workload={"kind": "kubernetes", "deployment": name},
             artifact={"image": f"registry.example/{name}"},
-            traffic={"kind": "service", "service": name},
+            traffic={"kind": router, "service": name, **traffic},
             analysis={"metrics": [metric | {"rule": {"rollback": 1000}}]},
         )
 

@@ -26,3 +26,13 @@ async def until_followed(difference: Callable[[], Awaitable[str]], *, patience: 
             return Verified("notYet", message)
         await asyncio.sleep(pause)
     return Verified("verified")
+
+
+def nonzero(weights: Mapping[Backend, float]) -> dict[Backend, float]:
+    """Who gets users at all, in hundredths of a percent."""
+    return {backend: round(weight, 2) for backend, weight in weights.items() if weight}
+
+
+def words(weights: Mapping[Backend, float]) -> str:
+    """Weights, for sentences."""
+    return ", ".join(f"{backend} {weight:g}%" for backend, weight in sorted(weights.items())) or "nothing"

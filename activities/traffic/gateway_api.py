@@ -1,4 +1,4 @@
-"""Gateway API: the weights of an HTTPRoute's backends.
+"""Gateway API: the weights of the backends of an HTTPRoute or a GRPCRoute, which differ in their matches alone.
 
 A route is in use when every parent that it names says so for the generation that was written; what else its status
 says is not ours to judge.
@@ -7,15 +7,18 @@ says is not ours to judge.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from activities.clusters.kubernetes.api import Object
-from activities.clusters.kubernetes.kinds import HTTP_ROUTE
+from activities.clusters.kubernetes.kinds import GRPC_ROUTE, HTTP_ROUTE
 from activities.traffic.weighted.shapes import Headers, Rule, Shape, every_one, named
 from activities.traffic.weighted.shares import Ref
 
 _CONDITIONS = ("Accepted", "ResolvedRefs")
-_ANY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
+_ANY_PATH: Rule = {"path": {"type": "PathPrefix", "value": "/"}}
+_ANY_METHOD: Rule = {}
 
 
 def _ref(body: Rule, namespace: str) -> Ref:
@@ -27,10 +30,10 @@ def _ref(body: Rule, namespace: str) -> Ref:
     return Ref(body["name"] if is_near else "", rest, body.get("weight"))
 
 
-def _fronts(rule: Rule, headers: Headers) -> list[Rule]:
+def _fronts(rule: Rule, headers: Headers, *, anything: Rule) -> list[Rule]:
     """One rule for all headers; a match that asks for another value of the same header can never be meant."""
     matches = []
-    for match in rule.get("matches") or [_ANY_PATH]:
+    for match in rule.get("matches") or [anything]:
         for item in headers:
             others = [h for h in match.get("headers") or () if h["name"].lower() != item["header"].lower()]
             header = {"type": "Exact", "name": item["header"], "value": item["exact"]}
@@ -83,6 +86,7 @@ GATEWAY_API = Shape(
     renamed=named,
     effective=every_one,
     trouble=_trouble,
-    fronts=_fronts,
+    fronts=partial(_fronts, anything=_ANY_PATH),
     companion=_companion,
 )
+GRPC = replace(GATEWAY_API, field="grpcRoute", kind=GRPC_ROUTE, fronts=partial(_fronts, anything=_ANY_METHOD))

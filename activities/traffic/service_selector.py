@@ -22,6 +22,7 @@ from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from activities.traffic.following import refuse_unbalanced, until_followed
 from activities.traffic.protocol import Verified
+from activities.traffic.switching import leading, only
 from activities.traffic.weighted.edits import PREFIX
 from activities.traffic.weighted.lists import dumped
 from activities.traffic.weighted.services import ready_addresses
@@ -58,7 +59,7 @@ class ServiceSelector:
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
         refuse_unbalanced(target, weights, provider=_PROVIDER)
-        _only({backend: weight for backend, weight in weights.items() if weight}, target)
+        _backend(weights, target)
         if preview_to is not None:
             raise Unsupported("a Service cannot lead single requests to the new version", provider=_PROVIDER)
         return TrafficState(weights=weights)
@@ -99,7 +100,7 @@ class ServiceSelector:
         place = self._service(target)
         service = await place.get()
         _refuse_foreign(service, target, "verify")
-        asked, wanted = _leading(_state(service, target).weights), _leading(weights)
+        asked, wanted = leading(_state(service, target).weights), leading(weights)
         if asked != wanted:
             return f"{place.label} leads to {asked or 'nobody'} 100%, not to {wanted or 'nobody'}"
         endpoints = await ready_addresses(place.api, place.namespace, place.name)
@@ -134,7 +135,7 @@ def _patch(service: Object, target: Target, state: TrafficState, *, insist: bool
     record, now = _record(service, target), _state(service, target)
     before = record.before if record else now.raw.get("selector")
     recorded: Labels | None = state.raw.get("selector")
-    backend = _only({backend: weight for backend, weight in state.weights.items() if weight}, target)
+    backend = _backend(state.weights, target)
     wanted = (recorded or before) if backend == "stable" else _selectors(target)[backend]
     if not wanted or before is None:
         raise Rejected(
@@ -154,20 +155,8 @@ def _refuse_foreign(service: Object, target: Target, operation: str) -> None:
         raise ForeignChange(message, field=field, provider=_PROVIDER, operation=operation)
 
 
-def _only(weights: Mapping[Backend, float], target: Target) -> Backend:
-    """The backend that gets everything. Errors: Unsupported."""
-    if len(weights) != 1:
-        raise Unsupported(
-            f"Service {target.traffic.get('service')} switches all users at once; it cannot give "
-            + (", ".join(f"{weight:g}% to {backend}" for backend, weight in weights.items()) or "nothing to anybody")
-            + ", so use stages of 100 only, or a router with weights",
-            provider=_PROVIDER,
-        )
-    return next(iter(weights))
-
-
-def _leading(weights: Mapping[Backend, float]) -> Backend | None:
-    return next((backend for backend, weight in weights.items() if weight >= 100), None)
+def _backend(weights: Mapping[Backend, float], target: Target) -> Backend:
+    return only(weights, label=f"Service {target.traffic.get('service')}", provider=_PROVIDER)
 
 
 def _selectors(target: Target) -> dict[str, Labels]:

@@ -143,6 +143,8 @@ class World:
         self.url = f"http://127.0.0.1:{port}"
         self.kinds = ("process", "envoy")
         self.verified = "verified"
+        self.divides = True
+        self.maintains = True
         self._namespace: Namespace | None = None
         self._clusters = Clusters(KubernetesSettings())
         self._envoy: subprocess.Popen[bytes] | None = None
@@ -186,6 +188,11 @@ class World:
             traffic={"kind": traffic or self.kinds[1], "route": "trip"} | more,
             drain_seconds=3,
         )
+
+    def some(self, percent: float) -> dict[Backend, float]:
+        """Users on the new version: so many, or all of them where the router cannot divide them."""
+        share = percent if self.divides or not percent else 100.0
+        return {"stable": 100 - share, "canary": share}
 
     def run(self, run_id: str = "run-1", workflow_id: str = "") -> Run:
         return Run(workflow_id or self.target().rollout_id, run_id)

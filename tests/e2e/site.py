@@ -72,6 +72,14 @@ class Site:
         spec = {"parentRefs": [PARENT], "hostnames": [self.host], "rules": rules}
         self.namespace.apply("gateway.networking.k8s.io/v1", "HTTPRoute", name, spec=spec)
 
+    def ingress(self, name: str = "shop") -> str:
+        """An Ingress that leads a host of its own to a shop; the host."""
+        host, backend = f"ingress.{self.host}", {"service": {"name": name, "port": {"name": "web"}}}
+        paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+        spec = {"rules": [{"host": host, "http": {"paths": paths}}]}
+        self.namespace.apply("networking.k8s.io/v1", "Ingress", name, spec=spec)
+        return host
+
     async def until_ready(self, name: str = "shop") -> None:
         """Waits until every pod serves."""
         async with asyncio.timeout(60):

@@ -75,6 +75,17 @@ def test_r0_5_has_a_strategy_for_each_environment() -> None:
     assert [name for name, gate in gates.items() if gate] == ["production"]
 
 
+def test_r0_9_leads_the_validation_host_first_and_switches_everybody_once() -> None:
+    (rollout,) = rollouts(planned("r0.9/release.yaml"))
+    shifts = [step.action for step in rollout.steps if isinstance(step.action, Shift)]
+    assert [(shift.weights, shift.preview_to) for shift in shifts] == [
+        ({"stable": 100}, "canary"),
+        ({"canary": 100}, "canary"),
+        ({"stable": 100}, None),
+    ]
+    assert observed(rollout) == [0, 1800]
+
+
 def test_r2_1_goes_up_in_six_steps_and_updates_blue() -> None:
     (rollout,) = rollouts(planned("r2.1/release.yaml"))
     assert weights(rollout) == [10, 30, 50, 70, 90, 100]

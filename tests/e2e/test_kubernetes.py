@@ -63,6 +63,24 @@ async def test_a_good_release_loses_no_request_and_a_bad_one_leaves_nothing(site
     assert site.namespace.get("v1/services/shop-canary") is None
 
 
+async def test_an_ingress_is_switched_and_a_bad_version_switched_back(site: Site) -> None:
+    host = site.ingress()
+    traffic = {"kind": "ingress", "ingress": "shop", "service": "shop", "preview": {"host": f"next.{host}"}}
+    before = site.namespace.get("networking.k8s.io/v1/ingresses/shop")["spec"]
+    async with Visitors(site.bed.gateway, host) as visitors:
+        await visitors.until(("1.0.0", 200))
+        good = await site.play(site.release("1.1.0", STRATEGIES["blueGreen"], traffic=traffic))
+        assert good == ("Succeeded", "1.1.0 takes all traffic")
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+        assert visitors.lost == {}
+        bad = await site.play(site.release("1.1.1-errors", STRATEGIES["blueGreen"], traffic=traffic))
+        assert bad[0] == "RolledBack", bad
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    assert site.namespace.get("networking.k8s.io/v1/ingresses/shop")["spec"] == before
+    assert site.namespace.get("networking.k8s.io/v1/ingresses/shop-canary") is None
+    assert site.namespace.get("v1/services/shop-canary") is None
+
+
 async def test_recreate_shows_users_nothing_but_maintenance(site: Site) -> None:
     async with Visitors(site.bed.gateway, site.host) as visitors:
         outcome = await site.play(site.release("1.1.0", {"kind": "recreate", "watch": "4s"}))

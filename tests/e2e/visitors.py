@@ -33,6 +33,14 @@ class Visitors:
             await asyncio.sleep(0.02)
         return self.answers - before
 
+    async def until(self, answer: tuple[str, int]) -> None:
+        """Forgets all answers before the first of a kind: until then the gateway did not know the host."""
+        async with asyncio.timeout(30):
+            while not self.answers[answer]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await self.next(self._count)  # Of those that asked before that.
+        self.answers.clear()
+
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._visit()) for _ in range(self._count)]
         return self

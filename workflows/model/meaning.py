@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
@@ -13,6 +14,9 @@ from workflows.model.release import (
     Canary,
     Component,
     EnvoyTraffic,
+    GatewayApiTraffic,
+    IngressTraffic,
+    NginxTraffic,
     NoTraffic,
     ProcessWorkload,
     ReleaseSpec,
@@ -20,6 +24,8 @@ from workflows.model.release import (
 )
 
 _ZERO = timedelta(0)
+_NGINX_VALUE = re.compile(r"^[-._~a-zA-Z0-9/: ]+\Z")
+"""What ingress-nginx 1.12 and later let through in `canary-by-header-value`."""
 
 
 def release_problems(spec: ReleaseSpec) -> list[Problem]:
@@ -141,8 +147,9 @@ def _strategy(component: Component) -> Found:
     if beside and isinstance(component.traffic, NoTraffic):
         message = f"{strategy.kind} needs a router to send users to both versions, and traffic is none"
         yield "strategy.kind", f"{message}; use rolling, or give the component traffic"
-    if isinstance(component.traffic, ServiceTraffic):
-        message = f"a Service switches all users at once, and {strategy.kind} wants to send it a part of them"
+    if isinstance(component.traffic, ServiceTraffic | IngressTraffic):
+        what = "a Service" if isinstance(component.traffic, ServiceTraffic) else "an Ingress"
+        message = f"{what} switches all users at once, and {strategy.kind} wants to send it a part of them"
         if isinstance(strategy, Canary):
             yield "strategy.kind", f"{message}; use blueGreen, or a router with weights"
         if isinstance(strategy, BlueGreen) and len(strategy.stages) > 1:
@@ -156,6 +163,15 @@ def _traffic(component: Component) -> Found:
     if isinstance(traffic, NoTraffic):
         return
     yield from _reach(component)
+    match traffic:
+        case GatewayApiTraffic():
+            yield from _gateway(traffic)
+        case IngressTraffic():
+            yield from _ingress(traffic, kind)
+        case NginxTraffic():
+            yield from _nginx(traffic, kind)
+        case _:
+            pass
     for name, given in (("match", traffic.match), ("preview", traffic.preview)):
         if given and kind in ("rolling", "recreate"):
             message = f"{kind} has no second version beside the first to lead to; use canary or blueGreen"
@@ -163,6 +179,35 @@ def _traffic(component: Component) -> Found:
     for i, match in enumerate(traffic.match):
         if match in traffic.match[:i]:
             yield f"traffic.match[{i}]", f"header {match.header} with this value is named twice"
+
+
+def _gateway(traffic: GatewayApiTraffic) -> Found:
+    """Exactly one route."""
+    if traffic.http_route and traffic.grpc_route:
+        message = "httpRoute names the route already; leave one of the two out, or write a component for each"
+        yield "traffic.grpcRoute", message
+    elif not (traffic.http_route or traffic.grpc_route):
+        yield "traffic", "gatewayApi needs httpRoute, or grpcRoute, to know whose backends it weighs"
+
+
+def _ingress(traffic: IngressTraffic, strategy: str) -> Found:
+    """What is replaced in place is replaced for every path."""
+    for name, given in (("host", traffic.host), ("path", traffic.path)):
+        if given and strategy in ("rolling", "recreate"):
+            yield f"traffic.{name}", f"{strategy} replaces what every path leads to; use blueGreen, or leave {name} out"
+
+
+def _nginx(traffic: NginxTraffic, strategy: str) -> Found:
+    if len(traffic.match) > 1:
+        message = "ingress-nginx matches one value of one header; keep one entry, or use a router such as gatewayApi"
+        yield "traffic.match[1]", message
+    for i, match in enumerate(traffic.match):
+        if not _NGINX_VALUE.match(match.exact):
+            message = f"ingress-nginx takes no header value such as {match.exact!r}"
+            yield f"traffic.match[{i}].exact", f"{message}; use letters, digits, spaces and - . _ ~ / : alone"
+    if strategy == "recreate":
+        message = "a canary Ingress of ingress-nginx cannot lead users to the maintenance answer"
+        yield "traffic.kind", f"{message}; use ingress, which switches the same Ingress"
 
 
 def _reach(component: Component) -> Found:

@@ -16,7 +16,9 @@ _LATER = "is not supported yet"
 _ARE_LATER = "are not supported yet"
 _DEPLOYMENTS = "workloads of kind kubernetes are Deployments for now"
 _WORKLOADS = "this version runs workloads of kind process and kubernetes"
-_ROUTERS = "this version has traffic of kind envoy, gatewayApi, contour, istio, traefik, service and none"
+_ROUTERS = (
+    "this version has traffic of kind envoy, gatewayApi, contour, istio, traefik, nginx, ingress, service and none"
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,7 @@ RELEASE = (
     NotYet("spec.components.*.workload.daemonSet", f"DaemonSets {_ARE_LATER}; {_DEPLOYMENTS}", hides=1),
     NotYet("spec.components.*.workload.kind", f"{{}} {_AWS}; {_WORKLOADS}", _is("aws", "asg", "ec2"), 1),
     NotYet("spec.components.*.workload.targets", f"targets {_LATER}; write one component per target"),
-    NotYet(
-        "spec.components.*.traffic.kind",
-        f"{{}} {_KUBERNETES}; {_ROUTERS}",
-        _is("ingress", "replicas"),
-        1,
-    ),
+    NotYet("spec.components.*.traffic.kind", f"{{}} {_KUBERNETES}; {_ROUTERS}", _is("replicas"), 1),
     NotYet("spec.components.*.traffic.kind", f"{{}} {_AWS}; {_ROUTERS}", _is("alb"), 1),
     NotYet("spec.components.*.traffic.mirror", f"mirroring {_LATER}; leave it out"),
     NotYet(

@@ -141,17 +141,19 @@ ServiceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,49}[a-z0-9])?$")
 
 
 class GatewayApiTraffic(Document):
-    """The backends of a Gateway API HTTPRoute, whatever implements its Gateway."""
+    """The backends of a Gateway API HTTPRoute or GRPCRoute, whatever implements its Gateway."""
 
     kind: Literal["gatewayApi"]
-    http_route: ObjectName
+    http_route: ObjectName | None = None
     """The HTTPRoute; only its rules that lead to the Service are touched."""
+    grpc_route: ObjectName | None = None
+    """The GRPCRoute, in place of an HTTPRoute."""
     service: ServiceName
     """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
     match: tuple[HeaderMatch, ...] = ()
     """Requests that always reach the new version from its first check on."""
     preview: Preview | None = None
-    """A host that reaches the new version from its first check on, by an HTTPRoute of its own."""
+    """A host that reaches the new version from its first check on, by a route of its own."""
 
 
 class ContourTraffic(Document):
@@ -194,6 +196,36 @@ class TraefikTraffic(Document):
     preview: ClassVar[Preview | None] = None
 
 
+class IngressTraffic(Document):
+    """The backend of an Ingress, whatever controller serves it: all users at once, so for blueGreen and recreate."""
+
+    kind: Literal["ingress"]
+    ingress: ObjectName
+    """The Ingress; only its rules that lead to the Service are switched."""
+    service: ServiceName
+    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    host: Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9.]{0,249}[a-z0-9])?$")] | None = None
+    """Only rules for this host are switched, as the Ingress writes it."""
+    path: Annotated[str, Field(pattern=r"^/\S*$", max_length=500)] | None = None
+    """Only this path is switched, as the Ingress writes it."""
+    match: ClassVar[tuple[HeaderMatch, ...]] = ()
+    preview: Preview | None = None
+    """A host that reaches the new version from its first check on, by an Ingress of its own."""
+
+
+class NginxTraffic(Document):
+    """The canary annotations of ingress-nginx, on an Ingress beside the user's, whose own rules are never touched."""
+
+    kind: Literal["nginx"]
+    ingress: ObjectName
+    """The Ingress whose rules lead to the Service."""
+    service: ServiceName
+    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    match: tuple[HeaderMatch, ...] = ()
+    """Requests that always reach the new version from its first check on; ingress-nginx knows one header value."""
+    preview: ClassVar[Preview | None] = None
+
+
 class ServiceTraffic(Document):
     """A Service whose selector is switched: all users at once, so for blueGreen, rolling and recreate."""
 
@@ -211,7 +243,15 @@ class NoTraffic(Document):
 
 
 Traffic = Annotated[
-    EnvoyTraffic | GatewayApiTraffic | ContourTraffic | IstioTraffic | TraefikTraffic | ServiceTraffic | NoTraffic,
+    EnvoyTraffic
+    | GatewayApiTraffic
+    | ContourTraffic
+    | IstioTraffic
+    | TraefikTraffic
+    | NginxTraffic
+    | IngressTraffic
+    | ServiceTraffic
+    | NoTraffic,
     Field(discriminator="kind"),
 ]
 

@@ -65,7 +65,17 @@ class Target(Message):
     @property
     def is_switched(self) -> bool:
         """Whether the router sends all users to one backend, and can never divide them."""
-        return bool(self.traffic.get("kind") == "service")
+        return self.traffic.get("kind") in ("service", "ingress")
+
+    @property
+    def keeps_stable(self) -> bool:
+        """Whether users need the stable slot whatever its weight.
+
+        ingress-nginx answers 503 for all when it is empty, and users with a session stay there; the paths that an
+        Ingress leads to the same Service beside the one that is switched do, too.
+        """
+        kind = self.traffic.get("kind")
+        return kind == "nginx" or (kind == "ingress" and any(self.traffic.get(name) for name in ("host", "path")))
 
 
 class ReleaseRef(Message):

@@ -36,7 +36,7 @@ def reachable(state: TargetState, target: Target) -> set[Backend]:
     reached = {backend for backend, weight in (state.traffic.weights if state.traffic else {}).items() if weight > 0}
     if state.traffic and state.traffic.preview_to:
         reached.add(state.traffic.preview_to)
-    return reached
+    return reached | {"stable"} if target.keeps_stable else reached
 
 
 def _full(template: Template | None, replicas: int) -> SlotState:

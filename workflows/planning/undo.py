@@ -204,7 +204,8 @@ class _Return:
 
     def _deploy(self) -> Deploy:
         """In place; at once where nobody is served from there, else with as many extra instances as fit."""
-        idle = self.target.exclusive or (self.is_routed and self.observed.weight("stable") == 0)
+        is_left = self.is_routed and self.observed.weight("stable") == 0 and not self.target.keeps_stable
+        idle = self.target.exclusive or is_left
         return Deploy(
             slot="stable",
             template=self.old,

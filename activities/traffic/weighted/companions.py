@@ -30,7 +30,7 @@ class Companion:
         if found is None:
             metadata = body.get("metadata", {}) | {"labels": MANAGED}
             found = await self.resource.create(self.key, self.claim, body | {"metadata": metadata})
-        if not _is_ours(found):
+        if not is_ours(found):
             raise Rejected(
                 f"{self.resource.label} is there already and is not Headgate's, which needs its name; rename it",
                 provider="kubernetes",
@@ -41,7 +41,7 @@ class Companion:
     async def remove(self) -> None:
         """Deletes the object if it is there and ours. Errors: Fenced."""
         found = await self.resource.find()
-        if found is None or not _is_ours(found):
+        if found is None or not is_ours(found):
             return
         await self._take_over()
         await self.resource.delete(self.key, self.claim)
@@ -55,7 +55,8 @@ class Companion:
             raise Conflict(f"{self.resource.label}: somebody else keeps writing it", provider="kubernetes")
 
 
-def _is_ours(found: Object) -> bool:
+def is_ours(found: Object) -> bool:
+    """Whether we made an object."""
     return MANAGED.items() <= (found["metadata"].get("labels") or {}).items()
 
 

@@ -19,46 +19,42 @@ from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.resources import Resource
-from activities.traffic.following import refuse_unbalanced, until_followed
+from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.protocol import Verified
+from activities.traffic.weighted.backends import PATIENCE, POLL, Backends, rising
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.edits import Part
-from activities.traffic.weighted.services import canary_service, maintenance_service, ready_addresses, services
 from activities.traffic.weighted.shapes import Shape
-from workflows.errors import NotReady, Unsupported
-from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficState
-
-POLL = 0.1
-"""Seconds between two looks at the API server."""
-PATIENCE = 3.0
-"""Seconds that a write waits for endpoints and for the controller's answer to new entries."""
+from workflows.errors import Unsupported
+from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
 
 
 class WeightedRouter:
-    """Writes the weights of objects of one shape."""
+    """Writes the weights of objects of one shape, or of the one of several whose object a document names."""
 
-    def __init__(self, shape: Shape, clusters: Clusters) -> None:
-        self._shape = shape
+    def __init__(self, shapes: Sequence[Shape], clusters: Clusters) -> None:
+        self._shapes = shapes
         self._clusters = clusters
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
         place = self._place(target)
         previews = (place.preview,) if target.traffic.get("preview") else ()
-        return (place.route, place.canary, place.maintenance, *previews)
+        services = (place.backends.resource("canary"), place.backends.resource("maintenance"))
+        return (place.route, *services, *previews)
 
     async def read(self, target: Target) -> TrafficState | None:
         place = self._place(target)
         return place.part.read(await place.route.get())
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
-        if preview_to and not self._shape.fronts and (target.traffic.get("match") or target.traffic.get("preview")):
+        shape = self._shape(target)
+        if preview_to and not shape.fronts and (target.traffic.get("match") or target.traffic.get("preview")):
             raise Unsupported(
-                f"a {self._shape.kind.name} cannot lead single requests anywhere; leave match and preview out",
-                provider=self._shape.provider,
+                f"a {shape.kind.name} cannot lead single requests anywhere; leave match and preview out",
+                provider=shape.provider,
             )
-        return _wanted(target, weights, preview_to, provider=self._shape.provider)
+        return _wanted(target, weights, preview_to, provider=shape.provider)
 
     async def check(self, target: Target, claim: Claim) -> None:
         place = self._place(target)
@@ -100,8 +96,8 @@ class WeightedRouter:
         if found.verification != "verified":
             return found
         # Directly after a write the controller knows a moment before its data plane.
-        await asyncio.sleep(min(patience, self._shape.lead))
-        if self._shape.trouble is None:
+        await asyncio.sleep(min(patience, place.shape.lead))
+        if place.shape.trouble is None:
             return Verified("unsupported", f"nothing says whether requests follow {place.route.label}")
         return found
 
@@ -110,45 +106,29 @@ class WeightedRouter:
         needed = {backend for backend, weight in state.weights.items() if weight}
         if state.preview_to:
             needed.add(state.preview_to)
-        if needed & {"canary"} and "rules" not in state.raw:
-            await place.companion(place.canary, claim).ensure(await canary_service(place.canary.api, place.target))
-        if needed & {"maintenance"} and "rules" not in state.raw:
-            body = await maintenance_service(place.canary.api, place.target)
-            await place.companion(place.maintenance, claim).ensure(body)
+        if "rules" not in state.raw:
+            await place.backends.ensure(claim, needed)
         now = place.part.read(route).weights
-        await self._wait_for_endpoints(place, [b for b in SLOTS if state.weights.get(b, 0) > now.get(b, 0)])
+        await place.backends.wait(rising(state.weights, now), provider=place.shape.provider)
         known = route["metadata"].get("generation")
         route = await place.route.change(place.target.key, claim, lambda found: place.part.introduce(found, state))
         if route["metadata"].get("generation") != known and "maintenance" not in needed:
             await self._wait_for_answer(place)
 
-    async def _wait_for_endpoints(self, place: _Place, slots: list[Slot]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        for slot in slots:
-            name = place.part.services[slot]
-            while not await ready_addresses(place.route.api, place.route.namespace, name):
-                if time.monotonic() > deadline:
-                    raise NotReady(
-                        f"Service {place.route.namespace}/{name} has no ready endpoints, so {slot} gets no more users",
-                        provider=self._shape.provider,
-                        retry_after=0.5,
-                    )
-                await asyncio.sleep(POLL)
-
     async def _wait_for_answer(self, place: _Place) -> None:
         """At most `PATIENCE`: whether the weights are followed in the end is what `verify` asks."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            if self._shape.trouble is None or not self._shape.trouble(await place.route.get()):
+            if place.shape.trouble is None or not place.shape.trouble(await place.route.get()):
                 break
             await asyncio.sleep(POLL)
-        await asyncio.sleep(self._shape.lead)
+        await asyncio.sleep(place.shape.lead)
 
     async def _preview(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
         if body := place.part.companion(route, state):
-            await place.companion(place.preview, claim).ensure(body)
+            await Companion(place.preview, place.target.key, claim).ensure(body)
         elif place.target.traffic.get("preview"):
-            await place.companion(place.preview, claim).remove()
+            await Companion(place.preview, place.target.key, claim).remove()
 
     async def _tidy(self, place: _Place, claim: Claim, before: Object, after: Object) -> None:
         """Deletes Services that nothing leads to any more.
@@ -158,35 +138,33 @@ class WeightedRouter:
         """
         part = place.part
         if part.refers_to(before, "maintenance") and not part.refers_to(after, "maintenance"):
-            await place.companion(place.maintenance, claim).remove()
+            await place.backends.remove(claim, "maintenance")
         if not part.refers_to(before, "canary") and not part.refers_to(after, "canary"):
-            await place.companion(place.canary, claim).remove()
+            await place.backends.remove(claim, "canary")
 
     async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""
         route = await place.route.get()
         place.part.refuse_foreign(route, "verify")
         asked = place.part.read(route).weights
-        if _nonzero(asked) != _nonzero(weights):
-            return f"{place.route.label} asks for {_words(asked)}, not for {_words(weights)}"
-        if self._shape.trouble and (found := self._shape.trouble(route)):
+        if nonzero(asked) != nonzero(weights):
+            return f"{place.route.label} asks for {words(asked)}, not for {words(weights)}"
+        if place.shape.trouble and (found := place.shape.trouble(route)):
             return f"{place.route.label}: {found}"
-        for slot in SLOTS:
-            name = place.part.services[slot]
-            if weights.get(slot) and not await ready_addresses(place.route.api, place.route.namespace, name):
-                return f"Service {place.route.namespace}/{name} has no ready endpoints"
-        return ""
+        return await place.backends.unready(weights)
+
+    def _shape(self, target: Target) -> Shape:
+        return next((shape for shape in self._shapes if shape.name(target)), self._shapes[0])
 
     def _place(self, target: Target) -> _Place:
-        api, names = self._clusters.get(target.cluster), services(target)
-        route = Resource(api, self._shape.kind, target.namespace, self._shape.name(target))
+        shape, backends = self._shape(target), Backends(self._clusters.get(target.cluster), target)
+        route = Resource(backends.api, shape.kind, target.namespace, shape.name(target))
         return _Place(
             target=target,
-            part=Part(self._shape, target.namespace, names, target.key, route.label),
+            part=Part(shape, target.namespace, backends.names, target.key, route.label),
             route=route,
-            canary=Resource(api, SERVICE, target.namespace, names["canary"]),
-            maintenance=Resource(api, SERVICE, target.namespace, names["maintenance"]),
-            preview=Resource(api, self._shape.kind, target.namespace, names["canary"]),
+            backends=backends,
+            preview=Resource(backends.api, shape.kind, target.namespace, backends.names["canary"]),
         )
 
 
@@ -197,12 +175,12 @@ class _Place:
     target: Target
     part: Part
     route: Resource
-    canary: Resource
-    maintenance: Resource
+    backends: Backends
     preview: Resource
 
-    def companion(self, resource: Resource, claim: Claim) -> Companion:
-        return Companion(resource, self.target.key, claim)
+    @property
+    def shape(self) -> Shape:
+        return self.part.shape
 
 
 def _wanted(target: Target, weights: dict[Backend, float], preview_to: Slot | None, *, provider: str) -> TrafficState:
@@ -215,11 +193,3 @@ def _wanted(target: Target, weights: dict[Backend, float], preview_to: Slot | No
     if preview_to and (preview := target.traffic.get("preview")):
         raw["preview"] = preview["host"]
     return TrafficState(weights=weights, preview_to=preview_to, raw=raw)
-
-
-def _nonzero(weights: dict[Backend, float]) -> dict[Backend, float]:
-    return {backend: round(weight, 2) for backend, weight in weights.items() if weight}
-
-
-def _words(weights: dict[Backend, float]) -> str:
-    return ", ".join(f"{backend} {weight:g}%" for backend, weight in sorted(weights.items())) or "nothing"

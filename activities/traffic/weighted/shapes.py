@@ -59,8 +59,8 @@ class Shape:
     """The largest weight."""
 
     def name(self, target: Target) -> str:
-        """The object that a component's document names."""
-        return str(target.traffic.get(self.field, ""))
+        """The object that a component's document names; empty when it names one of another shape."""
+        return str(target.traffic.get(self.field) or "")
 
     def rules(self, route: Object) -> Iterator[tuple[Path, str, Rule]]:
         """Every rule of an object that has a list of backends: where it is, its list's field, and itself."""

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from activities.clusters.kubernetes.kinds import HTTP_PROXY, HTTP_ROUTE, TRAEFIK_SERVICE, VIRTUAL_SERVICE
+from activities.clusters.kubernetes.kinds import (
+    GRPC_ROUTE,
+    HTTP_PROXY,
+    HTTP_ROUTE,
+    INGRESS,
+    TRAEFIK_SERVICE,
+    VIRTUAL_SERVICE,
+)
 from activities.traffic import registry
+from activities.traffic.ingresses import nginx, switch
 from infra.testbed import crds
 from infra.testbed.api import Api
 from tests.activities.traffic.kubernetes import ROUTES, KubernetesWorld, accepted, valid
@@ -44,6 +52,22 @@ async def gateway_api(made: KubernetesWorld) -> None:
     made.answer(HTTP_ROUTE, accepted)
 
 
+async def grpc(made: KubernetesWorld) -> None:
+    """A route of three rules, one of them for a method of somebody else."""
+    users = {"backendRefs": [{"name": "users", "port": 80}], "matches": [{"method": {"service": "shop.Users"}}]}
+    ours = {"backendRefs": [{"name": "trip", "port": 80}]}
+    shared = {
+        "backendRefs": [{"name": "trip", "port": 80, "weight": 30}, {"name": "other", "port": 80, "weight": 70}],
+        "matches": [{"method": {"service": "shop.Trips", "method": "Find"}, "headers": [{"name": "a", "value": "b"}]}],
+    }
+    route = {
+        "metadata": {"name": "shop"},
+        "spec": {"parentRefs": [GATEWAY], "hostnames": ["shop.example.com"], "rules": [users, ours, shared]},
+    }
+    await made.open((GRPC_ROUTE, route))
+    made.answer(GRPC_ROUTE, accepted)
+
+
 async def contour(made: KubernetesWorld) -> None:
     """A proxy of three routes, one of them for somebody else and one with a mirror."""
     trip, users = {"name": "trip", "port": 80}, {"name": "users", "port": 80}
@@ -77,9 +101,44 @@ async def traefik(made: KubernetesWorld) -> None:
     await made.open((TRAEFIK_SERVICE, {"metadata": {"name": "shop"}, "spec": spec}))
 
 
-SETUPS: dict[str, Any] = {"gatewayApi": gateway_api, "contour": contour, "istio": istio, "traefik": traefik}
+async def ingress(made: KubernetesWorld) -> None:
+    """An Ingress with rules for others beside ours, with TLS, and with what its controller and its owner need."""
+    trip, users = (
+        {"service": {"name": "trip", "port": {"name": "http"}}},
+        {"service": {"name": "users", "port": {"number": 80}}},
+    )
+    paths = [
+        {"path": "/users", "pathType": "Prefix", "backend": users},
+        {"path": "/api/trips", "pathType": "Prefix", "backend": trip},
+        {"path": "/trips", "pathType": "Exact", "backend": trip},
+    ]
+    other = {"host": "users.example.com", "http": {"paths": [{"pathType": "Prefix", "path": "/", "backend": users}]}}
+    annotations = {
+        "appgw.ingress.kubernetes.io/backend-path-prefix": "/",
+        "nginx.ingress.kubernetes.io/affinity": "cookie",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "8m",
+        "cert-manager.io/cluster-issuer": "letsencrypt",
+        "argocd.argoproj.io/tracking-id": "shop",
+    }
+    spec = {
+        "ingressClassName": "azure-application-gateway",
+        "tls": [{"hosts": [made.host], "secretName": "shop-tls"}],
+        "rules": [other, {"host": made.host, "http": {"paths": paths}}],
+    }
+    await made.open((INGRESS, {"metadata": {"name": "shop", "annotations": annotations}, "spec": spec}))
+
+
+SETUPS: dict[str, Any] = {
+    "gatewayApi": gateway_api,
+    "grpc": grpc,
+    "contour": contour,
+    "istio": istio,
+    "traefik": traefik,
+}
 """Routers that take weights."""
-ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in SETUPS)]
+INGRESSES: dict[str, Any] = {"ingress": ingress, "nginx": ingress}
+"""Routers that write Ingresses."""
+ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in SETUPS | INGRESSES)]
 
 
 @pytest.fixture
@@ -89,9 +148,11 @@ async def cluster_world(
     """A world whose routes are in a cluster, without a data plane to wait for."""
     shapes = [replace(shape, lead=0) for shape in registry._SHAPES]
     monkeypatch.setattr(registry, "_SHAPES", shapes)
+    for module in (switch, nginx):
+        monkeypatch.setattr(module, "LEAD", 0)
     made = KubernetesWorld(tmp_path, routing_kubeconfig, router)
     try:
-        await SETUPS.get(router, KubernetesWorld.open)(made)
+        await (SETUPS | INGRESSES).get(router, KubernetesWorld.open)(made)
         yield made
     finally:
         await made.finish()

@@ -94,8 +94,10 @@ class KubernetesWorld(World):
         self.image = image
         self._answering: list[asyncio.Task[None]] = []
         super().__init__(directory)
-        self.kinds = ("kubernetes", router)
-        self.verified = "unsupported" if router in ("istio", "traefik") else "verified"
+        self.kinds = ("kubernetes", "gatewayApi" if router == "grpc" else router)
+        self.verified = "unsupported" if router in ("istio", "traefik", "nginx", "ingress") else "verified"
+        self.divides = router not in ("service", "ingress")
+        self.maintains = router != "nginx"
 
     def rebuild(self, envoy: Any, runs: Runs, *, patience: float = 3) -> None:
         self.runs = runs
@@ -162,7 +164,7 @@ async def noticing(world: World, target: Target) -> AsyncIterator[asyncio.Task[F
 
 
 def accepted(route: Object) -> Any:
-    """The status of an HTTPRoute that its parents serve."""
+    """The status of a route that its parents serve."""
     return {
         "parents": [
             {
@@ -214,9 +216,12 @@ def valid(proxy: Object) -> Any:
 
 ROUTES: dict[str, dict[str, str]] = {
     "gatewayApi": {"httpRoute": "shop"},
+    "grpc": {"grpcRoute": "shop"},
     "contour": {"httpProxy": "shop"},
     "istio": {"virtualService": "shop"},
     "traefik": {"traefikService": "shop"},
+    "ingress": {"ingress": "shop"},
+    "nginx": {"ingress": "shop"},
 }
 
 

@@ -52,9 +52,10 @@ async def test_weights_are_written_verified_and_read_back(
 ) -> None:
     await routed.deploy(second, target, claim, slot="canary", template=V2, replicas=1)
     for share in (5.0, 33.33, 100.0, 0.0):
-        shifted = await routed.shift(second, target, claim, {"stable": 100 - share, "canary": share})
+        wanted = routed.some(share)
+        shifted = await routed.shift(second, target, claim, wanted)
         assert shifted.verification == routed.verified, shifted.message
-        assert shifted.state.weights == {"stable": pytest.approx(100 - share), "canary": share}
+        assert shifted.state.weights == pytest.approx(wanted)
         verified = await second.call(routed.traffic.verify, VerifyRequest(target=target, weights=shifted.state.weights))
         assert verified.verification == routed.verified
 
@@ -73,7 +74,7 @@ async def test_nobody_is_sent_to_a_backend_without_ready_endpoints(
     routed: World, second: Run, target: Target, claim: Claim
 ) -> None:
     with pytest.raises(NotReady, match="0 ready endpoints"):
-        await routed.shift(second, target, claim, {"stable": 95, "canary": 5})
+        await routed.shift(second, target, claim, routed.some(5))
     assert await weights(routed, second, target) == {"stable": 100}
 
 
@@ -82,17 +83,21 @@ async def test_a_backend_needs_the_minimum_that_was_asked_for(
 ) -> None:
     await routed.deploy(second, target, claim, slot="canary", template=V2, replicas=1)
     with pytest.raises(NotReady, match="1 ready endpoints of the 2"):
-        await routed.shift(second, target, claim, {"stable": 50, "canary": 50}, minimum_ready={"canary": 2})
-    assert (await routed.shift(second, target, claim, {"stable": 50, "canary": 50})).verification == routed.verified
+        await routed.shift(second, target, claim, routed.some(50), minimum_ready={"canary": 2})
+    assert (await routed.shift(second, target, claim, routed.some(50))).verification == routed.verified
 
 
 async def test_maintenance_needs_no_endpoints(routed: World, second: Run, target: Target, claim: Claim) -> None:
+    if not routed.maintains:
+        with pytest.raises(Unsupported, match="cannot lead users to the maintenance answer; use traffic of kind"):
+            await routed.shift(second, target, claim, {"maintenance": 100})
+        return
     assert (await routed.shift(second, target, claim, {"maintenance": 100})).verification == routed.verified
 
 
 async def test_a_lower_weight_needs_no_endpoints(routed: World, second: Run, target: Target, claim: Claim) -> None:
     await routed.deploy(second, target, claim, slot="canary", template=V2, replicas=1)
-    await routed.shift(second, target, claim, {"stable": 50, "canary": 50})
+    await routed.shift(second, target, claim, routed.some(50))
     await routed.deploy(second, target, claim, slot="canary", template=V2, replicas=0)
     assert (await routed.shift(second, target, claim, {"stable": 100})).verification == routed.verified
 
@@ -107,8 +112,8 @@ async def test_a_recorded_state_is_restored_to_the_letter(routed: World, run: Ru
     before = (await second.call(routed.targets._inspect, rich)).traffic
     assert before
     await routed.deploy(second, rich, claim, slot="canary", template=V2, replicas=1)
-    during = (await routed.shift(second, rich, claim, {"stable": 90, "canary": 10}, preview_to="canary")).state
-    can_send_nobody = target.traffic["kind"] not in ("contour", "istio")
+    during = (await routed.shift(second, rich, claim, routed.some(10), preview_to="canary")).state
+    can_send_nobody = target.traffic["kind"] not in ("contour", "istio", "ingress", "nginx")
     blank = [TrafficState(weights={})] if can_send_nobody else []
     for state in (before, during, *blank, before):
         restored = await second.call(routed.traffic.restore, RestoreRequest(target=target, claim=claim, state=state))
@@ -121,18 +126,19 @@ async def test_a_restore_sends_nobody_to_a_dead_backend(
 ) -> None:
     before = (await second.call(routed.targets._inspect, target)).traffic
     assert before
-    await routed.shift(second, target, claim, {"maintenance": 100})
+    await routed.deploy(second, target, claim, slot="canary", template=V2, replicas=1)
+    await routed.shift(second, target, claim, {"canary": 100})
     await routed.deploy(second, target, claim, slot="stable", template=V1, replicas=0)
     with pytest.raises(NotReady):
         await second.call(routed.traffic.restore, RestoreRequest(target=target, claim=claim, state=before))
-    assert await weights(routed, second, target) == {"maintenance": 100}
+    assert await weights(routed, second, target) == {"canary": 100}
 
 
 async def test_every_write_needs_the_exact_claim(routed: World, second: Run, target: Target, claim: Claim) -> None:
     await routed.capture_undo(second, target)
-    state = TrafficState(weights={"maintenance": 100})
+    state = TrafficState(weights={"canary": 100})
     refused: list[tuple[Callable[..., Awaitable[object]], object]] = [
-        (routed.traffic.shift, ShiftRequest(target=target, claim=claim, weights={"maintenance": 100})),
+        (routed.traffic.shift, ShiftRequest(target=target, claim=claim, weights={"canary": 100})),
         (routed.traffic.restore, RestoreRequest(target=target, claim=claim, state=state)),
     ]
     for method, request in refused:

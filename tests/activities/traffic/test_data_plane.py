@@ -13,7 +13,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from activities.clusters.kubernetes.kinds import HTTP_PROXY, HTTP_ROUTE, SERVICE, TRAEFIK_SERVICE, Kind
+from activities.clusters.kubernetes.kinds import HTTP_PROXY, HTTP_ROUTE, INGRESS, SERVICE, TRAEFIK_SERVICE, Kind
 from activities.clusters.kubernetes.patch import put
 from infra.testbed.bed import Bed, bed
 from infra.testbed.cache import root
@@ -48,6 +48,13 @@ async def contour(made: KubernetesWorld) -> None:
     await made.open((HTTP_PROXY, {"metadata": {"name": "shop"}, "spec": spec}))
 
 
+async def ingress(made: KubernetesWorld) -> None:
+    """Contour serves Ingresses without a class."""
+    trip = {"service": {"name": "trip", "port": {"number": 80}}}
+    rule = {"host": made.host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": trip}]}}
+    await made.open((INGRESS, {"metadata": {"name": "shop"}, "spec": {"rules": [rule]}}))
+
+
 async def traefik(made: KubernetesWorld) -> None:
     """Names of Services are Traefik's too, so the IngressRoute names the TraefikService."""
     shares = {"weighted": {"services": [{"name": "trip", "port": 80}]}}
@@ -75,7 +82,7 @@ async def shop(router: str, gateway: Bed, tmp_path: Path) -> AsyncIterator[Kuber
     made = KubernetesWorld(tmp_path, gateway.kubeconfig, router, image="headgate.test/podinfo:{}")
     made.url = str(gateway.traefik if router == "traefik" else gateway.gateway)
     try:
-        await SETUPS.get(router, KubernetesWorld.open)(made)
+        await (SETUPS | {"ingress": ingress}).get(router, KubernetesWorld.open)(made)
         yield made
     finally:
         await made.finish()
@@ -133,6 +140,8 @@ class Users:
 def target(shop: KubernetesWorld) -> Target:
     if shop.router in ("service", "traefik"):
         return shop.target()
+    if shop.router == "ingress":
+        return shop.target(preview={"host": f"next.{shop.host}"})
     return shop.target(match=[{"header": "x-canary", "exact": "yes"}], preview={"host": f"next.{shop.host}"})
 
 
@@ -273,3 +282,30 @@ async def test_a_switched_service_takes_all_new_connections_with_it(
             print(f"{backend}: {took * 1000:.0f} ms, lost {users.lost}")
             assert took < 1
     assert users.lost == {}
+
+
+@pytest.mark.parametrize("router", ["ingress"])
+async def test_a_switched_ingress_takes_all_users_with_it_and_none_of_them_notices(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    before = (await run.call(shop.targets._inspect, target)).traffic
+    assert before
+    async with Users(shop) as users:
+        assert set(await users.more(300)) == {"1.0.0"}
+        await shop.shift(run, target, claim, {"stable": 100}, preview_to="canary")
+        async with Users(shop, at="next.") as previewing:
+            assert set(await previewing.more(200)) == {"1.1.0"}
+            assert set(await users.more(200)) == {"1.0.0"}
+        for backend, version in (("canary", "1.1.0"), ("stable", "1.0.0")) * 5:
+            begun = time.monotonic()
+            shifted = await shop.shift(run, target, claim, {backend: 100}, preview_to="canary")  # type: ignore[dict-item]
+            took = time.monotonic() - begun
+            assert shifted.verification == shop.verified, shifted.message
+            assert set(await users.more(500)) == {version}
+            other = "1.0.0" if version == "1.1.0" else "1.1.0"
+            late = (users.last[other] - begun) * 1000
+            print(f"{backend}: {took * 1000:.0f} ms, the last answer of {other} after {late:.0f} ms, lost {users.lost}")
+        await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=claim, state=before))
+        await shop.retire(run, target, claim)
+        await users.more(500)
+    assert previewing.lost == users.lost == {}

@@ -146,12 +146,11 @@ async def reweigh(shop: KubernetesWorld, target: Target, weight: int = 77) -> st
     there = await route(shop, target).get()
     made = shop.routers.get(target.traffic["kind"])
     assert isinstance(made, WeightedRouter)
+    shape = made._shape(target)
     path, field, _ = next(
-        found for found in made._shape.rules(there) if any("trip-canary" in str(ref) for ref in found[2][found[1]])
+        found for found in shape.rules(there) if any("trip-canary" in str(ref) for ref in found[2][found[1]])
     )
-    await shop.api.patch(
-        made._shape.kind, shop.place, there["metadata"]["name"], [put((*path, field, 0, "weight"), weight)]
-    )
+    await shop.api.patch(shape.kind, shop.place, there["metadata"]["name"], [put((*path, field, 0, "weight"), weight)])
     return pointer((*path, field))
 
 

@@ -188,10 +188,53 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         f"{C}.artifact.image",
         "process workloads run a program of the worker's settings; leave image out",
     ),
-    "an Ingress": (
-        release(traffic={"kind": "ingress", "ingress": "trip"}),
+    "a part of the users of an Ingress": (
+        a_release().behind("ingress", ingress="shop").canary(5).document(),
+        f"{C}.strategy.kind",
+        "an Ingress switches all users at once, and canary wants to send it a part of them; use blueGreen, or a router",
+    ),
+    "headers for an Ingress": (
+        a_release().behind("ingress", ingress="shop").blue_green().matched().document(),
+        f"{C}.traffic.match",
+        'there is no field "match" here; did you mean path? (fields are kind, ingress, service, host, path, preview)',
+    ),
+    "one path of what is replaced for all": (
+        a_release().behind("ingress", ingress="shop", path="/api/trips").recreate().document(),
+        f"{C}.traffic.path",
+        "recreate replaces what every path leads to; use blueGreen, or leave path out",
+    ),
+    "a path that is none": (
+        a_release().behind("ingress", ingress="shop", path="api").blue_green().document(),
+        f"{C}.traffic.path",
+        "is not a path: it begins with / and has no spaces",
+    ),
+    "a maintenance answer of ingress-nginx": (
+        a_release().behind("nginx", ingress="shop").recreate().document(),
         f"{C}.traffic.kind",
-        "ingress arrives with Kubernetes support; this version has traffic of kind envoy, gatewayApi, contour, istio, ",
+        "cannot lead users to the maintenance answer; use ingress, which switches the same Ingress",
+    ),
+    "two headers for ingress-nginx": (
+        a_release()
+        .behind("nginx", ingress="shop", match=[{"header": "a", "exact": "b"}, {"header": "c", "exact": "d"}])
+        .canary(5)
+        .document(),
+        f"{C}.traffic.match[1]",
+        "ingress-nginx matches one value of one header; keep one entry, or use a router such as gatewayApi",
+    ),
+    "a header value that ingress-nginx drops": (
+        a_release().behind("nginx", ingress="shop", match=[{"header": "a", "exact": "b;c"}]).canary(5).document(),
+        f"{C}.traffic.match[0].exact",
+        "ingress-nginx takes no header value such as 'b;c'; use letters, digits, spaces and - . _ ~ / : alone",
+    ),
+    "no route of a Gateway": (
+        a_release().behind("gatewayApi").canary(5).document(),
+        f"{C}.traffic",
+        "gatewayApi needs httpRoute, or grpcRoute, to know whose backends it weighs",
+    ),
+    "two routes of a Gateway": (
+        a_release().behind("gatewayApi", httpRoute="shop", grpcRoute="shop").canary(5).document(),
+        f"{C}.traffic.grpcRoute",
+        "httpRoute names the route already; leave one of the two out, or write a component for each",
     ),
     "a route to pods for processes": (
         a_release()
@@ -482,7 +525,7 @@ def check(parse: Callable[[Any], object], written: Any, path: str, sentence: str
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
-    written = a_release().canary(5).and_("user").with_(drain=1, traffic={"kind": "ingress"}).document()
+    written = a_release().canary(5).and_("user").with_(drain=1, traffic={"kind": "alb"}).document()
     written["spec"]["onFailure"] = "panic"
     written["metadata"]["nam"] = "x"
     with pytest.raises(SpecError) as refused:

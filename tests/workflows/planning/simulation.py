@@ -88,6 +88,7 @@ class Undo:
 
     def _check(self, step: Step) -> None:
         check_users(self.world, step.summary)
+        check_kept(self.plan, self.world, step.summary)
         before, self.exposed = self.exposed, self._exposure()
         assert self.exposed <= before, (step.summary, "more users reach the new version than before")
         if self.plan.target.exclusive:
@@ -102,6 +103,12 @@ def check_users(world: World, where: str) -> None:
     assert round(sum(weights.values()), 6) == 100, (where, weights)
     unserved = [backend for backend, weight in weights.items() if weight and not world.serves(backend)]
     assert not unserved, (where, unserved, world.slots)
+
+
+def check_kept(plan: RolloutPlan, world: World, where: str) -> None:
+    """Whoever needs the stable slot whatever its weight finds somebody there."""
+    if plan.target.keeps_stable and not plan.baseline.slot("stable").is_empty:
+        assert world.serves("stable"), (where, world.slots)
 
 
 def check_alone(world: World, where: str) -> None:

@@ -14,6 +14,7 @@ from tests.workflows.planning.simulation import (
     Undo,
     check_alone,
     check_arms,
+    check_kept,
     check_users,
     forward,
     is_at,
@@ -35,6 +36,9 @@ STRATEGIES = {
     "previewed blue-green": a_release().blue_green().previewed(),
     "switched blue-green": a_release().blue_green().switched(),
     "switched recreate": a_release().recreate().switched(),
+    "blue-green by one path of an Ingress": a_release().blue_green().behind("ingress", ingress="shop", path="/trips"),
+    "canary by ingress-nginx": a_release().canary(5, 50).behind("nginx", ingress="shop"),
+    "canary by ingress-nginx without standby": a_release().canary(50, standby="none").behind("nginx", ingress="shop"),
     "rolling": a_release().rolling(surge=2, unavailable=1),
     "rolling without extra instances": a_release().rolling(surge=0, unavailable=1).unrouted(),
     "rolling without a router": a_release().rolling().unrouted(),
@@ -93,6 +97,7 @@ def walk(plan: RolloutPlan, seed: int, *, is_proportional: bool = True) -> list[
     for moment in forward(plan, Random(seed)):
         where = moment.step.summary
         check_users(moment.world, where)
+        check_kept(plan, moment.world, where)
         check_arms(moment, plan.template.digest, old.digest if old else "")
         check_capacity(plan, moment, is_proportional=is_proportional)
         check_old_version(plan, moment)

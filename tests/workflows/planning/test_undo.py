@@ -124,6 +124,14 @@ def test_a_switched_service_waits_until_the_old_version_carries_everybody() -> N
     assert step.action == Shift(weights={"stable": 100}, minimum_ready={"stable": 3}), "nobody answers elsewhere"
 
 
+@pytest.mark.parametrize("traffic", [{"router": "nginx"}, {"router": "ingress", "path": "/trips"}])
+def test_a_slot_that_users_need_whatever_its_weight_is_never_emptied(traffic: dict[str, str]) -> None:
+    target = a_release().blue_green().behind(ingress="shop", **traffic).component().target
+    step = next_undo_step(a_baseline(), seen(FULL_NEW, FULL_NEW, canary=100), target)
+    assert step
+    assert step.action == Deploy(slot="stable", template=OLD, replicas=4, max_surge=4, max_unavailable=0)
+
+
 EXCLUSIVELY: list[tuple[TargetState, object]] = [
     (seen(FULL_NEW), Shift(weights={"maintenance": 100})),
     (seen(FULL_NEW, maintenance=100), Scale(slot="stable", replicas=0)),

@@ -23,7 +23,13 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [services], verbs: [watch]}
 {{- end }}
 {{- if has "gatewayApi" $routers }}
-- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, grpcroutes], verbs: [get, watch, create, patch, delete]}
+{{- end }}
+{{- if has "ingress" $routers }}
+- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, watch, create, patch, delete]}
+{{- end }}
+{{- if has "nginx" $routers }}
+- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, list, watch, create, patch, delete]}
 {{- end }}
 {{- if has "contour" $routers }}
 - {apiGroups: [projectcontour.io], resources: [httpproxies], verbs: [get, watch, create, patch, delete]}

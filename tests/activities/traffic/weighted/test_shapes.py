@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from activities.clusters.kubernetes.api import Object
 from activities.traffic.contour import CONTOUR
-from activities.traffic.gateway_api import GATEWAY_API
+from activities.traffic.gateway_api import GATEWAY_API, GRPC
 from activities.traffic.istio import ISTIO
 from activities.traffic.traefik import TRAEFIK
 from activities.traffic.weighted.edits import Part
@@ -75,6 +75,7 @@ def gateway_api(lists: list[list[Entry]]) -> Any:
 SHAPES: dict[str, tuple[Shape, Callable[[list[list[Entry]]], Any]]] = {
     "contour": (CONTOUR, contour),
     "gatewayApi": (GATEWAY_API, gateway_api),
+    "grpc": (GRPC, gateway_api),
     "istio": (ISTIO, istio),
     "traefik": (TRAEFIK, traefik),
 }
@@ -169,3 +170,19 @@ def test_istio_keeps_the_form_of_the_host_and_gives_the_canary_no_subset() -> No
         {"destination": {"host": "trip-canary.test.svc.cluster.local"}, "weight": 25},
     ]
     assert there["spec"]["tcp"][0]["route"][1] == {"destination": {"host": "trip-canary"}, "weight": 25}
+
+
+def test_a_call_of_any_method_has_no_match_but_the_header() -> None:
+    there = written(part(GRPC), shop("grpc", [[("trip", None)]]), state(0, preview=True))
+    front = there["spec"]["rules"][0]
+    assert front["matches"] == [
+        {"headers": [{"type": "Exact", "name": "X-Canary", "value": "yes"}]},
+        {"headers": [{"type": "Exact", "name": "X-Test", "value": "1"}]},
+    ]
+
+
+def test_a_call_of_one_method_keeps_it_beside_the_header() -> None:
+    there = shop("grpc", [[("trip", None)]])
+    there["spec"]["rules"][0]["matches"] = [{"method": {"service": "shop.Trips"}}]
+    front = written(part(GRPC), there, state(0, preview=True))["spec"]["rules"][0]
+    assert [match["method"] for match in front["matches"]] == [{"service": "shop.Trips"}] * 2

@@ -1,0 +1,230 @@
+"""ingress-nginx: weights by its canary annotations, on an Ingress of our own beside the user's.
+
+The user's Ingress is read and carries the fence; its rules and what it tells a controller stay untouched. All users are
+back when the canary Ingress is gone, those with a session too. ingress-nginx answers nothing about what it follows.
+
+The canary Ingress is made with weight 0, and only after the fence was looked at once more it gets its weight. So an
+attempt that comes too late leaves at most an Ingress that takes nobody, and whoever comes next finds and takes it over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from activities.clusters.fence import FencedObject
+from activities.clusters.kubernetes.annotations import noted
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.changes import Changes, Watched
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import INGRESS
+from activities.clusters.kubernetes.labels import target_label
+from activities.clusters.kubernetes.patch import Operation, entries
+from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
+from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
+from activities.traffic.ingresses import copies
+from activities.traffic.ingresses.annotations import canary_annotations, is_canary, told, weight
+from activities.traffic.ingresses.places import Choice, Place
+from activities.traffic.protocol import Verified
+from activities.traffic.weighted.backends import POLL, Backends, rising
+from activities.traffic.weighted.companions import Companion, is_ours
+from activities.traffic.weighted.edits import PREFIX
+from activities.traffic.weighted.lists import dumped
+from workflows.errors import ForeignChange, Rejected, Unsupported
+from workflows.model.shapes import Message
+from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
+
+LEAD = 2.0
+"""Seconds by which ingress-nginx follows as a rule: it takes changes together, and its workers look once a second."""
+_PROVIDER = "nginx"
+
+
+class Record(Message):
+    """What the annotation on the canary Ingress holds."""
+
+    wish: TrafficState
+    written: dict[str, str]
+    """What ingress-nginx was told."""
+
+
+class NginxRouter:
+    """Makes canary Ingresses in the clusters of its settings."""
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+
+    def objects(self, target: Target) -> Sequence[FencedObject]:
+        place = self._place(target)
+        return (place.ingress, place.canary, place.backends.resource("canary"))
+
+    async def read(self, target: Target) -> TrafficState | None:
+        place = self._place(target)
+        place.mine(await place.ingress.get())
+        found = await place.canary.find()
+        return place.state(found) if found and is_ours(found) else _HOME
+
+    def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
+        refuse_unbalanced(target, weights, provider=_PROVIDER)
+        if weights.get("maintenance"):
+            raise Unsupported(
+                "a canary Ingress cannot lead users to the maintenance answer; use traffic of kind ingress for that",
+                provider=_PROVIDER,
+            )
+        if preview_to == "stable":
+            raise Unsupported("nginx previews the new version only, not the stable one", provider=_PROVIDER)
+        match = [dict(item) for item in target.traffic.get("match") or ()] if preview_to else []
+        return TrafficState(weights=weights, preview_to=preview_to, raw={"match": match} if match else {})
+
+    async def check(self, target: Target, claim: Claim) -> None:
+        place = self._place(target)
+        await place.ingress.held(target.key, claim)
+        if claim.purpose == "release":
+            place.refuse_foreign(await place.canary.find(), "write")
+
+    async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
+        await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
+
+    async def look(self, target: Target) -> None:
+        place = self._place(target)
+        place.refuse_foreign(await place.canary.find(), "look")
+
+    def changes(self, target: Target) -> Changes:
+        canary = self._place(target).canary
+        return Changes(canary.api, Watched.one(canary))
+
+    async def put_back(self, target: Target, claim: Claim) -> None:
+        place = self._place(target)
+        if (found := await place.canary.find()) and (record := place.record(found)):
+            await self._write(place, claim, record.wish, insist=True)
+
+    async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
+        place = self._place(target)
+        found = await until_followed(partial(self._difference, place, weights), patience=patience, pause=POLL)
+        if found.verification != "verified":
+            return found
+        await asyncio.sleep(min(patience, LEAD))
+        return Verified("unsupported", f"nothing says whether ingress-nginx follows {place.canary.label}")
+
+    async def _write(self, place: _Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
+        target = place.target
+        ingress = await place.ingress.held(target.key, claim)
+        found = await place.canary.find()
+        if not insist:
+            place.refuse_foreign(found, "write")
+        if _is_home(state):
+            await place.companion(claim).remove()
+            if found is None:  # Requests that are under way may finish; the Service goes with its Deployment then.
+                await place.backends.remove(claim, "canary")
+            return
+        if found is None:
+            await self._refuse_others(place, place.mine(ingress))
+        await place.backends.ensure(claim, ["canary"])
+        now = place.state(found) if found else _HOME
+        await place.backends.wait(rising(state.weights, now.weights), provider=_PROVIDER)
+        await place.companion(claim).ensure(await self._body(place, ingress))
+        await place.ingress.held(target.key, claim)
+        await place.canary.change(target.key, claim, partial(place.patch, ingress=ingress, state=state))
+
+    async def _body(self, place: _Place, ingress: Object) -> Object:
+        owners = await place.backends.owners()
+        asleep = copies.class_annotation(ingress) | canary_annotations(ingress, _HOME)
+        service = place.backends.names["canary"]
+        return copies.beside(ingress, place.mine(ingress), service=service, metadata={"annotations": asleep, **owners})
+
+    async def _refuse_others(self, place: _Place, mine: Sequence[Place]) -> None:
+        """ingress-nginx takes one canary for each rule, and which one is nobody's choice. Errors: Rejected."""
+        wanted = {(found.host, found.path) for found in mine}
+        for other in await place.ingress.api.search(INGRESS, place.ingress.namespace):
+            rules = {(rule.host, rule.path) for rule in Choice(None).of(other)}
+            if is_canary(other) and wanted & rules:
+                raise Rejected(
+                    f"Ingress {place.ingress.namespace}/{other['metadata']['name']} is a canary of the same rules, and "
+                    "ingress-nginx takes one; remove it before the release",
+                    provider=_PROVIDER,
+                )
+
+    async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
+        """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange."""
+        found = await place.canary.find()
+        place.refuse_foreign(found, "verify")
+        asked = (place.state(found) if found else _HOME).weights
+        if nonzero(asked) != nonzero(weights):
+            return f"{place.canary.label} asks for {words(nonzero(asked))}, not for {words(weights)}"
+        return await place.backends.unready(weights)
+
+    def _place(self, target: Target) -> _Place:
+        backends = Backends(self._clusters.get(target.cluster), target)
+        name = str(target.traffic.get("ingress", ""))
+        return _Place(
+            target=target,
+            backends=backends,
+            ingress=Resource(backends.api, INGRESS, target.namespace, name),
+            canary=Resource(backends.api, INGRESS, target.namespace, backends.names["canary"]),
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Everything that a router touches for one target."""
+
+    target: Target
+    backends: Backends
+    ingress: Resource
+    """The user's own."""
+    canary: Resource
+    """The one beside it."""
+
+    def mine(self, ingress: Object) -> list[Place]:
+        """The user's rules that lead to the component. Errors: Rejected when there are none, or it is no user's."""
+        if is_canary(ingress):
+            raise Rejected(f"{self.ingress.label} is a canary itself; name the Ingress beside it", provider=_PROVIDER)
+        stable = self.backends.names["stable"]
+        if not (found := Choice([stable]).of(ingress)):
+            raise Rejected(f"{self.ingress.label} has no rule that leads to Service {stable}", provider=_PROVIDER)
+        return found
+
+    def state(self, canary: Object) -> TrafficState:
+        """What the canary Ingress asks for; a weight that somebody else wrote is told as it is."""
+        record = self.record(canary)
+        if record and record.written == told(canary):
+            return record.wish
+        share = weight(canary)
+        weights: Mapping[Backend, float] = {"stable": round(100 - share, 2), "canary": share}
+        return (record.wish if record else _HOME).model_copy(update={"weights": dict(weights)})
+
+    def record(self, canary: Object) -> Record | None:
+        """What our annotation says, where there is one."""
+        return noted(canary, self._annotation, Record)
+
+    def refuse_foreign(self, canary: Object | None, operation: str) -> None:
+        """Errors: ForeignChange where somebody else wrote over an annotation of ours."""
+        record, now = self.record(canary) if canary else None, told(canary) if canary else {}
+        if record and (differing := [key for key in record.written | now if record.written.get(key) != now.get(key)]):
+            field = f"{self.canary.label}: {differing[0]}"
+            before, after = record.written.get(differing[0], "nothing"), now.get(differing[0], "gone")
+            message = f"{field} was written as {before} and is {after}"
+            raise ForeignChange(message, field=field, provider=_PROVIDER, operation=operation)
+
+    def patch(self, canary: Object, ingress: Object, state: TrafficState) -> list[Operation]:
+        """Makes the canary Ingress ask for a state."""
+        wanted = canary_annotations(ingress, state)
+        gone = dict.fromkeys(told(canary).keys() - wanted.keys())
+        note = {self._annotation: dumped(Record(wish=state, written=wanted))}
+        return entries(canary, ANNOTATIONS, {**gone, **wanted, **note})
+
+    def companion(self, claim: Claim) -> Companion:
+        return Companion(self.canary, self.target.key, claim)
+
+    @property
+    def _annotation(self) -> str:
+        return f"{PREFIX}{target_label(self.target.key)}"
+
+
+_HOME = TrafficState(weights={"stable": 100})
+"""All users where they are without a canary Ingress."""
+
+
+def _is_home(state: TrafficState) -> bool:
+    return state.preview_to is None and nonzero(state.weights) == _HOME.weights

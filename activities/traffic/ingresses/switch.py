@@ -1,0 +1,149 @@
+"""An Ingress as the router, whatever controller serves it: its backends lead all users to one version.
+
+Only the Service's name is switched, in one patch, and only where the Ingress leads to the component. The Ingress API
+has no answer that says whether a controller follows, so a switch is never more than written. A preview host gets an
+Ingress of its own before anybody is switched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from activities.clusters.fence import FencedObject
+from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.changes import Changes, Watched
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import INGRESS
+from activities.clusters.kubernetes.resources import Resource
+from activities.traffic.following import refuse_unbalanced, until_followed
+from activities.traffic.ingresses import copies
+from activities.traffic.ingresses.edits import PROVIDER, Switch
+from activities.traffic.protocol import Verified
+from activities.traffic.switching import leading, only
+from activities.traffic.weighted.backends import POLL, Backends, rising
+from activities.traffic.weighted.companions import Companion
+from workflows.errors import Unsupported
+from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
+
+LEAD = 1.0
+"""Seconds after a write before which no controller is expected to follow; slow ones need a longer `drain`."""
+
+
+class IngressSwitch:
+    """Switches Ingresses of the clusters of its settings."""
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+
+    def objects(self, target: Target) -> Sequence[FencedObject]:
+        place = self._place(target)
+        previews = (place.preview,) if target.traffic.get("preview") else ()
+        services = (place.backends.resource("canary"), place.backends.resource("maintenance"))
+        return (place.ingress, *services, *previews)
+
+    async def read(self, target: Target) -> TrafficState | None:
+        place = self._place(target)
+        return place.switch.read(await place.ingress.get())
+
+    def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
+        refuse_unbalanced(target, weights, provider=PROVIDER)
+        only(weights, label=f"Ingress {target.traffic.get('ingress')}", provider=PROVIDER)
+        if preview_to == "stable":
+            raise Unsupported("an Ingress previews the new version only, not the stable one", provider=PROVIDER)
+        preview = target.traffic.get("preview")
+        raw = {"preview": preview["host"]} if preview_to and preview else {}
+        return TrafficState(weights=weights, preview_to=preview_to, raw=raw)
+
+    async def check(self, target: Target, claim: Claim) -> None:
+        place = self._place(target)
+        found = await place.ingress.held(target.key, claim)
+        if claim.purpose == "release":
+            place.switch.refuse_foreign(found, "write")
+
+    async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
+        await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
+
+    async def look(self, target: Target) -> None:
+        place = self._place(target)
+        place.switch.refuse_foreign(await place.ingress.get(), "look")
+
+    def changes(self, target: Target) -> Changes:
+        ingress = self._place(target).ingress
+        return Changes(ingress.api, Watched.one(ingress))
+
+    async def put_back(self, target: Target, claim: Claim) -> None:
+        place = self._place(target)
+        if record := place.switch.record(await place.ingress.held(target.key, claim)):
+            await self._write(place, claim, record.wish, insist=True)
+
+    async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
+        place = self._place(target)
+        found = await until_followed(partial(self._difference, place, weights), patience=patience, pause=POLL)
+        if found.verification != "verified":
+            return found
+        await asyncio.sleep(min(patience, LEAD))
+        return Verified("unsupported", f"nothing says whether requests follow {place.ingress.label}")
+
+    async def _write(self, place: _Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
+        before = await place.ingress.held(place.target.key, claim)
+        await self._prepare(place, claim, before, state)
+        patch = partial(place.switch.patch, state=state, insist=insist)
+        after = await place.ingress.change(place.target.key, claim, patch)
+        await self._tidy(place, claim, before, after, state)
+
+    async def _prepare(self, place: _Place, claim: Claim, ingress: Object, state: TrafficState) -> None:
+        """Whoever gets users, or the preview, is there and ready before."""
+        needed = [backend for backend, weight in state.weights.items() if weight]
+        await place.backends.ensure(claim, [*needed, *([state.preview_to] if state.preview_to else [])])
+        now = place.switch.read(ingress).weights
+        await place.backends.wait(rising(state.weights, now), provider=PROVIDER)
+        if (host := state.raw.get("preview")) and state.preview_to:
+            service, owners = place.backends.names[state.preview_to], await place.backends.owners()
+            mine = place.switch.mine(ingress)
+            body = copies.preview(ingress, mine, host=str(host), service=service, metadata=owners)
+            await Companion(place.preview, place.target.key, claim).ensure(body)
+
+    async def _tidy(self, place: _Place, claim: Claim, before: Object, after: Object, state: TrafficState) -> None:
+        """Deletes what nothing leads to any more; the canary's Service not before requests under way had time."""
+        switch = place.switch
+        if place.target.traffic.get("preview") and not state.raw.get("preview"):
+            await Companion(place.preview, place.target.key, claim).remove()
+        if switch.refers_to(before, "maintenance") and not switch.refers_to(after, "maintenance"):
+            await place.backends.remove(claim, "maintenance")
+        is_used = state.preview_to == "canary" or switch.refers_to(after, "canary")
+        if not is_used and not switch.refers_to(before, "canary"):
+            await place.backends.remove(claim, "canary")
+
+    async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
+        """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""
+        ingress = await place.ingress.get()
+        place.switch.refuse_foreign(ingress, "verify")
+        asked, wanted = leading(place.switch.read(ingress).weights), leading(weights)
+        if asked != wanted:
+            return f"{place.ingress.label} leads to {asked} 100%, not to {wanted or 'nobody'}"
+        return await place.backends.unready(weights)
+
+    def _place(self, target: Target) -> _Place:
+        backends = Backends(self._clusters.get(target.cluster), target)
+        ingress = Resource(backends.api, INGRESS, target.namespace, str(target.traffic.get("ingress", "")))
+        return _Place(
+            target=target,
+            switch=Switch(target, backends.names, ingress.label),
+            ingress=ingress,
+            backends=backends,
+            preview=Resource(backends.api, INGRESS, target.namespace, backends.names["canary"]),
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Everything that a router touches for one target."""
+
+    target: Target
+    switch: Switch
+    ingress: Resource
+    backends: Backends
+    preview: Resource
