@@ -6,6 +6,7 @@ It adds no rule of its own: who may do what is decided by the release. It prints
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -30,7 +31,9 @@ from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.contracts.metrics import Beat
+from workflows.engine.preflight import Preflight
 from workflows.engine.visibility import cut
+from workflows.errors import PolicyRefused, PreflightFailed, Problem, SpecError
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Steer, Voice
 from workflows.model.status import ReleaseResult, ReleaseStatus, RolloutStatus
 
@@ -41,6 +44,8 @@ ANSWER_SECONDS = 5.0
 ABORT_SECONDS = 2.0
 """After this an abort goes on as a signal, which needs nobody to be there."""
 QUERY_SECONDS = 2.0
+INQUIRY_SECONDS = 90.0
+"""How long a question that changes nothing may take, clusters and registries included."""
 OBSERVE = "metrics.observe"
 """The activity that watches a new version."""
 SUPERSEDED = "superseded"
@@ -146,6 +151,39 @@ class Headgate:
         except RPCError:
             return ()
         return () if polled else (f"no worker polls task queue {self.task_queue!r}: the release waits for one",)
+
+    # Asking.
+
+    async def check(self, document: dict[str, Any]) -> Preflight:
+        """What a worker says of a release of this document that would begin now; nothing is touched.
+
+        Errors: PolicyRefused, PreflightFailed and other SpecErrors with everything that is in its way; Unreachable.
+        """
+        found = await self._inquire("preflight", document, Preflight)
+        if found.problems or found.plan is None:
+            refusal = {"PolicyRefused": PolicyRefused, "PreflightFailed": PreflightFailed}.get(found.reason, SpecError)
+            raise refusal([Problem(problem.path, problem.message) for problem in found.problems])
+        return found
+
+    async def _inquire(self, question: str, about: Any, shape: type[T]) -> T:
+        if notes := await self._unpolled():
+            raise Unreachable(notes[0], reason="NoWorker")
+        with translated("Cannot ask the workers"):
+            try:
+                answer: T = await self.temporal.execute_workflow(
+                    "Inquiry",
+                    args=[question, about],
+                    id=f"inquiry/{question}/{uuid.uuid4().hex[:12]}",
+                    task_queue=self.task_queue,
+                    result_type=shape,
+                    execution_timeout=timedelta(seconds=INQUIRY_SECONDS),
+                )
+            except WorkflowFailureError as failure:
+                ending = ending_of(failure)
+                if ending.outcome == "TimedOut":
+                    raise Unreachable(f"no worker answered in {INQUIRY_SECONDS:g} s", reason="NoWorker") from failure
+                raise CommandError(ending.message, reason=ending.outcome) from failure
+            return answer
 
     # Watching.
 

@@ -27,7 +27,16 @@ from workflows.errors import Problem
 from workflows.model.status import ReleaseResult
 
 _DENIED = {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}
-_OUTCOMES = {"RolledBack", "Aborted", "Rejected", "Failed", "BadSpec", "PolicyRefused", "PlanRefused"}
+_OUTCOMES = {
+    "RolledBack",
+    "Aborted",
+    "Rejected",
+    "Failed",
+    "BadSpec",
+    "PolicyRefused",
+    "PlanRefused",
+    "PreflightFailed",
+}
 _AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workflows.engine.preflight import Preflight
 from workflows.model.plan import ComponentPlan, Observe, ReleasePlan, RolloutPlan, Step, WaitReady
 from workflows.model.policy import Policy
 from workflows.model.release import Component, Release
@@ -72,6 +74,7 @@ class Preview:
                     "name": component.name,
                     "wave": component.wave,
                     "target": component.target.key,
+                    "template": component.template.body,
                     "kind": rollout.kind,
                     "gate": component.gate.model_dump(mode="json") if component.gate else None,
                     "observeSeconds": observed(rollout),
@@ -92,8 +95,31 @@ def preview(release: Release, policy: Policy | None, *, replicas: int) -> Previe
     if policy is None:
         notes.append("No --policy given: approvals, floors and allowed targets are not judged.")
     plan = release_plan(release, policy or _permissive(release))
+    baselines = {component.name: _baseline(component, replicas) for component in plan.components}
+    return _preview(plan, baselines, replicas, notes)
+
+
+def checked_preview(found: Preflight, *, replicas: int) -> Preview:
+    """The worker's own plan, from what it has found to be running. Errors: PlanRefused."""
+    assert found.plan is not None  # noqa: S101 - whoever asks gets a refusal as an error.
+    seen = {one.component: one for one in found.seen}
+    notes = ["Checked by a worker, by its policy: everything that this needs is there, and nothing was touched."]
+    baselines = {}
+    for component in found.plan.components:
+        one = seen.get(component.name)
+        if one is None or one.replicas is None:
+            notes.append(f"{component.name}: {replicas} instances are assumed (--replicas).")
+            baselines[component.name] = _baseline(component, replicas)
+        else:
+            running = f"{one.replicas} instances of {one.running}" if one.replicas else "nothing"
+            notes.append(f"{component.name}: {running} running now.")
+            baselines[component.name] = _baseline(component, one.replicas, version=one.running)
+    return _preview(found.plan, baselines, replicas, notes)
+
+
+def _preview(plan: ReleasePlan, baselines: Mapping[str, TargetState], replicas: int, notes: list[str]) -> Preview:
     rollouts = tuple(
-        rollout_plan(component, _baseline(component, replicas), analysis_required=plan.analysis_required)
+        rollout_plan(component, baselines[component.name], analysis_required=plan.analysis_required)
         for component in plan.components
     )
     return Preview(plan, rollouts, replicas, tuple(notes))
@@ -137,10 +163,10 @@ def _runs(slot: SlotState, template: Template) -> bool:
     return slot.template is not None and slot.template.digest == template.digest
 
 
-def _baseline(component: ComponentPlan, replicas: int) -> TargetState:
+def _baseline(component: ComponentPlan, replicas: int, *, version: str = RUNNING) -> TargetState:
     if replicas == 0:
         return TargetState(traffic=TrafficState() if component.target.is_routed else None)
-    running = Template(version=RUNNING, digest="running")
+    running = Template(version=version, digest="running")
     stable = SlotState(template=running, replicas=replicas, ready={running.digest: replicas})
     traffic = TrafficState(weights={"stable": 100}) if component.target.is_routed else None
     return TargetState(slots={"stable": stable}, traffic=traffic)

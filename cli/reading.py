@@ -11,7 +11,7 @@ from typing import Any
 from cli import sources
 from cli.errors import BadInput
 from cli.sources import Source
-from workflows.errors import PolicyRefused, Problem, SpecError
+from workflows.errors import PolicyRefused, PreflightFailed, Problem, SpecError
 from workflows.model import documents
 from workflows.model.policy import Policy
 from workflows.model.release import Release
@@ -28,6 +28,10 @@ class Overrides:
 
 
 _NONE = Overrides()
+_SAID: dict[type[SpecError], str] = {
+    PolicyRefused: "policy does not allow this",
+    PreflightFailed: "the document is right, and a release could not begin",
+}
 
 
 def read_release(file: Path, overrides: Overrides = _NONE) -> Release:
@@ -94,10 +98,10 @@ def named(file: Path) -> Iterator[None]:
     try:
         yield
     except SpecError as error:
-        refused = isinstance(error, PolicyRefused)
-        count = "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
-        said = "policy does not allow this" if refused else count
-        reason = "PolicyRefused" if refused else ""
+        said = _SAID.get(type(error)) or (
+            "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
+        )
+        reason = type(error).__name__ if type(error) in _SAID else ""
         where = "standard input" if str(file) == "-" else file
         raise BadInput(f"{where}: {said}", reason=reason, problems=_by_line(error.problems)) from error
 

@@ -37,8 +37,8 @@ class Ending:
     """How a release ended, told by its result or its failure."""
 
     outcome: str
-    """Succeeded, RolledBack, Aborted, Rejected, Failed, or what is no end of a release: BadSpec, PolicyRefused and
-    PlanRefused before it began, Cancelled, Terminated and TimedOut from outside."""
+    """Succeeded, RolledBack, Aborted, Rejected, Failed, or what is no end of a release: BadSpec, PolicyRefused,
+    PlanRefused and PreflightFailed before it began, Cancelled, Terminated and TimedOut from outside."""
     reason: str = ""
     message: str = ""
     result: ReleaseResult | None = None
@@ -52,7 +52,7 @@ class Ending:
         return EXIT_CODES[_LIKE.get(self.outcome, self.outcome)]
 
 
-_LIKE = {"Cancelled": "Aborted", "PolicyRefused": "BadSpec", "PlanRefused": "BadSpec"}
+_LIKE = {"Cancelled": "Aborted"} | dict.fromkeys(("PolicyRefused", "PlanRefused", "PreflightFailed"), "BadSpec")
 
 
 def _is_undone(result: ReleaseResult) -> bool:

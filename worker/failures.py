@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.model.status import EXIT_CODES
 
-_ENDS = {*EXIT_CODES, "PolicyRefused", "PlanRefused", "BadStart", "Refused"}
+_ENDS = {*EXIT_CODES, "PolicyRefused", "PlanRefused", "PreflightFailed", "BadStart", "Refused"}
 
 
 class PlainFailures(DefaultFailureConverter):

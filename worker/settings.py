@@ -23,6 +23,7 @@ from activities.clusters.kubernetes.settings import KubernetesSettings
 from activities.clusters.local.settings import ProcessSettings
 from activities.metrics.registry import MetricsSettings
 from activities.notifications.registry import ChannelSettings
+from activities.references.settings import RegistrySettings
 from activities.settings import SettingsModel
 from worker.sources import FILE_VARIABLE, Variables, read_yaml
 from workflows.errors import SpecError
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     janitor: JanitorSettings = JanitorSettings()
     process: ProcessSettings = ProcessSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    registries: RegistrySettings = RegistrySettings()
     notifications: dict[Name, ChannelSettings] = {}
     """Channels to people by name; each message goes to all of them, and without any to the log."""
     audit: dict[Name, AuditSettings] = {}

@@ -28,6 +28,8 @@ from activities.metrics.registry import MetricsSettings, metrics_providers
 from activities.notifications.activities import Notifications
 from activities.notifications.registry import channels
 from activities.planning.activities import Planner
+from activities.references.activities import References
+from activities.references.registry import reference_checks
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
 from activities.traffic.registry import traffic_routers
@@ -42,10 +44,12 @@ from workflows.contracts.journal import JournalActivities
 from workflows.contracts.metrics import MetricActivities
 from workflows.contracts.notifications import NotificationActivities
 from workflows.contracts.planning import PlanningActivities
+from workflows.contracts.references import ReferenceActivities
 from workflows.contracts.targets import MarkFound, TargetActivities
 from workflows.contracts.traffic import TrafficActivities
 from workflows.contracts.workloads import WorkloadActivities
 from workflows.errors import PermanentError, Problem, SpecError
+from workflows.inquiry import Inquiry
 from workflows.janitor import Janitor
 from workflows.model.documents import parse_policy
 from workflows.model.policy import Policy
@@ -88,7 +92,7 @@ class Wired:
 
 def workflow_classes() -> list[type]:
     """Every workflow that workers run."""
-    return [Release, Rollout, Rollback, Janitor]
+    return [Release, Rollout, Rollback, Janitor, Inquiry]
 
 
 def wire(settings: Settings, policy: Policy, client: Client) -> Wired:
@@ -112,6 +116,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     metrics = metrics_providers(_metrics(settings), endpoints)
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
+    references = References(workloads, routers, reference_checks(clusters, settings.registries))
     targets = Targets(workloads, routers, TemporalRuns(client))
     return Wired(
         regular=[
@@ -119,6 +124,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(WorkloadActivities, Workloads(workloads)),
             *implement(TrafficActivities, Traffic(routers, workloads)),
             *implement(PlanningActivities, Planner(policy)),
+            *implement(ReferenceActivities, references),
             *implement(CheckActivities, Checks(checks, endpoints)),
             *implement(NotificationActivities, Notifications(people)),
             *implement(AuditActivities, audit),

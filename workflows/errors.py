@@ -4,7 +4,8 @@
 
     HeadgateError
     ├── SpecError                 a document is wrong; carries every problem with its path
-    │   └── PolicyRefused         the document is right and policy does not allow it
+    │   ├── PolicyRefused         the document is right and policy does not allow it
+    │   └── PreflightFailed       the document is right and something that it needs is not there
     ├── PlanRefused               the documents are right but nothing safe can be planned from them
     └── ProviderError             something outside did not do what was asked
         ├── TemporaryError        worth trying again, after `retry_after` seconds when given
@@ -58,6 +59,10 @@ class SpecError(HeadgateError):
 
 class PolicyRefused(SpecError):
     """A right document asks for what policy does not allow; `problems` lists everything at once."""
+
+
+class PreflightFailed(SpecError):
+    """A right document needs what is not there, or not as it must be; `problems` lists everything at once."""
 
 
 class PlanRefused(HeadgateError):

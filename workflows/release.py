@@ -13,8 +13,9 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.planning import PlanningActivities, PlanRequest
 from workflows.engine.conductor import Conductor
-from workflows.engine.ends import call_planner, conduct, take_plan
+from workflows.engine.ends import call_planner, conduct, refused, take_plan
 from workflows.engine.messages import Messages
+from workflows.engine.preflight import preflight
 from workflows.model.plan import ReleasePlan
 from workflows.model.status import ReleaseResult, ReleaseStatus
 
@@ -30,7 +31,10 @@ class Release:
 
     @workflow.run
     async def run(self, document: Any) -> ReleaseResult:
-        """Ends `Succeeded`, or fails with the end as type, or with BadSpec, PolicyRefused, PlanRefused."""
+        """Ends `Succeeded`, or fails with the end as type.
+
+        Before anything is touched that may be BadSpec, PolicyRefused or PreflightFailed, with every problem.
+        """
         plan = await _plan(document)
         return await conduct(self.conductor, self.messages, plan)
 
@@ -54,4 +58,7 @@ async def _plan(document: Any) -> ReleasePlan:
         message = f"the argument must be one Release document (a JSON object); got {type(document).__name__}"
         raise ApplicationError(message, type="BadSpec", non_retryable=True)
     planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
-    return take_plan(planned, "release")
+    found = await preflight(take_plan(planned, "release"))
+    if found.plan is None or found.problems:
+        raise refused(found.reason, found.problems)
+    return found.plan

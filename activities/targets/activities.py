@@ -96,7 +96,8 @@ class Targets(TargetActivities):
     async def find_marks(self) -> list[MarkFound]:
         marks = [record.mark for provider in self._workloads for record in await provider.records() if record.mark]
         orphaned = await asyncio.gather(*map(self._is_orphaned, marks))
-        return [MarkFound(mark=mark, orphaned=is_orphaned) for mark, is_orphaned in zip(marks, orphaned, strict=True)]
+        named = [mark.model_copy(update={"baseline": TargetState()}) for mark in marks]
+        return [MarkFound(mark=mark, orphaned=is_orphaned) for mark, is_orphaned in zip(named, orphaned, strict=True)]
 
     async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
         found = [

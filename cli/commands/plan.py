@@ -1,4 +1,4 @@
-"""`plan`: what a release would do, without any server."""
+"""`plan`: what a release would do, without any server unless it is asked to check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cli.session import Session, command
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     example = "headgate plan release.yaml --policy policy.yaml --replicas 4"
-    command(app, "plan", example=example, connected=False, panel="Documents")(plan)
+    command(app, "plan", example=example, panel="Documents")(plan)
 
 
 def plan(  # noqa: PLR0913 (an option is a parameter)
@@ -28,19 +28,33 @@ def plan(  # noqa: PLR0913 (an option is a parameter)
         int,
         typer.Option("--replicas", min=0, max=10_000, help="Instances assumed to run now; 0 plans a first release."),
     ] = 3,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Ask a worker whether all that it needs is there: objects, images, room, rights. Touches nothing.",
+        ),
+    ] = False,
     version: Version = None,
     environment: Environment = None,
     settings: Set = None,
 ) -> None:
     """Show every step a release would take: weights, times, gates, what guards it, and how it is undone."""
-    from cli.preview import preview
+    from cli.errors import BadInput
+    from cli.preview import checked_preview, preview
     from cli.reading import Overrides, as_release, located, named, only, read_policy
     from cli.render.plan import render
+    from workflows.model.shapes import dump
 
+    if check and policy:
+        raise BadInput("--check: the worker judges by its own policy; leave --policy out")
     judged = read_policy(policy) if policy else None
     with named(file):
         source = only(file, "Release")
         release = as_release(source, Overrides(version, environment, tuple(settings or ())))
         with located(source):
-            made = preview(release, judged, replicas=replicas)
+            if check:
+                made = checked_preview(session.run(lambda headgate: headgate.check(dump(release))), replicas=replicas)
+            else:
+                made = preview(release, judged, replicas=replicas)
     session.show(made.to_json(), render(made))

@@ -18,6 +18,7 @@ from tests.temporal import unique
 from tests.workflows.fake_world import FakeWorld
 from worker.sandbox import workflow_runner
 from workflows.contracts.planning import PlanningActivities
+from workflows.inquiry import Inquiry
 from workflows.janitor import Janitor
 from workflows.model.documents import parse_policy, parse_release
 from workflows.model.target import Template
@@ -63,7 +64,7 @@ class RealRelease:
         return Worker(
             self.client,
             task_queue=self.queue + suffix,
-            workflows=[] if suffix else [Release, Rollout, Rollback, Janitor],
+            workflows=[] if suffix else [Release, Rollout, Rollback, Janitor, Inquiry],
             activities=[*world, *planner],
             workflow_runner=workflow_runner(),
             max_heartbeat_throttle_interval=timedelta(milliseconds=200),

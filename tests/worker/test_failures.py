@@ -22,7 +22,9 @@ def _raised(error: Exception) -> Exception:
         return raised
 
 
-@pytest.mark.parametrize("end", ["RolledBack", "Aborted", "Rejected", "Failed", "BadSpec", "PlanRefused", "Refused"])
+@pytest.mark.parametrize(
+    "end", ["RolledBack", "Aborted", "Rejected", "Failed", "BadSpec", "PreflightFailed", "Refused"]
+)
 def test_the_end_of_a_release_has_a_sentence_and_no_stack_trace(end: str) -> None:
     failure = written(ApplicationError("errors 5 %, limit 1 %", type=end))
     assert (failure.message, failure.stack_trace) == ("errors 5 %, limit 1 %", "")

@@ -88,7 +88,7 @@ def config_of(worker: Worker) -> dict[str, Any]:
 def test_workers_run_every_workflow() -> None:
     names = [vars(found)["__temporal_workflow_definition"].name for found in workflow_classes()]
 
-    assert sorted(names) == ["Janitor", "Release", "Rollback", "Rollout"]
+    assert sorted(names) == ["Inquiry", "Janitor", "Release", "Rollback", "Rollout"]
 
 
 def test_without_a_policy_no_environment_is_known() -> None:

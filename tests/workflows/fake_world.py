@@ -28,6 +28,13 @@ from workflows.contracts.planning import (
     PlanRequest,
     RollbackPlanRequest,
 )
+from workflows.contracts.references import (
+    ComponentSeen,
+    ReferenceActivities,
+    ReferenceProblem,
+    ReferencesChecked,
+    ReferencesRequest,
+)
 from workflows.contracts.targets import (
     Acquired,
     AcquireRequest,
@@ -52,7 +59,7 @@ from workflows.contracts.workloads import (
 )
 from workflows.errors import Fenced, ForeignChange, NotReady, Unavailable
 from workflows.model.decision import Decision
-from workflows.model.plan import ReleasePlan
+from workflows.model.plan import ComponentPlan, ReleasePlan
 from workflows.model.target import (
     PURPOSES,
     Claim,
@@ -110,6 +117,10 @@ class FakeWorld:
     """Events that the record does not take."""
     unheard: set[str] = field(default_factory=set)
     """Events of notifications that no channel takes."""
+    missing: list[ReferenceProblem] = field(default_factory=list)
+    """What the check of references tells."""
+    pins: dict[str, Template] = field(default_factory=dict)
+    """By component, what it puts in place of a template with a tag."""
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -135,6 +146,7 @@ class FakeWorld:
             (AuditActivities, _Audit(self)),
             (JournalActivities, _Journal(self)),
             (PlanningActivities, _Planning(self)),
+            (ReferenceActivities, _References(self)),
         ]
         return [bound for contract, instance in family for bound in implement(contract, instance)]
 
@@ -397,6 +409,19 @@ class _Planning(_Part):
     async def plan_rollback(self, request: RollbackPlanRequest) -> Planned:
         wanted = {"environment": request.environment, "release": request.release, "version": request.version}
         return Planned(plan=return_plan(request.promoted, POLICY, **wanted))
+
+
+class _References(_Part):
+    async def check(self, request: ReferencesRequest) -> ReferencesChecked:
+        mine = {component.name for component in request.components}
+        seen = tuple(map(self._seen, request.components))
+        return ReferencesChecked(problems=tuple(p for p in self.world.missing if p.component in mine), seen=seen)
+
+    def _seen(self, component: ComponentPlan) -> ComponentSeen:
+        template = self.world.pins.get(component.name, component.template)
+        stable = self.world.places[component.target.key].slots["stable"]
+        running = stable.template_version if stable.template else ""
+        return ComponentSeen(component=component.name, template=template, running=running, replicas=stable.replicas)
 
 
 def a_release(key: str) -> ReleaseRef:

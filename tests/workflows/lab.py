@@ -24,6 +24,7 @@ from temporalio.worker import Worker
 from tests.temporal import unique
 from tests.workflows.fake_world import FakeWorld, Place
 from worker.sandbox import workflow_runner
+from workflows.inquiry import Inquiry
 from workflows.janitor import Janitor
 from workflows.model.plan import ComponentPlan, Gate, ReleasePlan
 from workflows.model.release import Component
@@ -248,7 +249,7 @@ async def a_lab(client: Client, **options: Any) -> AsyncIterator[Lab]:
         "workflow_runner": workflow_runner(),
         **options,
     }
-    workflows = [Release, Rollout, Rollback, Janitor]
+    workflows = [Release, Rollout, Rollback, Janitor, Inquiry]
     async with (
         Worker(client, task_queue=lab.queue, workflows=workflows, **shared),
         Worker(client, task_queue=f"{lab.queue}.observe", **shared),

@@ -161,7 +161,11 @@ class TargetActivities(ABC):
     @activity.defn(name="targets.find_marks")
     @abstractmethod
     async def find_marks(self) -> list[MarkFound]:
-        """Every mark on every target these settings reach, each with whether its run is gone; changes nothing."""
+        """Every mark on every target these settings reach, each with whether its run is gone; changes nothing.
+
+        Without their baselines, whose pod templates would fill an answer of some hundred marks: whoever takes a mark
+        up reads it again, as `acquire` does.
+        """
 
     @activity.defn(name="targets.find_promoted")
     @abstractmethod

@@ -43,6 +43,8 @@ class Profile:
 
 
 PLAN = Profile(total=timedelta(minutes=1))
+CHECK = Profile(attempt=timedelta(seconds=30), total=timedelta(seconds=75))
+"""Reads only, but many of them, and registries take their time."""
 WRITE = Profile()
 WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=True)
 UNDO = Profile(queue=".undo", total=timedelta(seconds=60))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from workflows.contracts.planning import Planned
+from workflows.contracts.planning import FieldProblem, Planned
 from workflows.engine import calls
 from workflows.engine.conductor import Conductor
 from workflows.engine.messages import Messages
@@ -32,8 +32,7 @@ async def conduct(conductor: Conductor, messages: Messages, plan: ReleasePlan) -
 def take_plan(planned: Planned, prefix: str) -> ReleasePlan:
     """The plan, or the workflow fails at once with everything that is wrong."""
     if planned.plan is None:
-        lines = "\n".join(f"{problem.path}: {problem.message}" for problem in planned.problems)
-        raise ApplicationError(lines, list(planned.problems), type=planned.reason or "BadSpec", non_retryable=True)
+        raise refused(planned.reason or "BadSpec", planned.problems)
     expected = f"{prefix}/{planned.plan.environment}/{planned.plan.name}"
     if workflow.info().workflow_id != expected:
         message = (
@@ -41,6 +40,12 @@ def take_plan(planned: Planned, prefix: str) -> ReleasePlan:
         )
         raise ApplicationError(message, type="BadSpec", non_retryable=True)
     return planned.plan
+
+
+def refused(reason: str, problems: Sequence[FieldProblem]) -> ApplicationError:
+    """The end of a workflow that began nothing, with everything that is wrong."""
+    lines = "\n".join(f"{problem.path}: {problem.message}" for problem in problems)
+    return ApplicationError(lines, list(problems), type=reason, non_retryable=True)
 
 
 async def call_planner(method: Callable[..., Any], request: Any) -> Planned:

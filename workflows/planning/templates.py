@@ -13,7 +13,11 @@ from workflows.model.target import Template
 
 def template(component: Component, version: str) -> Template:
     """The template of a component at a version; the same artifact at the same version always has the same digest."""
-    body = _body(component, version)
+    return runnable(version, _body(component, version))
+
+
+def runnable(version: str, body: dict[str, Any]) -> Template:
+    """A version with what is to be started."""
     return Template(version=version, digest=digest_of({"version": version, "body": body}), body=body)
 
 

@@ -23,7 +23,7 @@ from workflows.contracts.targets import (
     TargetActivities,
 )
 from workflows.errors import Fenced
-from workflows.model.target import Claim, Promoted, Target
+from workflows.model.target import Claim, Promoted, Target, TargetState
 
 V1, V2 = a_template("v1"), a_template("v2")
 PAIRS = [
@@ -92,7 +92,18 @@ async def test_a_capture_records_the_baseline_and_marks_the_target(world: World,
     assert captured.mark.baseline == captured.baseline
     assert (captured.mark.rollout_run_id, captured.mark.version) == ("run-2", "v2")
     [found] = await run.call(world.targets.find_marks)
-    assert (found.mark, found.orphaned) == (captured.mark, False)
+    assert (found.mark.release, found.mark.rollout_run_id, found.orphaned) == (captured.mark.release, "run-2", False)
+
+
+async def test_an_answer_with_a_thousand_marks_is_one_that_temporal_takes(
+    world: World, run: Run, target: Target
+) -> None:
+    """It refuses payloads above 2 MB; a Deployment's pod template in a baseline takes some KB of it."""
+    await world.stable(run, target)
+    await capture(world, run, target)
+    [found] = await run.call(world.targets.find_marks)
+    assert found.mark.baseline == TargetState()
+    assert 1000 * len(found.model_dump_json()) < 2_000_000
 
 
 async def test_a_second_attempt_answers_what_the_first_recorded(world: World, run: Run, target: Target) -> None:

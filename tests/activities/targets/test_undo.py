@@ -46,11 +46,13 @@ async def carry_out(world: World, run: Run, target: Target, claim: Claim, *, ste
             raise AssertionError(other)
 
 
-async def undo(world: World, run: Run, mark: Mark) -> list[str]:
-    """Undoes from the mark and settles; the steps that it took."""
-    target = mark.target
+async def undo(world: World, run: Run, found: Mark) -> list[str]:
+    """Undoes from the mark that is there and settles; the steps that it took."""
+    target = found.target
     acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
     assert acquired.claim
+    mark = acquired.mark
+    assert mark
     steps: list[str] = []
     step = acquired.step
     while step:
@@ -87,11 +89,13 @@ async def test_a_lost_release_is_undone_from_its_mark_by_another_worker(routed: 
     async with Load(routed.url) as load:
         await load.reach(100)
         [found] = await third.call(worker.targets.find_marks)
+        mark = await third.call(worker.targets.find_mark, target)
         await undo(worker, third, found.mark)
         await load.reach(load.total + 200)
     assert load.lost == {}
     state = await third.call(worker.targets._inspect, target)
-    assert state.traffic == found.mark.baseline.traffic
+    assert mark
+    assert state.traffic == mark.baseline.traffic
     assert state.slot("canary").is_empty
     assert state.slot("stable").ready == {V1.digest: 1}
     assert await third.call(worker.targets.find_marks) == []

@@ -11,6 +11,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [secrets], verbs: [get, list, create, patch]}
 - {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get]}
 - {apiGroups: [""], resources: [services], verbs: [list]}
+- {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [list]}
 {{- $routers := .Values.inCluster.routers }}
 {{- if $routers }}
 - {apiGroups: [""], resources: [services], verbs: [get, patch]}

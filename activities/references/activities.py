@@ -1,0 +1,126 @@
+"""The bridge from the reference contract to providers and checks: what all kinds share is asked here.
+
+Every provider can say what is there, whom it writes to and where; so a workload of any kind is checked for being there,
+healthy and in nobody else's hands. What only one kind knows, such as images and quotas, its own check adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from activities.references.protocol import Look, ReferenceChecks
+from activities.registry import Registry
+from activities.traffic.protocol import TrafficRouter
+from activities.workloads.protocol import Record, WorkloadProvider
+from workflows.contracts.references import (
+    ComponentSeen,
+    ReferenceActivities,
+    ReferenceProblem,
+    ReferencesChecked,
+    ReferencesRequest,
+)
+from workflows.errors import Denied, PermanentError, PlanRefused
+from workflows.model.plan import ComponentPlan
+from workflows.model.target import TargetState, Template
+from workflows.planning.rollouts import rollout_plan
+
+T = TypeVar("T")
+
+Found = tuple[Look, list[ReferenceProblem]]
+
+
+class References(ReferenceActivities):
+    """Looks at every component through its providers, then through the check of its kind."""
+
+    def __init__(
+        self,
+        workloads: Registry[WorkloadProvider],
+        routers: Registry[TrafficRouter],
+        checks: Registry[ReferenceChecks],
+    ) -> None:
+        self._workloads = workloads
+        self._routers = routers
+        self._checks = checks
+
+    async def check(self, request: ReferencesRequest) -> ReferencesChecked:
+        found = await asyncio.gather(*(self._look(component, request) for component in request.components))
+        looks = [look for look, _ in found]
+        problems: list[ReferenceProblem] = []
+        templates: dict[str, Template] = {}
+        for kind in self._checks.kinds:
+            if mine := [look for look in looks if look.objects and look.target.workload.get("kind") == kind]:
+                checked = await self._checks.get(kind).check(mine)
+                problems += checked.problems
+                templates |= checked.templates
+        problems += _untold([problem for _, some in found for problem in some], problems)
+        return ReferencesChecked(problems=tuple(problems), seen=tuple(_seen(look, templates) for look in looks))
+
+    async def _look(self, component: ComponentPlan, request: ReferencesRequest) -> Found:
+        target, look = component.target, Look(component)
+        try:
+            workload = self._workloads.get(str(target.workload.get("kind", "")))
+            router = self._routers.get(str(target.traffic.get("kind", "none")))
+            look = replace(look, objects=(*workload.objects(target), *router.objects(target)))
+        except PermanentError as error:
+            return look, [look.problem("workload", str(error))]
+        record, slots, traffic = await asyncio.gather(
+            _answer(workload.record(target)), _answer(workload.observe(target)), _answer(router.read(target))
+        )
+        if (
+            isinstance(slots, PermanentError)
+            or isinstance(record, PermanentError)
+            or isinstance(traffic, PermanentError)
+        ):
+            answers = {"workload": slots, "": record, "traffic": traffic}
+            refusals = {field: answer for field, answer in answers.items() if isinstance(answer, PermanentError)}
+            return look, [look.problem(*_refusal(field, error)) for field, error in refusals.items()]
+        look = replace(look, state=TargetState(slots=slots, traffic=traffic))
+        return _planned(look, record, request)
+
+
+async def _answer(call: Awaitable[T]) -> T | PermanentError:
+    """What a provider answers, a refusal included. Errors: whatever trying again may help."""
+    try:
+        return await call
+    except PermanentError as refusal:
+        return refusal
+
+
+def _refusal(field: str, error: PermanentError) -> tuple[str, str]:
+    """Rights are the worker's, wherever they are missed."""
+    return "workload" if isinstance(error, Denied) else field, str(error)
+
+
+def _planned(look: Look, record: Record, request: ReferencesRequest) -> Found:
+    if record.mark or look.state is None:
+        return look, []  # Another release is under way, or an undo is due: this one waits for it.
+    try:
+        plan = rollout_plan(look.component, look.state, analysis_required=request.analysis_required)
+    except PlanRefused as refusal:
+        return look, [look.problem("", str(refusal))]
+    return replace(look, plan=plan), []
+
+
+def _untold(mine: Iterable[ReferenceProblem], told: Iterable[ReferenceProblem]) -> list[ReferenceProblem]:
+    """Without those about a part whose own check has said what is wrong with it, and says it better."""
+    certain = [problem for problem in told if problem.is_certain]
+    known = {(problem.component, _part(problem)) for problem in certain}
+    nowhere = {problem.component for problem in certain if problem.field == "workload.namespace"}
+    return [p for p in mine if p.component not in nowhere and (p.component, _part(p)) not in known]
+
+
+def _part(problem: ReferenceProblem) -> str:
+    return problem.field.partition(".")[0]
+
+
+def _seen(look: Look, templates: dict[str, Template]) -> ComponentSeen:
+    name, stable = look.component.name, look.state.slot("stable") if look.state else None
+    return ComponentSeen(
+        component=name,
+        template=templates.get(name, look.component.template),
+        running=stable.template.version if stable and stable.template else "",
+        replicas=stable.replicas if stable else None,
+    )

@@ -1,0 +1,51 @@
+"""What a kind of workload implements whose references can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from activities.clusters.fence import FencedObject
+from workflows.contracts.references import ReferenceProblem
+from workflows.model.plan import ComponentPlan, RolloutPlan
+from workflows.model.target import Target, TargetState, Template
+
+
+@dataclass(frozen=True)
+class Look:
+    """One component, and what its providers said of it."""
+
+    component: ComponentPlan
+    objects: tuple[FencedObject, ...] = ()
+    """The write set of its release."""
+    state: TargetState | None = None
+    """What is there now; None where nobody could tell."""
+    plan: RolloutPlan | None = None
+    """The steps from there; None where they are refused, or where another release is under way."""
+
+    @property
+    def target(self) -> Target:
+        """Where it runs."""
+        return self.component.target
+
+    def problem(self, field: str, message: str, *, is_certain: bool = True) -> ReferenceProblem:
+        """A problem of this component."""
+        return ReferenceProblem(component=self.component.name, field=field, message=message, is_certain=is_certain)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found out about several components together."""
+
+    problems: tuple[ReferenceProblem, ...] = ()
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    """By component, those whose tags became digests."""
+
+
+class ReferenceChecks(Protocol):
+    """Looks at what components of one kind and one cluster refer to; changes nothing."""
+
+    async def check(self, looks: Sequence[Look]) -> Checked:
+        """Errors: Unavailable."""
+        ...

@@ -1,0 +1,101 @@
+"""What a release may have to do in a cluster, and whether its API server allows us to.
+
+The chart gives exactly these rights; a test compares both with what a release really does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from activities.clusters.kubernetes.api import Api
+from activities.clusters.kubernetes.kinds import (
+    ACCESS_REVIEW,
+    ENDPOINT_SLICE,
+    EVENT,
+    INGRESS,
+    LIMIT_RANGE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    REPLICA_SET,
+    RESOURCE_QUOTA,
+    SECRET,
+    SERVICE,
+    Kind,
+)
+from activities.clusters.kubernetes.resources import Resource
+
+
+class Right(NamedTuple):
+    """One verb on one kind, in one namespace."""
+
+    verb: str
+    kind: Kind
+    sub: str = ""
+
+    @property
+    def group(self) -> str:
+        """The API group, empty for the oldest kinds."""
+        return self.kind.api_version.rpartition("/")[0]
+
+    @property
+    def resource(self) -> str:
+        """As a Role names it."""
+        return "/".join(filter(None, (self.kind.plural, self.sub)))
+
+    def __str__(self) -> str:
+        return f"{self.verb} {'.'.join(filter(None, (self.resource, self.group)))}"
+
+
+_ALWAYS = (
+    Right("list", REPLICA_SET),
+    Right("list", POD),
+    Right("watch", POD),
+    Right("get", POD, "log"),
+    Right("list", EVENT),
+    Right("list", SECRET),
+    Right("create", SECRET),
+    Right("list", RESOURCE_QUOTA),
+    Right("list", LIMIT_RANGE),
+)
+_BESIDE = (Right("list", SERVICE), Right("get", PERSISTENT_VOLUME_CLAIM))
+"""To make a copy that nobody selects, of pods whose volumes allow it."""
+_ROUTED = (Right("list", ENDPOINT_SLICE), Right("get", SERVICE))
+_ROUTERS = {"nginx": (Right("list", INGRESS),)}
+"""What one kind of router alone takes."""
+
+
+def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: str, is_beside: bool) -> set[Right]:
+    """For a release that writes these objects, some of which are the user's own and the others ours."""
+    found = {*_ALWAYS, *(_ROUTED if router != "none" else ()), *(_BESIDE if is_beside else ())}
+    found |= {*_ROUTERS.get(router, ())}
+    found |= {Right("watch", item.kind) for item in objects if item in theirs}
+    for item in objects:
+        found |= {Right("get", item.kind), Right("patch", item.kind)}
+        if item not in theirs and item.kind != SECRET and is_beside:
+            found |= {Right("create", item.kind), Right("delete", item.kind)}
+    return found
+
+
+async def missing(api: Api, namespace: str, asked: Iterable[Right]) -> list[Right]:
+    """Those that the API server does not give us, in order."""
+    wanted = sorted(asked, key=str)
+    allowed = await asyncio.gather(*(_is_allowed(api, namespace, right) for right in wanted))
+    return [right for right, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
+
+
+async def is_allowed_by_name(api: Api, kind: Kind, name: str, *, verb: str = "get") -> bool:
+    """Whether we may do something to one object that belongs to no namespace, or is one."""
+    return await _review(api, {"verb": verb, "resource": kind.plural, "name": name, "namespace": name})
+
+
+async def _is_allowed(api: Api, namespace: str, right: Right) -> bool:
+    where = {"namespace": namespace, "group": right.group, "resource": right.kind.plural, "subresource": right.sub}
+    return await _review(api, {"verb": right.verb, **where})
+
+
+async def _review(api: Api, attributes: dict[str, str]) -> bool:
+    given = {key: value for key, value in attributes.items() if value}
+    answer = await api.create(ACCESS_REVIEW, "", {"spec": {"resourceAttributes": given}})
+    return bool(answer["status"].get("allowed"))

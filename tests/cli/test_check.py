@@ -1,0 +1,103 @@
+"""`plan --check` asks a worker, and says what it says with the lines of the file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from temporalio.testing import WorkflowEnvironment
+from typer.testing import CliRunner, Result
+
+from cli.app import app
+from tests.cli.conftest import Headgated
+from tests.cli.real import RealRelease, a_release
+from tests.temporal import address_of, unique
+from workflows.contracts.references import ReferenceProblem
+
+
+class Desk:
+    """A command line in front of real workflows."""
+
+    def __init__(self, real: RealRelease, folder: Path) -> None:
+        self.real, self.folder, self.name = real, folder, unique("shop")
+
+    def write(self, **spec: Any) -> Path:
+        """A document whose target runs v1 on four instances."""
+        document = a_release(self.name)
+        self.real.prepare(document)
+        document["spec"] |= spec
+        file = self.folder / "release.yaml"
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+        return file
+
+    async def run(self, *arguments: Any) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def desk(real: RealRelease, dev_server: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address_of(dev_server))
+    monkeypatch.setenv("HEADGATE_TASK_QUEUE", real.queue)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Desk(real, tmp_path)
+
+
+async def test_what_can_begin_is_planned_from_what_runs(desk: Desk) -> None:
+    result = await desk.run("plan", desk.write(), "--check")
+    assert result.exit_code == 0, result.output
+    assert "Checked by a worker, by its policy" in result.stdout
+    assert f"{desk.name}: 4 instances of v1 running now" in result.stdout
+    assert "at most 9 instances at one time" in result.stdout
+
+
+async def test_warnings_do_not_refuse(desk: Desk) -> None:
+    message = "the registry is silent"
+    desk.real.world.missing = [ReferenceProblem(component=desk.name, message=message, is_certain=False)]
+    result = await desk.run("plan", desk.write(), "--check", "-o", "json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["warnings"] == [f"{desk.name}: the registry is silent"]
+
+
+async def test_everything_that_is_missing_is_told_with_its_line(desk: Desk) -> None:
+    file = desk.write()
+    problems = {"workload.service": "is not there; create it", "capacity": "there is no room"}
+    desk.real.world.missing = [
+        ReferenceProblem(component=desk.name, field=field, message=message) for field, message in problems.items()
+    ]
+    result = await desk.run("plan", file, "--check")
+    line = file.read_text().splitlines().index(f"      service: {desk.name}") + 1
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {file}: the document is right, and a release could not begin\n")
+    assert f"  line {line}: spec.components[0].workload.service: is not there; create it\n" in result.stderr
+    assert "spec.components[0].capacity: there is no room\n" in result.stderr
+    told = json.loads((await desk.run("plan", file, "--check", "-o", "json")).stdout)["error"]
+    assert (told["reason"], len(told["problems"])) == ("PreflightFailed", 2)
+
+
+async def test_the_same_ends_a_release_that_is_started(desk: Desk) -> None:
+    desk.real.world.missing = [ReferenceProblem(component=desk.name, field="capacity", message="there is no room")]
+    result = await desk.run("start", desk.write(), "--wait")
+    assert result.exit_code == 2
+    assert "spec.components[0].capacity: there is no room" in result.stdout
+
+
+async def test_the_workers_policy_judges(desk: Desk) -> None:
+    result = await desk.run("plan", desk.write(environment="elsewhere"), "--check", "-o", "json")
+    told = json.loads(result.stdout)["error"]
+    assert (result.exit_code, told["reason"]) == (2, "PolicyRefused")
+    assert "policy knows no environment elsewhere" in told["problems"][0]["message"]
+    both = await desk.run("plan", desk.write(), "--check", "--policy", desk.folder / "release.yaml")
+    assert both.exit_code == 2
+    assert "the worker judges by its own policy; leave --policy out" in both.stderr
+
+
+def test_without_a_worker_the_check_says_so(run: Headgated, tmp_path: Path) -> None:
+    file = tmp_path / "release.yaml"
+    file.write_text(json.dumps(a_release("shop")))
+    result = run("plan", file, "--check")
+    assert result.exit_code == 5
+    assert "no worker polls task queue" in result.stderr

@@ -1,0 +1,82 @@
+"""Before anything is touched a release asks whether all that it needs is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from tests.temporal import unique
+from tests.workflows.lab import Lab, Trial
+from workflows.contracts.references import ReferenceProblem
+from workflows.engine.preflight import Preflight
+from workflows.model.target import Template
+
+
+async def failure(trial: Trial) -> ApplicationError:
+    """How a release failed."""
+    handle = await trial.start()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await handle.result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    return failed.value.cause
+
+
+async def test_a_release_that_could_not_begin_touches_nothing_and_tells_everything(lab: Lab) -> None:
+    trial = lab.release(components=("web", "shop"))
+    lab.world.missing = [
+        ReferenceProblem(component="shop", field="workload.deployment", message="is not there"),
+        ReferenceProblem(component="web", message="is not healthy"),
+        ReferenceProblem(component="web", field="artifact.image", message="nobody knows", is_certain=False),
+    ]
+    cause = await failure(trial)
+    assert (cause.type, cause.non_retryable) == ("PreflightFailed", True)
+    assert list(cause.details[0]) == [
+        {"path": "spec.components[1].workload.deployment", "message": "is not there"},
+        {"path": "spec.components[0]", "message": "is not healthy"},
+    ]
+    assert all(place.log == [] and place.mark is None for place in lab.world.places.values())
+
+
+async def test_what_nobody_could_tell_is_a_warning(lab: Lab) -> None:
+    lab.world.missing = [ReferenceProblem(component="shop", message="the registry is silent", is_certain=False)]
+    trial = lab.release()
+    await trial.start()
+    status = await trial.until(lambda status: status.components)
+    assert status.warnings == ("shop: the registry is silent",)
+    assert (await trial.end())[0] == "Succeeded"
+
+
+async def test_the_release_runs_what_the_check_made_of_its_tags(lab: Lab) -> None:
+    pinned = Template(version="v2", digest="pinned", body={"images": {"": "trip:v2@sha256:1"}})
+    lab.world.pins = {"shop": pinned}
+    trial = lab.release()
+    await trial.start()
+    assert (await trial.end())[0] == "Succeeded"
+    assert trial.place.slots["stable"].template == pinned
+
+
+async def inquire(lab: Lab, question: str, about: Any, shape: type | None = None) -> Any:
+    return await lab.client.execute_workflow(
+        "Inquiry", args=[question, about], id=unique("inquiry"), task_queue=lab.queue, result_type=shape
+    )
+
+
+async def test_the_same_is_told_to_whoever_only_asks(lab: Lab) -> None:
+    trial = lab.release()
+    assert (await inquire(lab, "preflight", {"plan": trial.name}, Preflight)).problems == ()
+    lab.world.missing = [ReferenceProblem(component="shop", field="capacity", message="no room")]
+    found = await inquire(lab, "preflight", {"plan": trial.name}, Preflight)
+    assert (found.reason, [problem.path for problem in found.problems]) == (
+        "PreflightFailed",
+        ["spec.components[0].capacity"],
+    )
+    assert trial.place.log == []
+
+
+async def test_a_question_that_workers_do_not_know_is_refused_by_name(lab: Lab) -> None:
+    with pytest.raises(WorkflowFailureError) as failed:
+        await inquire(lab, "weather", None)
+    assert "don't know the question 'weather', only preflight" in str(failed.value.cause)

@@ -1,0 +1,56 @@
+"""Ask clusters and registries what a document refers to, before anything is touched."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from temporalio import activity
+
+from workflows.model.plan import ComponentPlan
+from workflows.model.shapes import Message, Sentence
+from workflows.model.target import Template
+
+
+class ReferenceProblem(Message):
+    """What a component refers to and what is wrong with it, with the remedy."""
+
+    component: str
+    field: str = ""
+    """Below the component, such as `workload.deployment`."""
+    message: Sentence
+    is_certain: bool = True
+    """Otherwise nobody could tell: a warning, and no reason to refuse."""
+
+
+class ReferencesRequest(Message):
+    components: tuple[ComponentPlan, ...]
+    """Of one cluster."""
+    analysis_required: bool = False
+    """As of the release's plan."""
+
+
+class ComponentSeen(Message):
+    """What a release of one component would find."""
+
+    component: str
+    template: Template
+    """What would run, its tags replaced by the digests that their registries answered."""
+    running: str = ""
+    """The version that runs now; empty where none does, or where nobody could tell."""
+    replicas: int | None = None
+    """Its instances; None where nobody could tell."""
+
+
+class ReferencesChecked(Message):
+    problems: tuple[ReferenceProblem, ...] = ()
+    seen: tuple[ComponentSeen, ...] = ()
+    """One for each component of the request, in its order."""
+
+
+class ReferenceActivities(ABC):
+    """The third pass over a document: what shape and meaning can't tell."""
+
+    @activity.defn(name="references.check")
+    @abstractmethod
+    async def check(self, request: ReferencesRequest) -> ReferencesChecked:
+        """Everything that is missing or in the way, at once; changes nothing. Errors: Unavailable."""

@@ -1,0 +1,78 @@
+"""What must be there before anything is touched: asked of each cluster, everything that is missing told at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio.exceptions import ActivityError
+
+from workflows.contracts.planning import FieldProblem
+from workflows.contracts.references import (
+    ComponentSeen,
+    ReferenceActivities,
+    ReferenceProblem,
+    ReferencesChecked,
+    ReferencesRequest,
+)
+from workflows.engine import calls
+from workflows.model.plan import ReleasePlan
+from workflows.model.shapes import Message
+from workflows.planning.releases import sealed
+
+
+class Preflight(Message):
+    """A plan that can begin, or all that keeps it from beginning."""
+
+    plan: ReleasePlan | None = None
+    """With digests for tags, and with a warning for whatever nobody could tell; there even where it can't begin."""
+    reason: str = ""
+    """Why it can't begin: BadSpec, PolicyRefused or PreflightFailed."""
+    problems: tuple[FieldProblem, ...] = ()
+    seen: tuple[ComponentSeen, ...] = ()
+    """What is there now, by component."""
+
+
+async def preflight(plan: ReleasePlan) -> Preflight:
+    """Asks all clusters at the same time; one that can't be asked is a problem like any other."""
+    clusters = sorted({component.target.cluster for component in plan.components})
+    answers = await asyncio.gather(*(_ask(plan, cluster) for cluster in clusters))
+    found = [problem for answer in answers for problem in answer.problems]
+    seen = tuple(one for answer in answers for one in answer.seen)
+    problems = tuple(_located(plan, problem) for problem in found if problem.is_certain)
+    warnings = tuple(f"{problem.component}: {problem.message}" for problem in found if not problem.is_certain)
+    return Preflight(
+        plan=_completed(plan, seen, warnings),
+        reason="PreflightFailed" if problems else "",
+        problems=problems,
+        seen=seen,
+    )
+
+
+async def _ask(plan: ReleasePlan, cluster: str) -> ReferencesChecked:
+    mine = tuple(component for component in plan.components if component.target.cluster == cluster)
+    request = ReferencesRequest(components=mine, analysis_required=plan.analysis_required)
+    summary = f"Check what is needed in {cluster}"
+    try:
+        answer: ReferencesChecked = await calls.call(ReferenceActivities.check, request, calls.CHECK, summary)
+    except ActivityError as error:
+        if calls.is_cancelled(error):
+            raise
+        message = f"cluster {cluster} could not be asked what is there: {calls.failure_of(error).message}"
+        problems = (ReferenceProblem(component=component.name, field="workload", message=message) for component in mine)
+        return ReferencesChecked(problems=tuple(problems))
+    return answer
+
+
+def _completed(plan: ReleasePlan, seen: tuple[ComponentSeen, ...], warnings: tuple[str, ...]) -> ReleasePlan:
+    templates = {one.component: one.template for one in seen}
+    components = tuple(
+        component.model_copy(update={"template": templates.get(component.name, component.template)})
+        for component in plan.components
+    )
+    return sealed(plan.model_copy(update={"components": components, "warnings": (*plan.warnings, *warnings)}))
+
+
+def _located(plan: ReleasePlan, problem: ReferenceProblem) -> FieldProblem:
+    names = [component.name for component in plan.components]
+    at = f"spec.components[{names.index(problem.component)}]"
+    return FieldProblem(path=f"{at}.{problem.field}" if problem.field else at, message=problem.message)

@@ -1,0 +1,42 @@
+"""What only a worker can see, asked by a client: what would be in a release's way.
+
+A workflow, because servers that carry out an activity without one are new and few. It changes nothing, so it may end by
+any timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from workflows.contracts.planning import PlanningActivities, PlanRequest
+from workflows.engine.ends import call_planner
+from workflows.engine.preflight import Preflight, preflight
+
+
+@workflow.defn(name="Inquiry")
+class Inquiry:
+    """One question and its answer; its id is `inquiry/<question>/<anything>`."""
+
+    @workflow.run
+    async def run(self, question: str, about: Any = None) -> Any:
+        """Errors: ApplicationError of type BadSpec for a question that is not known here."""
+        if question not in _ANSWERS:
+            known = ", ".join(sorted(_ANSWERS))
+            message = f"these workers don't know the question {question!r}, only {known}; update them"
+            raise ApplicationError(message, type="BadSpec", non_retryable=True)
+        return await _ANSWERS[question](about)
+
+
+async def _preflight(document: Any) -> Preflight:
+    """Whether a release of this document could begin now, by the worker's own policy."""
+    planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
+    if planned.plan is None:
+        return Preflight(reason=planned.reason, problems=planned.problems)
+    return await preflight(planned.plan)
+
+
+_ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {"preflight": _preflight}
