@@ -75,6 +75,11 @@ class ReleaseBuilder:
             analysis={"metrics": [metric | {"rule": {"rollback": 1000}}]},
         )
 
+    def counted(self, *, tolerance: str = "0%") -> Self:
+        """A Deployment behind a Service that leads to the pods of both versions."""
+        name = self.components[-1]["name"]
+        return self.switched().with_(traffic={"kind": "replicas", "service": name, "tolerance": tolerance})
+
     def previewed(self, host: str = "preview.example.com") -> Self:
         return self._traffic(preview={"host": host})
 

@@ -32,6 +32,7 @@ from activities.references.activities import References
 from activities.references.registry import reference_checks
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
+from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
@@ -117,11 +118,12 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
     references = References(workloads, routers, reference_checks(clusters, settings.registries))
+    keeping = Keeping(routers)
     targets = Targets(workloads, routers, TemporalRuns(client))
     return Wired(
         regular=[
             *implement(TargetActivities, targets),
-            *implement(WorkloadActivities, Workloads(workloads)),
+            *implement(WorkloadActivities, Workloads(workloads, keeping)),
             *implement(TrafficActivities, Traffic(routers, workloads)),
             *implement(PlanningActivities, Planner(policy)),
             *implement(ReferenceActivities, references),
@@ -130,7 +132,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(AuditActivities, audit),
             *implement(JournalActivities, Journal(audit, people)),
         ],
-        observers=implement(MetricActivities, Metrics(metrics, Lookout(workloads, routers).first)),
+        observers=implement(MetricActivities, Metrics(metrics, Lookout(workloads, routers).first, keeping)),
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
         providers=[*metrics, *checks, *people, *sinks, clusters],

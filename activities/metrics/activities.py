@@ -9,6 +9,7 @@ from activities.metrics.clock import Clock, SystemClock
 from activities.metrics.observer import Observer
 from activities.metrics.protocol import MetricsProvider
 from activities.registry import Registry
+from activities.traffic.keeping import Keeping
 from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
 from workflows.errors import ForeignChange, Rejected
 from workflows.model.analysis import Analysis
@@ -23,11 +24,13 @@ class Metrics(MetricActivities):
         self,
         providers: Registry[MetricsProvider],
         lookout: Callable[[Target], Awaitable[ForeignChange]],
+        keeping: Keeping,
         *,
         clock: Callable[[], Clock] = SystemClock,
     ) -> None:
         self._providers = providers
         self._lookout = lookout
+        self._keeping = keeping
         self._clock = clock
 
     async def observe(self, request: ObserveRequest) -> Observed:
@@ -46,7 +49,10 @@ class Metrics(MetricActivities):
     async def _run(
         self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None
     ) -> Observed:
-        observer = Observer(request, analysis, provider, self._clock())
+        async with self._keeping(request.target):
+            return await self._watch(request, Observer(request, analysis, provider, self._clock()))
+
+    async def _watch(self, request: ObserveRequest, observer: Observer) -> Observed:
         if not request.is_watchful:
             return await observer.run()
         watching = asyncio.ensure_future(self._lookout(request.target))

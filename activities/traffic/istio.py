@@ -1,8 +1,8 @@
-"""Istio: the weights of a VirtualService's destinations, with a host for each version.
+"""Istio: the weights of a VirtualService's destinations, with a host or a subset for each version.
 
-The canary's destination is its own Service. A subset of the stable host stays on the stable destination; the canary's
-has none, because no DestinationRule knows it. Istio writes no status unless told to, so nobody can say whether the
-proxies follow.
+With hosts the canary's destination is its own Service. A subset of the stable host stays on the stable destination; the
+canary's has none, because no DestinationRule knows it. Subsets are in `weighted/subsets`. Istio writes no status unless
+told to, so nobody can say whether the proxies follow.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import VIRTUAL_SERVICE
+from activities.traffic.weighted.services import service_in
 from activities.traffic.weighted.shapes import Headers, Rule, Shape
 from activities.traffic.weighted.shares import Ref
 
 
 def _ref(body: Rule, namespace: str) -> Ref:
     destination = body["destination"]
-    name, _, place = destination["host"].partition(".")
     port = str((destination.get("port") or {}).get("number", ""))
-    is_near = place in ("", namespace, f"{namespace}.svc") or place.startswith(f"{namespace}.svc.")
-    return Ref(name if is_near else "", port if is_near else f"{destination['host']}:{port}", body.get("weight"))
+    service = service_in(destination["host"], namespace)
+    return Ref(service, port if service else f"{destination['host']}:{port}", body.get("weight"))
 
 
 def _renamed(body: Rule, service: str) -> Rule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from activities.clusters.fence import FencedObject
 from workflows.contracts.traffic import Verification
@@ -15,6 +15,18 @@ class Verified(NamedTuple):
 
     verification: Verification
     message: str = ""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A router whose writes name instances that somebody may replace at any time."""
+
+    async def follow(self, target: Target) -> None:
+        """Keeps what is written in force while stable's instances are replaced, until cancelled.
+
+        Returns at once where there is nothing to follow. Only the run that holds the target's claim writes.
+        """
+        ...
 
 
 class TrafficRouter(Protocol):

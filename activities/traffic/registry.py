@@ -15,6 +15,7 @@ from activities.traffic.ingresses.switch import IngressSwitch
 from activities.traffic.istio import ISTIO
 from activities.traffic.null import NoRouter
 from activities.traffic.protocol import TrafficRouter
+from activities.traffic.replica_ratio import ReplicaRatio
 from activities.traffic.service_selector import ServiceSelector
 from activities.traffic.traefik import TRAEFIK
 from activities.traffic.weighted.router import WeightedRouter
@@ -30,6 +31,7 @@ def traffic_routers(envoy: EnvoySettings | None, clusters: Clusters | None = Non
         routers["envoy"] = lambda: EnvoyRouter(envoy)
     if clusters is not None:
         routers["service"] = partial(ServiceSelector, clusters)
+        routers["replicas"] = partial(ReplicaRatio, clusters)
         routers["ingress"] = partial(IngressSwitch, clusters)
         routers["nginx"] = partial(NginxRouter, clusters)
         for provider in {shape.provider for shape in _SHAPES}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from activities.registry import Registry
+from activities.traffic.keeping import Keeping
 from activities.workloads.protocol import WorkloadProvider
 from workflows.contracts.workloads import (
     DeployRequest,
@@ -18,8 +19,9 @@ from workflows.model.target import SlotState, Target
 class Workloads(WorkloadActivities):
     """Carries each call to the provider that the target's workload names."""
 
-    def __init__(self, providers: Registry[WorkloadProvider]) -> None:
+    def __init__(self, providers: Registry[WorkloadProvider], keeping: Keeping) -> None:
         self._providers = providers
+        self._keeping = keeping
 
     async def deploy(self, request: DeployRequest) -> ReadyResult:
         return await self._follow(request, await self._of(request.target).deploy(request))
@@ -28,7 +30,8 @@ class Workloads(WorkloadActivities):
         return await self._follow(request, await self._of(request.target).scale(request))
 
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
-        return await self._of(request.target).wait_ready(request)
+        async with self._keeping(request.target):
+            return await self._of(request.target).wait_ready(request)
 
     async def retire(self, request: RetireRequest) -> None:
         await self._of(request.target).retire(request)

@@ -145,7 +145,8 @@ class Writer:
     async def _make_canary(self, place: Resource, stable: Object, request: DeployRequest, strategy: Object) -> Object:
         refuse_unsuited({**stable, "spec": {**stable["spec"], "strategy": _own(stable)}}, await self._volumes(stable))
         services = await self.api.search(SERVICE, self.target.namespace)
-        pod = self._canary_pod(stable, request.template, changed_labels(stable, services))
+        changed = changed_labels(stable, services, shared=self.target.shared_service)
+        pod = self._canary_pod(stable, request.template, changed)
         body = canary_body(stable, pod, key=self.target.key, replicas=request.replicas, strategy=strategy)
         body["metadata"] |= {"name": place.name, "namespace": place.namespace}
         stored = await self.api.create(place.kind, place.namespace, body, dry=True)

@@ -31,6 +31,7 @@ from activities.clusters.local import processes
 from activities.clusters.local.settings import LocalCluster, ProcessSettings, Program
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
+from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
@@ -161,7 +162,7 @@ class World:
         self.envoy, self.runs = envoy, runs
         self.providers = workload_providers(self.process, self._clusters)
         self.routers = traffic_routers(envoy)
-        self.workloads = Workloads(self.providers)
+        self.workloads = Workloads(self.providers, Keeping(self.routers))
         self.traffic = Traffic(self.routers, self.providers, patience=patience)
         self.targets = Targets(self.providers, self.routers, runs)
 
@@ -197,9 +198,10 @@ class World:
     def run(self, run_id: str = "run-1", workflow_id: str = "") -> Run:
         return Run(workflow_id or self.target().rollout_id, run_id)
 
-    async def capture(self, run: Run, target: Target, version: str = "v2") -> Claim:
+    async def capture(self, run: Run, target: Target, version: str = "v2", *, restart: bool = False) -> Claim:
         """Captures for a release of a version and returns the claim."""
-        request = CaptureRequest(target=target, release=a_release(version), template=a_template(version))
+        template = a_template(version)
+        request = CaptureRequest(target=target, release=a_release(version), template=template, restart=restart)
         captured = await run.call(self.targets.capture, request)
         assert captured.claim, captured
         return captured.claim

@@ -10,7 +10,8 @@ from cli.demo.scenarios import FIRST, SCENARIOS, examples
 from cli.reading import Overrides, read_policy, read_release
 from tests.builders import a_baseline
 from worker.settings import load
-from workflows.model.plan import Observe, ReleasePlan, RolloutPlan, Shift
+from workflows.model.plan import Deploy, Observe, ReleasePlan, RolloutPlan, Shift
+from workflows.planning.guarded import unguarded
 from workflows.planning.releases import release_plan
 from workflows.planning.rollouts import rollout_plan
 
@@ -52,7 +53,7 @@ def observed(plan: RolloutPlan) -> list[float]:
 def test_every_example_can_be_planned_and_is_guarded(name: str) -> None:
     (rollout,) = rollouts(planned(name))
     assert rollout.steps
-    assert not rollout.warnings
+    assert not unguarded(rollout)
 
 
 @pytest.mark.parametrize("name", RELEASES)
@@ -97,6 +98,33 @@ def test_r3_1_sends_users_away_before_anything_stops() -> None:
     first = rollout.steps[0].action
     assert isinstance(first, Shift)
     assert first.weights == {"maintenance": 100}
+
+
+def test_r0_7_leads_the_header_to_the_canary_and_divides_before_it_has_a_pod() -> None:
+    (rollout,) = rollouts(planned("r0.7/release.yaml"))
+    first, second = rollout.steps[0].action, next(s.action for s in rollout.steps if isinstance(s.action, Deploy))
+    assert isinstance(first, Shift)
+    assert first.weights == {"stable": 100, "canary": 0}
+    assert second.slot == "canary"
+    previewed = next(s.action for s in rollout.steps if isinstance(s.action, Shift) and s.action.preview_to)
+    assert previewed.weights == {"stable": 100}
+    last = rollout.steps[-1].action
+    assert isinstance(last, Shift), "the subsets go after the last pod of the canary"
+    assert "callers outside the mesh reach Service trip-service directly" in rollout.warnings[0]
+
+
+def test_r3_4_has_its_six_stages() -> None:
+    (rollout,) = rollouts(planned("r3.4/release.yaml"))
+    assert weights(rollout)[1:] == [5, 10, 25, 50, 75, 100]
+
+
+def test_r4_2_gets_the_weights_that_pods_beside_five_can_express() -> None:
+    (component,) = planned("r4.2/release.yaml").components
+    rollout = rollout_plan(component, a_baseline("v1.3.0", replicas=5, routed=False), analysis_required=True)
+    shares = [step.action.weights.get("canary", 0) for step in rollout.steps if isinstance(step.action, Shift)]
+    assert shares == [16.67, 50, 0]
+    assert observed(rollout) == [300, 300, 300, 600]
+    assert rollout.warnings == ("profile-service: 10 % is asked for; it gets 1 of 6 pods, which is 16.67 %",)
 
 
 def test_every_scenario_of_the_demo_is_an_example() -> None:

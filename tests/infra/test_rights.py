@@ -26,6 +26,7 @@ from activities.references.registry import reference_checks
 from activities.references.settings import RegistrySettings
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
+from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
@@ -50,7 +51,7 @@ VERBS = {"GET": "get", "LIST": "list", "WATCH": "watch", "POST": "create", "PATC
 GROUPS = {
     found.plural: found.api_version.rpartition("/")[0] for found in vars(kinds).values() if isinstance(found, Kind)
 }
-WITHOUT_PREVIEW = ("none", "service", "traefik", "nginx")
+WITHOUT_PREVIEW = ("none", "service", "replicas", "traefik", "nginx")
 OTHER_ROUTE = {"gatewayApi": "grpcroutes", "grpc": "httproutes"}
 """Routes of the same router that a document names in place of the one that is tried."""
 
@@ -85,14 +86,16 @@ class Shop:
     clusters: Clusters
     target: Target
 
-    async def release(self) -> None:
+    async def release(self, run_id: str = "run-1") -> None:
         """A release that goes through all that its router can do, and back."""
-        world, run = self.world, self.world.run("run-1")
-        claim = await world.capture(run, self.target)
+        world, run = self.world, self.world.run(run_id)
+        claim = await world.capture(run, self.target, restart=True)
         async with noticing(world, self.target):
             await run.call(world.targets.take_over, TakeOverRequest(target=self.target, claim=claim))
         ready = await world.deploy(run, self.target, claim, slot="canary", template=a_template("v2"), replicas=2)
         assert ready.ready, ready.message
+        if self.target.is_counted:
+            await world.shift(run, self.target, claim, {"stable": 50, "canary": 50})
         if self.target.is_routed:
             preview = {"preview_to": "canary"} if self.target.traffic.get("preview") else {}
             await world.shift(run, self.target, claim, {"stable": 100}, **preview)
@@ -104,7 +107,14 @@ class Shop:
                 await world.shift(run, self.target, claim, {"stable": 100})
         await world.deploy(run, self.target, claim, slot="stable", template=a_template("v2"), replicas=2)
         await world.retire(run, self.target, claim)
+        if self.target.is_routed:
+            await world.shift(run, self.target, claim, {"stable": 100})
         await run.call(world.targets.settle, SettleRequest(target=self.target, claim=claim))
+
+    def divide(self) -> None:
+        """From now on by subsets of one Service."""
+        divided = self.target.traffic | {"destinationRule": "shop"}
+        self.target = self.target.model_copy(update={"traffic": divided})
 
     async def failure(self, tag: str) -> str:
         """A release of a version that does not come up; what was said about it."""
@@ -169,7 +179,7 @@ async def opened(server: Server, helm: Helm, folder: Path, router: str) -> Async
     clusters = Clusters(KubernetesSettings(clusters={"test": cluster}))
     world.providers = workload_providers(world.process, clusters)
     world.routers = traffic_routers(None, clusters)
-    world.workloads = Workloads(world.providers)
+    world.workloads = Workloads(world.providers, Keeping(world.routers))
     world.traffic = Traffic(world.routers, world.providers)
     world.targets = Targets(world.providers, world.routers, world.runs)
     preview: Any = {} if router in WITHOUT_PREVIEW else {"preview": {"host": "preview.example.com"}}
@@ -206,10 +216,13 @@ async def shop(server: Server, helm: Helm, tmp_path: Path, router: str, denied: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("router", ["none", "service", *SETUPS, *INGRESSES])
+@pytest.mark.parametrize("router", ["none", "service", "replicas", *SETUPS, *INGRESSES])
 async def test_a_release_may_do_all_that_it_does_and_nothing_else(shop: Shop, router: str, denied: list[str]) -> None:
     assert (await shop.check()).problems == ()
     await shop.release()
+    if router == "istio":
+        shop.divide()
+        await shop.release("run-2")
     assert "v3-crash" in await shop.failure("crash")
     assert "v3-unready" in await shop.failure("unready")
     assert await shop.world.providers.get("kubernetes").records()

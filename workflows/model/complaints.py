@@ -24,6 +24,7 @@ _PATTERNS = {
     r"^[a-z]([-a-z0-9]{0,49}[a-z0-9])?$": "the name of a Service: lower case letters, digits and dashes, at most 51",
     r"^[a-z0-9]([-a-z0-9.]{0,230}[a-z0-9])?$": "an object's name: lower case letters, digits, dashes and dots",
     r"^(\*\.)?[a-z0-9]([-a-z0-9.]{0,249}[a-z0-9])?$": "a host name, or *. and a domain, as an Ingress has it",
+    r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$": "a subset's name: letters, digits, dashes, dots, at most 63",
     r"^/\S*$": "a path: it begins with / and has no spaces",
     r"^[A-Za-z0-9-]{1,64}$": "a header name: letters, digits and dashes, at most 64",
     r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$": "a host name: lower case letters, digits, dashes and dots",

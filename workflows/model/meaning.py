@@ -16,10 +16,12 @@ from workflows.model.release import (
     EnvoyTraffic,
     GatewayApiTraffic,
     IngressTraffic,
+    IstioTraffic,
     NginxTraffic,
     NoTraffic,
     ProcessWorkload,
     ReleaseSpec,
+    ReplicasTraffic,
     ServiceTraffic,
 )
 
@@ -154,8 +156,30 @@ def _strategy(component: Component) -> Found:
             yield "strategy.kind", f"{message}; use blueGreen, or a router with weights"
         if isinstance(strategy, BlueGreen) and len(strategy.stages) > 1:
             yield "strategy.stages", f"{message}; leave stages out, or use a router with weights"
+    if isinstance(component.traffic, ReplicasTraffic):
+        yield from _by_replicas(component)
     if not beside and component.capacity != "proportional":
         yield "capacity", f"{strategy.kind} replaces instances in place and keeps their number; leave capacity out"
+
+
+def _by_replicas(component: Component) -> Found:
+    """Where the number of pods divides users, every pod of the new version has some."""
+    strategy = component.strategy
+    if isinstance(strategy, BlueGreen):
+        message = "users divide by the number of pods, so a version that is ready in full has half of them already"
+        yield "strategy.kind", f"{message}; use canary, rolling, or a router"
+    if isinstance(strategy, Canary):
+        if component.checks:
+            message = "weight 0 is zero pods, so users reach the new version before any check could"
+            yield "checks", f"{message}; leave checks out, or use a router"
+        if component.capacity != "proportional":
+            yield "capacity", "the number of pods is the weight here, so the stages decide it; leave capacity out"
+        if strategy.stages[0].weight >= 100:
+            message = "all users at once means replacing all pods, which is what rolling does"
+            yield "strategy.stages[0].weight", f"{message}; begin below 100, or use rolling"
+    if "drain" in component.model_fields_set:
+        message = "a pod has users until it ends, so nothing is drained before; its preStop and grace period do that"
+        yield "drain", f"{message}; leave drain out"
 
 
 def _traffic(component: Component) -> Found:
@@ -176,6 +200,8 @@ def _traffic(component: Component) -> Found:
         if given and kind in ("rolling", "recreate"):
             message = f"{kind} has no second version beside the first to lead to; use canary or blueGreen"
             yield f"traffic.{name}", f"{message}, or leave {name} out"
+    if isinstance(traffic, IstioTraffic) and traffic.subsets and not traffic.destination_rule:
+        yield "traffic.subsets", "are those of a DestinationRule; name it in traffic.destinationRule"
     for i, match in enumerate(traffic.match):
         if match in traffic.match[:i]:
             yield f"traffic.match[{i}]", f"header {match.header} with this value is named twice"

@@ -10,14 +10,14 @@ from typing import Any
 from workflows.errors import Problem
 from workflows.model.complaints import shown
 
-_KUBERNETES = "arrives with Kubernetes support"
 _AWS = "arrives with AWS support"
 _LATER = "is not supported yet"
 _ARE_LATER = "are not supported yet"
 _DEPLOYMENTS = "workloads of kind kubernetes are Deployments for now"
 _WORKLOADS = "this version runs workloads of kind process and kubernetes"
 _ROUTERS = (
-    "this version has traffic of kind envoy, gatewayApi, contour, istio, traefik, nginx, ingress, service and none"
+    "this version has traffic of kind envoy, gatewayApi, contour, istio, traefik, nginx, ingress, service, replicas "
+    "and none"
 )
 
 
@@ -47,7 +47,6 @@ RELEASE = (
     NotYet("spec.components.*.workload.daemonSet", f"DaemonSets {_ARE_LATER}; {_DEPLOYMENTS}", hides=1),
     NotYet("spec.components.*.workload.kind", f"{{}} {_AWS}; {_WORKLOADS}", _is("aws", "asg", "ec2"), 1),
     NotYet("spec.components.*.workload.targets", f"targets {_LATER}; write one component per target"),
-    NotYet("spec.components.*.traffic.kind", f"{{}} {_KUBERNETES}; {_ROUTERS}", _is("replicas"), 1),
     NotYet("spec.components.*.traffic.kind", f"{{}} {_AWS}; {_ROUTERS}", _is("alb"), 1),
     NotYet("spec.components.*.traffic.mirror", f"mirroring {_LATER}; leave it out"),
     NotYet(

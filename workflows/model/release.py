@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from workflows.model.analysis import Analysis
-from workflows.model.shapes import Document, Duration, Name, Version, Weight
+from workflows.model.shapes import Document, Duration, Name, Share, Version, Weight
 
 API_VERSION = "headgate.dev/v1"
 
@@ -170,14 +170,43 @@ class ContourTraffic(Document):
     """A host that reaches the new version from its first check on, by an HTTPProxy of its own."""
 
 
+RouteName = Annotated[str, Field(min_length=1, max_length=200)]
+
+SubsetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")]
+
+
+class Subsets(Document):
+    """The names of two subsets of the DestinationRule; those that are there already are borrowed."""
+
+    stable: SubsetName
+    """The subset of the version that runs."""
+    canary: SubsetName
+    """The subset of the new version."""
+
+    @model_validator(mode="after")
+    def _differ(self) -> Subsets:
+        if self.stable == self.canary:
+            msg = f"stable and canary are both {self.stable}, so nothing could tell the two versions apart"
+            raise ValueError(msg)
+        return self
+
+
 class IstioTraffic(Document):
-    """The destinations of an Istio VirtualService, with a host for each version."""
+    """The destinations of an Istio VirtualService: a host for each version, or with a DestinationRule a subset."""
 
     kind: Literal["istio"]
     virtual_service: ObjectName
     """The VirtualService; only its routes that lead to the Service are touched."""
     service: ServiceName
-    """The Service of the stable version; the new one gets `SERVICE-canary` beside it."""
+    """The Service of the stable version. The new one gets `SERVICE-canary` beside it, unless there is a
+    `destinationRule`: then the Service selects the pods of both."""
+    destination_rule: ObjectName | None = None
+    """The DestinationRule of the Service: two subsets of it divide users. Callers outside the mesh know no subsets, and
+    reach both versions by the number of their pods."""
+    subsets: Subsets | None = None
+    """Names of the subsets; ours, which go in the end, when not given."""
+    routes: tuple[RouteName, ...] = ()
+    """Names of the only http routes whose weights may be touched; all that lead to the Service when not given."""
     match: tuple[HeaderMatch, ...] = ()
     """Requests that always reach the new version from its first check on."""
     preview: Preview | None = None
@@ -236,6 +265,31 @@ class ServiceTraffic(Document):
     preview: ClassVar[Preview | None] = None
 
 
+class ReplicasTraffic(Document):
+    """A Service that selects the pods of both versions, whose number divides the users: for canary and rolling.
+
+    There is no router, so no pod of the new version means weight 0, and its first pod means users.
+    """
+
+    kind: Literal["replicas"]
+    service: ServiceName
+    """The Service that users reach; it must select the pods of your workload."""
+    tolerance: Share = 0.0
+    """How many percentage points the nearest weight that pods can express may be away from the one that a stage asks
+    for."""
+    match: ClassVar[tuple[HeaderMatch, ...]] = ()
+    preview: ClassVar[Preview | None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reaches_nobody_alone(cls, data: Any) -> Any:
+        for name in ("match", "preview"):
+            if isinstance(data, dict) and data.get(name):
+                msg = f"{name} needs a router, and here only the number of pods divides users; leave {name} out"
+                raise ValueError(msg)
+        return data
+
+
 class NoTraffic(Document):
     """Consumers and jobs: the share of the work follows the number of replicas."""
 
@@ -251,6 +305,7 @@ Traffic = Annotated[
     | NginxTraffic
     | IngressTraffic
     | ServiceTraffic
+    | ReplicasTraffic
     | NoTraffic,
     Field(discriminator="kind"),
 ]

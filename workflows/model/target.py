@@ -60,7 +60,18 @@ class Target(Message):
     @property
     def is_routed(self) -> bool:
         """Whether a router stands before the workload; otherwise exposure follows the replicas."""
-        return bool(self.traffic.get("kind", "none") != "none")
+        return self.traffic.get("kind", "none") not in ("none", "replicas")
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether users reach both versions through one Service, divided by the number of pods."""
+        return bool(self.traffic.get("kind") == "replicas")
+
+    @property
+    def shared_service(self) -> str:
+        """The Service that selects the pods of both versions; empty where each version has its own."""
+        is_shared = self.is_counted or self.traffic.get("destinationRule")
+        return str(self.traffic["service"]) if is_shared else ""
 
     @property
     def is_switched(self) -> bool:

@@ -22,6 +22,8 @@ def prepare(draft: Draft, replicas: int) -> None:
     traffic = draft.component.traffic
     match = () if isinstance(traffic, NoTraffic) else traffic.match
     has_preview = not isinstance(traffic, NoTraffic) and bool(traffic.match or traffic.preview)
+    if draft.plan.target.shared_service:
+        _divide(draft)
     draft.deploy("canary", draft.new, replicas)
     draft.wait("canary")
     if match:
@@ -31,6 +33,22 @@ def prepare(draft: Draft, replicas: int) -> None:
     draft.check("canary")
     if not match:
         draft.ask(draft.entry_gates)
+
+
+def _divide(draft: Draft) -> None:
+    """Leads users to the old version alone before its Service selects pods of the new one."""
+    draft.shift({"stable": 100, "canary": 0})
+    draft.warnings.append(
+        f"{draft.plan.name}: callers outside the mesh reach Service {draft.plan.target.shared_service} directly, and "
+        "get both versions by the number of their pods"
+    )
+
+
+def leave(draft: Draft) -> None:
+    """Takes the slot beside stable away, and then what divided users between the two."""
+    draft.retire("canary")
+    if draft.plan.target.shared_service:
+        draft.shift({"stable": 100})
 
 
 def climb(draft: Draft, stages: Iterable[Stage]) -> None:
@@ -50,13 +68,18 @@ def split(weight: float) -> dict[Backend, float]:
 
 
 def update_stable(draft: Draft) -> None:
-    """Brings the new version into the user's own workload while the slot beside it serves everybody, then users follow.
+    """Brings the new version into the user's own workload while the slot beside it serves all, then users follow."""
+    replace_stable(draft)
+    if not draft.plan.target.is_switched:
+        draft.shift({"canary": 50, "stable": 50})
+    draft.shift({"stable": 100})
+
+
+def replace_stable(draft: Draft) -> None:
+    """The user's own workload gets the new version.
 
     A quarter is replaced at a time: should the new version stop working now, most of the old one is still there.
     """
     surge = max(1, ceil(draft.size / 4))
     draft.deploy("stable", draft.new, draft.size, surge=surge)
     draft.wait("stable", rounds=ceil(draft.size / surge))
-    if not draft.plan.target.is_switched:
-        draft.shift({"canary": 50, "stable": 50})
-    draft.shift({"stable": 100})

@@ -18,4 +18,4 @@ def steps(draft: Draft, strategy: BlueGreen) -> None:
     draft.observe(strategy.watch)
     beside.update_stable(draft)
     draft.await_group_to_commit()
-    draft.retire("canary")
+    beside.leave(draft)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from workflows.model.release import Canary
-from workflows.planning import beside
+from workflows.planning import beside, by_replicas
 from workflows.planning.draft import Draft
 
 
 def steps(draft: Draft, strategy: Canary) -> None:
     """Prepares, climbs the stages, promotes and watches."""
+    if draft.plan.target.is_counted:
+        by_replicas.steps(draft, strategy)
+        return
     beside.prepare(draft, draft.share(strategy.stages[0].weight))
     beside.climb(draft, strategy.stages)
     draft.await_group_to_promote()
@@ -20,12 +23,12 @@ def steps(draft: Draft, strategy: Canary) -> None:
     draft.observe(strategy.watch)
     draft.await_group_to_commit()
     if not draft.state.slot("canary").is_empty:
-        draft.retire("canary")
+        beside.leave(draft)
 
 
 def _stand_by(draft: Draft, strategy: Canary) -> None:
     if strategy.standby == "none" or draft.old is None:
-        draft.retire("canary")
+        beside.leave(draft)
         return
     # Nobody reaches the slot now, so all of it is replaced at once, with no instance more than there was.
     draft.deploy("canary", draft.old, draft.size, surge=0, unavailable=draft.state.slot("canary").replicas)

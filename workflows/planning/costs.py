@@ -7,14 +7,19 @@ from typing import Literal
 from workflows.model.plan import Deploy, RolloutPlan, Scale, Shift, Step
 from workflows.model.target import Target, TargetState
 from workflows.planning import sentences
-from workflows.planning.ideal import applied
+from workflows.planning.ideal import applied, reachable
 from workflows.planning.undo import next_undo_step
 
-Cost = Literal["nothing", "cleanup", "write", "restart", "removal"]
+Cost = Literal["nothing", "cleanup", "ending", "write", "restart", "removal"]
 _LONGEST = 50
+_QUICK: dict[Cost, str] = {
+    "write": "Undo is one write to the router",
+    "ending": "Undo ends the instances of the new version",
+}
 _EXAMPLES: dict[Cost, str] = {
     "nothing": "there is nothing to undo",
     "cleanup": "users are not affected; only what was started for this release is removed",
+    "ending": "ending the new version's instances brings all users back",
     "write": "one write to the router brings all users back",
     "removal": "users get the maintenance answer and everything that this release started is removed",
 }
@@ -45,13 +50,14 @@ def worst_undo(plan: RolloutPlan) -> str:
         state = applied(state, step.action)
         costs.append(_cost(plan, state) if step.phase != "Committing" else "nothing")
     if "restart" not in costs:
-        return _capitalized(_sentence(plan, next((c for c in ("removal", "write") if c in costs), "cleanup")))
+        return _capitalized(_sentence(plan, next((c for c in ("removal", "write", "ending") if c in costs), "cleanup")))
     slow = [number for number, cost in enumerate(costs, 1) if cost == "restart"]
     restart = _sentence(plan, "restart")
-    if not any(cost == "write" and step.new for cost, step in zip(costs, plan.steps, strict=True)):
+    quick = next((_QUICK[c] for c, step in zip(costs, plan.steps, strict=True) if c in _QUICK and step.new), "")
+    if not quick:
         return f"{restart}, from step {slow[0]} on"
     where = f"step {slow[0]}" if slow[0] == slow[-1] else f"steps {slow[0]} to {slow[-1]}"
-    return f"Undo is one write to the router, except in {where}: there {restart}"
+    return f"{quick}, except in {where}: there {restart}"
 
 
 def _cost(plan: RolloutPlan, state: TargetState) -> Cost:
@@ -63,7 +69,9 @@ def _cost(plan: RolloutPlan, state: TargetState) -> Cost:
     first = path[0].action
     if isinstance(first, Shift):
         return "write" if _is_wholly_old(plan, applied(state, first)) else "restart"
-    return "restart" if any(isinstance(step.action, Deploy | Scale) for step in path) else "cleanup"
+    if any(isinstance(step.action, Deploy | Scale) for step in path):
+        return "restart"
+    return "ending" if reachable(state, plan.target) & {"canary"} else "cleanup"
 
 
 def _is_wholly_old(plan: RolloutPlan, state: TargetState) -> bool:

@@ -134,7 +134,7 @@ class Draft:
         self.phase = "Committing"
 
     def retire(self, slot: Slot) -> None:
-        self._add(Retire(slot=slot, drain_seconds=self.component.drain.total_seconds()))
+        self._add(Retire(slot=slot, drain_seconds=self.plan.target.drain_seconds))
 
     def share(self, weight: float) -> int:
         """Instances that carry a weight: in proportion to the captured size and at least one, or the spec's number."""
@@ -148,6 +148,8 @@ class Draft:
         if isinstance(action, Deploy):
             self._replacing.add(action.slot)
         reached = reachable(before, self.plan.target) | reachable(after, self.plan.target)
+        if self.plan.target.shared_service and "canary" not in self._replacing:
+            reached.add("canary")  # Whoever asks the Service itself meets every pod.
         step = Step(
             action=action,
             summary=sentences.of_action(action, before, after),

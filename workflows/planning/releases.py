@@ -12,7 +12,7 @@ from workflows.governance.places import place
 from workflows.model.complaints import did_you_mean, listed
 from workflows.model.plan import ComponentPlan, Gate, ReleasePlan
 from workflows.model.policy import Environment, Policy
-from workflows.model.release import Component, Release
+from workflows.model.release import Component, Release, ReplicasTraffic
 from workflows.model.shapes import dump
 from workflows.model.target import Target
 from workflows.planning.initial import approvals
@@ -142,7 +142,7 @@ class _Table:
             namespace=found[1],
             workload=_identity(component),
             traffic=dump(component.traffic),
-            drain_seconds=component.drain.total_seconds(),
+            drain_seconds=_drain(component),
             exclusive=component.strategy.kind == "recreate",
         )
 
@@ -150,6 +150,11 @@ class _Table:
 def _identity(component: Component) -> dict[str, Any]:
     """The workload without what the target says itself and what only a first release needs."""
     return {k: v for k, v in dump(component.workload).items() if k not in ("cluster", "namespace", "replicas")}
+
+
+def _drain(component: Component) -> float:
+    """Where pods have users until they end, waiting before that would only let more users in."""
+    return 0 if isinstance(component.traffic, ReplicasTraffic) else component.drain.total_seconds()
 
 
 def _route(target: Target) -> tuple[str, ...]:

@@ -73,9 +73,10 @@ def _deploy(action: Deploy, before: TargetState) -> str:
 
 def _observe(action: Observe, state: TargetState) -> str:
     if action.stage:
-        share = f" at {state.weight('canary'):g} %" if state.traffic else ""
+        slot: Slot = "stable" if state.slot("canary").is_empty else "canary"
+        share = f" at {state.weight(slot):g} %" if state.traffic else ""
         time = f" for {duration(action.seconds)}" if action.seconds else ", without waiting"
-        return f"Observe {version_in(state, 'canary')}{share}{time} (stage {action.stage})"
+        return f"Observe {version_in(state, slot)}{share}{time} (stage {action.stage})"
     main: Slot = "canary" if state.weight("canary") >= 100 else "stable"
     other: Slot = "stable" if main == "canary" else "canary"
     beside = state.slot(other)
@@ -91,6 +92,8 @@ def _shift(action: Shift, before: TargetState, after: TargetState) -> str:
     else:
         first, *rest = (f"{weight:g} % {{}}to {_place(after, backend)}" for backend, weight in shares)
         sentence = ", ".join([f"Send {first.format('of users ')}", *(part.format("") for part in rest)])
+    if action.weights.get("canary") == 0:
+        sentence += "; by subsets, so that pods of the new version beside it get nobody"
     if action.preview_to and not action.weights.get(action.preview_to):
         sentence += f"; matched requests and the preview host reach {_place(after, action.preview_to)}"
     return sentence

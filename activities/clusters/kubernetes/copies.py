@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 
 from activities.clusters.kubernetes.api import Object
-from activities.clusters.kubernetes.labels import MANAGED, Labels, apart, canary_labels, matches
+from activities.clusters.kubernetes.labels import MANAGED, Labels, apart, beside, canary_labels, matches
 from activities.clusters.kubernetes.templates import selectors_in
 from workflows.errors import Unsupported
 
@@ -39,12 +39,27 @@ def canary_body(stable: Object, pod: Object, *, key: str, replicas: int, strateg
     }
 
 
-def changed_labels(stable: Object, services: Iterable[Object]) -> dict[str, str]:
-    """What makes pods like the stable ones invisible to its selector and to the Services that select them."""
-    labels = pod_labels(stable)
-    selectors = [{"matchLabels": service["spec"].get("selector") or {}} for service in services]
-    reached = [selector for selector in selectors if selector["matchLabels"] and matches(selector, labels)]
-    return apart(stable["metadata"]["name"], labels, [stable["spec"]["selector"], *reached])
+def changed_labels(stable: Object, services: Iterable[Object], *, shared: str = "") -> dict[str, str]:
+    """What makes pods like the stable ones invisible to its selector and to the Services that select them.
+
+    A shared Service goes on selecting both. Errors: Unsupported.
+    """
+    name, labels, selector = stable["metadata"]["name"], pod_labels(stable), stable["spec"]["selector"]
+    reached = {
+        service["metadata"]["name"]: {"matchLabels": chosen}
+        for service in services
+        if (chosen := service["spec"].get("selector")) and matches({"matchLabels": chosen}, labels)
+    }
+    if not shared:
+        return apart(name, labels, [selector, *reached.values()])
+    if shared not in reached:
+        raise Unsupported(
+            f"Service {shared} does not select the pods of Deployment {name}, so it cannot divide users between two "
+            "versions of them; name the Service that does",
+            provider="kubernetes",
+        )
+    kept = reached.pop(shared)
+    return beside(name, labels, kept, [selector, *reached.values()])
 
 
 def pod_labels(deployment: Object) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -63,18 +63,35 @@ def apart(name: str, labels: Labels, selectors: Sequence[Mapping[str, Any]]) -> 
 
     Errors: Unsupported when no change does.
     """
-    value = _label_value(name)
-    keys = sorted(labels, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), key))
-    for size in range(1, len(keys) + 1):
-        for chosen in combinations(keys, size):
-            changed = dict.fromkeys(chosen, value)
-            if not any(matches(selector, {**labels, **changed}) for selector in selectors):
-                return changed
+    for changed in _changes(name, labels):
+        if not any(matches(selector, {**labels, **changed}) for selector in selectors):
+            return changed
     raise Unsupported(
         f"no label of the pods of {name} can be changed so that its selector and its Services miss them; "
         "select them by a label with a value of their own",
         provider="kubernetes",
     )
+
+
+def beside(
+    name: str, labels: Labels, shared: Mapping[str, Any], selectors: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """The fewest labels whose change leaves pods in the shared selector and keeps them out of most of the others.
+
+    None is changed where the shared selector means the same labels as all others: controllers tell their pods by
+    owner, and only who counts by labels, such as an autoscaler, takes both for one.
+    """
+    found = [changed for changed in ({}, *_changes(name, labels)) if matches(shared, {**labels, **changed})]
+    return min(found, key=lambda changed: sum(matches(selector, {**labels, **changed}) for selector in selectors))
+
+
+def _changes(name: str, labels: Labels) -> Iterator[dict[str, str]]:
+    """Labels that could be changed together, the fewest and the usual ones first."""
+    value = _label_value(name)
+    keys = sorted(labels, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), key))
+    for size in range(1, len(keys) + 1):
+        for chosen in combinations(keys, size):
+            yield dict.fromkeys(chosen, value)
 
 
 def _label_value(name: str) -> str:

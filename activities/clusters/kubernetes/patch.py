@@ -7,6 +7,7 @@ with every status update; so a patch names the fields that it sets, and tests fe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 Operation = dict[str, Any]
@@ -52,6 +53,32 @@ def replace(there: Mapping[str, Any], path: Path, value: Any) -> list[Operation]
     """Sets a field after testing that it still is what was read; nothing when it is the value already."""
     found = _at(there, path)
     return [] if found == value else [test(path, found), put(path, value)]
+
+
+def patched(there: Mapping[str, Any], operations: Iterable[Operation]) -> dict[str, Any]:
+    """The object after a patch, as the API server applies it. Errors: ValueError when a test fails."""
+    result: dict[str, Any] = deepcopy(dict(there))
+    for operation in operations:
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        parent: Any = result
+        for part in way:
+            parent = parent[int(part)] if isinstance(parent, list) else parent[part]
+        _apply(operation, parent, int(last) if isinstance(parent, list) else last)
+    return result
+
+
+def _apply(operation: Operation, parent: Any, key: Any) -> None:
+    match operation["op"]:
+        case "test":
+            found = parent[key] if isinstance(parent, list) else parent.get(key)
+            if found != operation["value"]:
+                raise ValueError(f"{operation['path']} is {found}, not {operation['value']}")
+        case "add" if isinstance(parent, list):
+            parent.insert(key, deepcopy(operation["value"]))
+        case "add":
+            parent[key] = deepcopy(operation["value"])
+        case _:
+            del parent[key]
 
 
 def _at(there: Any, path: Iterable[str | int]) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import SERVICE
@@ -13,7 +14,7 @@ from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.services import canary_service, maintenance_service, ready_addresses, services
 from workflows.errors import NotReady
-from workflows.model.target import SLOTS, Backend, Claim, Slot, Target
+from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficState
 
 POLL = 0.1
 """Seconds between two looks at the API server."""
@@ -23,6 +24,14 @@ _MAKERS: Mapping[Backend, Callable[[Api, Target], Awaitable[Object]]] = {
     "canary": canary_service,
     "maintenance": maintenance_service,
 }
+
+
+class RoutePart(Protocol):
+    """What a route says of a component."""
+
+    def refers_to(self, route: Object, backend: Backend) -> bool:
+        """Whether any list names the backend, whatever its weight."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,16 @@ class Backends:
         """The Service of each backend."""
         return services(self.target)
 
+    @property
+    def objects(self) -> Sequence[Resource]:
+        """What is written beside a route."""
+        return (self.resource("canary"), self.resource("maintenance"))
+
+    @property
+    def shared(self) -> Sequence[Resource]:
+        """Those of them that others write to as well."""
+        return ()
+
     def resource(self, backend: Backend) -> Resource:
         return Resource(self.api, SERVICE, self.target.namespace, self.names[backend])
 
@@ -44,6 +63,38 @@ class Backends:
         """Makes those that are ours and are needed. Errors: NotReady before the canary is there; Rejected, Fenced."""
         for backend in set(needed) & _MAKERS.keys():
             await self._companion(backend, claim).ensure(await _MAKERS[backend](self.api, self.target))
+
+    async def settled(self, state: TrafficState) -> TrafficState:
+        """The state that can be written now: some of what it leaves out may be needed still."""
+        return state
+
+    async def refuse_foreign(self, operation: str) -> None:
+        """Errors: ForeignChange where somebody else wrote over what is ours in a shared object."""
+
+    async def prepare(self, claim: Claim, state: TrafficState, *, insist: bool) -> None:
+        """Makes what a state needs, before the route says so. Errors: as of `ensure`, ForeignChange."""
+        del insist
+        if "rules" not in state.raw:
+            await self.ensure(claim, needed(state))
+
+    async def tidy(self, claim: Claim, part: RoutePart, before: Object, after: Object) -> None:
+        """Takes away what nothing leads to any more, by the route before a write and after it.
+
+        The canary's only when nothing led there before this write either: requests that are under way may finish. It
+        goes with its Deployment at the latest, which is drained first.
+        """
+        if part.refers_to(before, "maintenance") and not part.refers_to(after, "maintenance"):
+            await self.remove(claim, "maintenance")
+        if not part.refers_to(before, "canary") and not part.refers_to(after, "canary"):
+            await self.remove(claim, "canary")
+
+    async def trouble(self, route: Object, weights: Mapping[Backend, float]) -> str:
+        """Why requests could go elsewhere than the route says, or nothing."""
+        del route
+        return await self.unready(weights)
+
+    async def follow(self) -> None:
+        """Goes on leading to stable's instances while they are replaced; a Service does by itself."""
 
     async def remove(self, claim: Claim, backend: Backend) -> None:
         await self._companion(backend, claim).remove()
@@ -81,6 +132,12 @@ class Backends:
 
     def _words(self, slot: Slot) -> str:
         return f"Service {self.target.namespace}/{self.names[slot]}"
+
+
+def needed(state: TrafficState) -> set[Backend]:
+    """Who must be there for a state."""
+    named: set[Backend] = {backend for backend, weight in state.weights.items() if weight}
+    return named | ({state.preview_to} if state.preview_to else set())
 
 
 def rising(wanted: Mapping[Backend, float], now: Mapping[Backend, float]) -> list[Slot]:

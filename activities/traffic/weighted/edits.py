@@ -23,6 +23,7 @@ from activities.traffic.weighted.lists import Goal, Lists, Mine, Record, changes
 from activities.traffic.weighted.shapes import Rule, Shape
 from activities.traffic.weighted.shares import BACKENDS, Ref, Services, divided, percents
 from workflows.errors import ForeignChange, Rejected
+from workflows.model.complaints import did_you_mean, listed
 from workflows.model.target import Backend, Slot, TrafficState
 
 PREFIX = "traffic.headgate.dev/"
@@ -43,15 +44,18 @@ class Part:
     """The target's key."""
     label: str
     """The object, for sentences."""
+    routes: tuple[str, ...] = ()
+    """The names of the only rules that may be touched; all of them when empty."""
 
     def read(self, route: Object) -> TrafficState:
         """What is asked for now; weights that somebody else changed are told as they are. Errors: Rejected."""
         record, mine = self.record(route), self._mine(route)
         if record and not changes(record, mine):
             return record.wish
+        self._refuse_unknown(route)
         if not mine:
             raise Rejected(
-                f"{self.label} has no rule that leads to Service {self.services['stable']}",
+                f"{self.label} has no rule that leads to Service {self.services['stable']}{self._among}",
                 provider=self.shape.provider,
             )
         weights = self._percents([rule.refs for rule in mine])
@@ -61,7 +65,12 @@ class Part:
 
     def record(self, route: Object) -> Record | None:
         """What our annotation says, where there is one."""
-        return noted(route, self._annotation, Record)
+        return noted(route, self.annotation, Record)
+
+    def wish(self, route: Object) -> TrafficState | None:
+        """What was written last, whatever became of it; None where nothing of ours is there."""
+        record = self.record(route)
+        return record.wish if record else None
 
     def refuse_foreign(self, route: Object, operation: str) -> None:
         """Errors: ForeignChange where somebody else wrote over our weights."""
@@ -102,7 +111,7 @@ class Part:
         return [
             *replaced(mine, bodies),
             *self._moved_fronts(route, self._fronts(mine, state)),
-            *entries(route, ANNOTATIONS, {self._annotation: dumped(keep)}),
+            *entries(route, ANNOTATIONS, {self.annotation: dumped(keep)}),
         ]
 
     def introduce(self, route: Object, state: TrafficState) -> list[Operation]:
@@ -122,7 +131,7 @@ class Part:
         if not (operations := replaced(mine, bodies)):
             return []
         keep = Record(wish=self.read(route), before=before, written=tuple(self._refs(body) for body in bodies))
-        return [*operations, *entries(route, ANNOTATIONS, {self._annotation: dumped(keep)})]
+        return [*operations, *entries(route, ANNOTATIONS, {self.annotation: dumped(keep)})]
 
     def companion(self, route: Object, state: TrafficState) -> Object | None:
         """The object for the preview host, when the state has one."""
@@ -134,8 +143,22 @@ class Part:
         return self.shape.companion(route, str(host), rules)
 
     @property
-    def _annotation(self) -> str:
+    def annotation(self) -> str:
+        """Where the record is."""
         return f"{PREFIX}{target_label(self.key)}"
+
+    @property
+    def _among(self) -> str:
+        return f" among its routes {listed(self.routes)}" if self.routes else ""
+
+    def _refuse_unknown(self, route: Object) -> None:
+        known = [rule["name"] for _, _, rule in self.shape.rules(route) if rule.get("name")]
+        for name in self.routes:
+            if name not in known:
+                raise Rejected(
+                    f"{self.label} has no route named {name}{did_you_mean(name, known)} (it has {listed(known)})",
+                    provider=self.shape.provider,
+                )
 
     def _refs(self, bodies: Sequence[Rule]) -> tuple[Ref, ...]:
         """The entries of a list; one that is there twice is numbered."""
@@ -151,7 +174,8 @@ class Part:
     def _mine(self, route: Object) -> list[Mine]:
         """The rules that lead to the stable Service; those that we put in front lead to the canary alone."""
         found = [Mine(path, field, rule, self._refs(rule[field])) for path, field, rule in self.shape.rules(route)]
-        return [rule for rule in found if any(ref.service == self.services["stable"] for ref in rule.refs)]
+        named = [rule for rule in found if not self.routes or rule.rule.get("name") in self.routes]
+        return [rule for rule in named if any(ref.service == self.services["stable"] for ref in rule.refs)]
 
     def _percents(self, lists: Sequence[Sequence[Ref]]) -> dict[Backend, float]:
         """Of the rule that is furthest from home, when they differ."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,12 +18,11 @@ from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.protocol import Verified
-from activities.traffic.weighted.backends import PATIENCE, POLL, Backends, rising
+from activities.traffic.weighted.backends import PATIENCE, POLL, needed, rising
 from activities.traffic.weighted.companions import Companion
-from activities.traffic.weighted.edits import Part
+from activities.traffic.weighted.places import Place, place_of
 from activities.traffic.weighted.shapes import Shape
 from workflows.errors import Unsupported
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
@@ -40,8 +38,7 @@ class WeightedRouter:
     def objects(self, target: Target) -> Sequence[FencedObject]:
         place = self._place(target)
         previews = (place.preview,) if target.traffic.get("preview") else ()
-        services = (place.backends.resource("canary"), place.backends.resource("maintenance"))
-        return (place.route, *services, *previews)
+        return (place.route, *place.backends.objects, *previews)
 
     async def read(self, target: Target) -> TrafficState | None:
         place = self._place(target)
@@ -61,6 +58,7 @@ class WeightedRouter:
         found = await place.route.held(target.key, claim)
         if claim.purpose == "release":
             place.part.refuse_foreign(found, "write")
+            await place.backends.refuse_foreign("write")
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
         await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
@@ -68,27 +66,28 @@ class WeightedRouter:
     async def look(self, target: Target) -> None:
         place = self._place(target)
         place.part.refuse_foreign(await place.route.get(), "look")
+        await place.backends.refuse_foreign("look")
 
     def changes(self, target: Target) -> Changes:
-        route = self._place(target).route
-        return Changes(route.api, Watched.one(route))
+        place = self._place(target)
+        return Changes(place.route.api, *map(Watched.one, (place.route, *place.backends.shared)))
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         place = self._place(target)
-        if record := place.part.record(await place.route.held(target.key, claim)):
-            await self._write(place, claim, record.wish, insist=True)
+        if wish := place.part.wish(await place.route.held(target.key, claim)):
+            await self._write(place, claim, wish, insist=True)
 
-    async def _write(self, place: _Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
+    async def _write(self, place: Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
         target = place.target
-        before = await place.route.held(target.key, claim)
-        await self._prepare(place, claim, before, state)
+        before, state = await place.route.held(target.key, claim), await place.backends.settled(state)
+        await self._prepare(place, claim, before, state, insist=insist)
         edit = partial(place.part.patch, state=state, insist=insist)
         after = await place.route.change(target.key, claim, partial(edit, linger=True))
         if edit(after):
             await self._wait_for_answer(place)
             after = await place.route.change(target.key, claim, edit)
         await self._preview(place, claim, after, state)
-        await self._tidy(place, claim, before, after)
+        await place.backends.tidy(claim, place.part, before, after)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
         place = self._place(target)
@@ -101,21 +100,20 @@ class WeightedRouter:
             return Verified("unsupported", f"nothing says whether requests follow {place.route.label}")
         return found
 
-    async def _prepare(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
+    async def follow(self, target: Target) -> None:
+        await self._place(target).backends.follow()
+
+    async def _prepare(self, place: Place, claim: Claim, route: Object, state: TrafficState, *, insist: bool) -> None:
         """Makes what the state needs and is not there yet, and lets the data plane learn of it."""
-        needed = {backend for backend, weight in state.weights.items() if weight}
-        if state.preview_to:
-            needed.add(state.preview_to)
-        if "rules" not in state.raw:
-            await place.backends.ensure(claim, needed)
+        await place.backends.prepare(claim, state, insist=insist)
         now = place.part.read(route).weights
         await place.backends.wait(rising(state.weights, now), provider=place.shape.provider)
         known = route["metadata"].get("generation")
         route = await place.route.change(place.target.key, claim, lambda found: place.part.introduce(found, state))
-        if route["metadata"].get("generation") != known and "maintenance" not in needed:
+        if route["metadata"].get("generation") != known and "maintenance" not in needed(state):
             await self._wait_for_answer(place)
 
-    async def _wait_for_answer(self, place: _Place) -> None:
+    async def _wait_for_answer(self, place: Place) -> None:
         """At most `PATIENCE`: whether the weights are followed in the end is what `verify` asks."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -124,63 +122,29 @@ class WeightedRouter:
             await asyncio.sleep(POLL)
         await asyncio.sleep(place.shape.lead)
 
-    async def _preview(self, place: _Place, claim: Claim, route: Object, state: TrafficState) -> None:
+    async def _preview(self, place: Place, claim: Claim, route: Object, state: TrafficState) -> None:
         if body := place.part.companion(route, state):
             await Companion(place.preview, place.target.key, claim).ensure(body)
         elif place.target.traffic.get("preview"):
             await Companion(place.preview, place.target.key, claim).remove()
 
-    async def _tidy(self, place: _Place, claim: Claim, before: Object, after: Object) -> None:
-        """Deletes Services that nothing leads to any more.
-
-        The canary's only when nothing led there before this write either: requests that are under way may finish. It
-        goes with its Deployment at the latest, which is drained first.
-        """
-        part = place.part
-        if part.refers_to(before, "maintenance") and not part.refers_to(after, "maintenance"):
-            await place.backends.remove(claim, "maintenance")
-        if not part.refers_to(before, "canary") and not part.refers_to(after, "canary"):
-            await place.backends.remove(claim, "canary")
-
-    async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
+    async def _difference(self, place: Place, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""
         route = await place.route.get()
         place.part.refuse_foreign(route, "verify")
+        await place.backends.refuse_foreign("verify")
         asked = place.part.read(route).weights
         if nonzero(asked) != nonzero(weights):
             return f"{place.route.label} asks for {words(asked)}, not for {words(weights)}"
         if place.shape.trouble and (found := place.shape.trouble(route)):
             return f"{place.route.label}: {found}"
-        return await place.backends.unready(weights)
+        return await place.backends.trouble(route, weights)
 
     def _shape(self, target: Target) -> Shape:
         return next((shape for shape in self._shapes if shape.name(target)), self._shapes[0])
 
-    def _place(self, target: Target) -> _Place:
-        shape, backends = self._shape(target), Backends(self._clusters.get(target.cluster), target)
-        route = Resource(backends.api, shape.kind, target.namespace, shape.name(target))
-        return _Place(
-            target=target,
-            part=Part(shape, target.namespace, backends.names, target.key, route.label),
-            route=route,
-            backends=backends,
-            preview=Resource(backends.api, shape.kind, target.namespace, backends.names["canary"]),
-        )
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Everything that a router touches for one target."""
-
-    target: Target
-    part: Part
-    route: Resource
-    backends: Backends
-    preview: Resource
-
-    @property
-    def shape(self) -> Shape:
-        return self.part.shape
+    def _place(self, target: Target) -> Place:
+        return place_of(self._shape(target), self._clusters.get(target.cluster), target)
 
 
 def _wanted(target: Target, weights: dict[Backend, float], preview_to: Slot | None, *, provider: str) -> TrafficState:

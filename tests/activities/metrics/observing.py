@@ -12,10 +12,15 @@ from activities.metrics.activities import Metrics
 from activities.metrics.clock import Clock
 from activities.metrics.protocol import MetricsProvider, Query
 from activities.registry import Registry
+from activities.traffic.keeping import Keeping
+from activities.traffic.null import NoRouter
 from workflows.analysis.batches import Batch
 from workflows.contracts.metrics import Observed, ObserveRequest
 from workflows.errors import ForeignChange
 from workflows.model.target import Target
+
+UNFOLLOWED = Keeping(Registry("traffic", {"envoy": NoRouter}))
+"""No router that follows anything."""
 
 
 def a_target(**traffic: Any) -> Target:
@@ -54,7 +59,7 @@ async def nobody_else(_: Target) -> ForeignChange:
 
 def metrics(provider: MetricsProvider | None, clock: Clock, lookout: Any = nobody_else) -> Metrics:
     providers: dict[str, Any] = {} if provider is None else {"main": lambda: provider}
-    return Metrics(Registry("metrics", providers), lookout, clock=lambda: clock)
+    return Metrics(Registry("metrics", providers), lookout, UNFOLLOWED, clock=lambda: clock)
 
 
 class Attempts:

@@ -10,9 +10,12 @@ import pytest
 
 from activities.boundary import implement
 from activities.metrics.activities import Metrics
+from activities.metrics.null import NullMetrics
 from activities.metrics.openmetrics import OpenMetricsProvider, OpenMetricsSettings
 from activities.registry import Registry
-from tests.activities.metrics.observing import Attempts, a_request, an_analysis, metrics, nobody_else
+from activities.traffic.keeping import Keeping
+from activities.traffic.null import NoRouter
+from tests.activities.metrics.observing import UNFOLLOWED, Attempts, a_request, an_analysis, metrics, nobody_else
 from tests.activities.metrics.pages import FakeClock, Instances, Page, an_endpoint, app_page, served
 from workflows.analysis import reasons
 from workflows.contracts.metrics import MetricActivities, ObserveRequest
@@ -275,4 +278,26 @@ async def test_a_foreign_change_ends_a_watchful_segment_with_its_field(world: Wo
 
 
 def test_observe_is_the_whole_contract() -> None:
-    assert len(implement(MetricActivities, Metrics(Registry("metrics", {}), nobody_else))) == 1
+    assert len(implement(MetricActivities, Metrics(Registry("metrics", {}), nobody_else, UNFOLLOWED))) == 1
+
+
+class Followed(NoRouter):
+    """A router that says when it follows, and when it is let go."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    async def follow(self, target: Target) -> None:
+        self._said.append(target.component)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._said.append("let go")
+
+
+async def test_what_a_router_names_is_followed_for_as_long_as_it_is_observed() -> None:
+    clock, said = FakeClock(), list[str]()
+    keeping = Keeping(Registry("traffic", {"envoy": lambda: Followed(said)}))
+    activities = Metrics(Registry("metrics", {"main": NullMetrics}), nobody_else, keeping, clock=lambda: clock)
+    await Attempts(activities, a_request(limit_seconds=10)).start()
+    assert said == ["trip", "let go"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from activities.clusters.kubernetes.kinds import (
+    DESTINATION_RULE,
     GRPC_ROUTE,
     HTTP_PROXY,
     HTTP_ROUTE,
@@ -82,7 +83,7 @@ async def contour(made: KubernetesWorld) -> None:
 
 
 async def istio(made: KubernetesWorld) -> None:
-    """A VirtualService with a short host, a full one, a mirror, and somebody else's route."""
+    """A VirtualService with a short host, a full one, a mirror, and somebody else's route; and a DestinationRule."""
     trip = {"destination": {"host": "trip", "port": {"number": 80}}}
     full = {"destination": {"host": f"trip.{made.place}.svc.cluster.local"}, "weight": 30}
     users = {"destination": {"host": "users"}}
@@ -92,7 +93,18 @@ async def istio(made: KubernetesWorld) -> None:
         {"name": "trips", "route": [trip], "mirror": {"host": "users"}, "timeout": "5s"},
     ]
     spec = {"hosts": [made.host], "gateways": ["mesh", "shop"], "http": http}
-    await made.open((VIRTUAL_SERVICE, {"metadata": {"name": "shop"}, "spec": spec}))
+    beta = {"name": "beta", "labels": {"track": "beta"}}
+    rule = {"host": "trip", "trafficPolicy": {"loadBalancer": {"simple": "LEAST_REQUEST"}}, "subsets": [beta]}
+    await made.open(
+        (VIRTUAL_SERVICE, {"metadata": {"name": "shop"}, "spec": spec}),
+        (DESTINATION_RULE, {"metadata": {"name": "shop"}, "spec": rule}),
+    )
+
+
+async def istio_subsets(made: KubernetesWorld) -> None:
+    """One Service for both versions, and real pods, by whose labels they are told apart."""
+    await istio(made)
+    await made.own()
 
 
 async def traefik(made: KubernetesWorld) -> None:
@@ -138,7 +150,9 @@ SETUPS: dict[str, Any] = {
 """Routers that take weights."""
 INGRESSES: dict[str, Any] = {"ingress": ingress, "nginx": ingress}
 """Routers that write Ingresses."""
-ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in SETUPS | INGRESSES)]
+FORMS: dict[str, Any] = SETUPS | INGRESSES | {"istioSubsets": istio_subsets}
+"""All of them, and those without a Service for each version."""
+ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in FORMS)]
 
 
 @pytest.fixture
@@ -152,7 +166,7 @@ async def cluster_world(
         monkeypatch.setattr(module, "LEAD", 0)
     made = KubernetesWorld(tmp_path, routing_kubeconfig, router)
     try:
-        await (SETUPS | INGRESSES).get(router, KubernetesWorld.open)(made)
+        await FORMS.get(router, KubernetesWorld.open)(made)
         yield made
     finally:
         await made.finish()

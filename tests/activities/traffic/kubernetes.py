@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -22,13 +23,15 @@ from activities.foreign import Lookout
 from activities.registry import Registry
 from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
+from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.null import NullWorkloads
+from activities.workloads.registry import workload_providers
 from tests.activities.world import Runs, World
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, WaitReadyRequest
 from workflows.errors import ForeignChange, ProviderError
-from workflows.model.target import SLOTS, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Slot, SlotState, Target, Template
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
 
@@ -94,8 +97,9 @@ class KubernetesWorld(World):
         self.image = image
         self._answering: list[asyncio.Task[None]] = []
         super().__init__(directory)
-        self.kinds = ("kubernetes", "gatewayApi" if router == "grpc" else router)
-        self.verified = "unsupported" if router in ("istio", "traefik", "nginx", "ingress") else "verified"
+        self.kinds = ("kubernetes", "gatewayApi" if router == "grpc" else router.removesuffix("Subsets"))
+        is_silent = router in ("istio", "istioSubsets", "traefik", "nginx", "ingress")
+        self.verified = "unsupported" if is_silent else "verified"
         self.divides = router not in ("service", "ingress")
         self.maintains = router != "nginx"
 
@@ -104,7 +108,7 @@ class KubernetesWorld(World):
         deployments = Deployments(self.api, self.image)
         self.providers = Registry("workloads", {"kubernetes": lambda: deployments})
         self.routers = traffic_routers(None, self.reached)
-        self.workloads = Workloads(self.providers)
+        self.workloads = Workloads(self.providers, Keeping(self.routers))
         self.traffic = Traffic(self.routers, self.providers, patience=patience)
         self.targets = Targets(self.providers, self.routers, runs)
 
@@ -124,6 +128,21 @@ class KubernetesWorld(World):
         await self.api.create(SERVICE, self.place, deepcopy(TRIP))
         for kind, body in objects:
             await self.api.create(kind, self.place, deepcopy(body))
+
+    async def own(self, labels: Mapping[str, str] = MappingProxyType({}), *, replicas: int = 0) -> None:
+        """From now on the pods are those of a real Deployment trip and of the copy that Headgate makes beside it."""
+        body = _deployment(self.target(), "stable", replicas, self.image.format("1.0.0"))
+        body["spec"]["selector"] = {"matchLabels": {"app": "trip", **labels}}
+        body["spec"]["template"]["metadata"]["labels"] = {"app": "trip", **labels}
+        await self.api.create(DEPLOYMENT, self.place, body)
+        self.providers = workload_providers(self.process, self.reached)
+        self.workloads = Workloads(self.providers, Keeping(self.routers))
+        self.traffic = Traffic(self.routers, self.providers)
+        self.targets = Targets(self.providers, self.routers, self.runs)
+
+    def version(self, version: str) -> Template:
+        """A version of the world's image."""
+        return Template(version=version, digest=f"digest-{version}", body={"images": {"": self.image.format(version)}})
 
     def answer(self, kind: Kind, status: Any) -> None:
         """From now on somebody says of every object of a kind that it is in use."""
@@ -219,6 +238,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "grpc": {"grpcRoute": "shop"},
     "contour": {"httpProxy": "shop"},
     "istio": {"virtualService": "shop"},
+    "istioSubsets": {"virtualService": "shop", "destinationRule": "shop"},
     "traefik": {"traefikService": "shop"},
     "ingress": {"ingress": "shop"},
     "nginx": {"ingress": "shop"},

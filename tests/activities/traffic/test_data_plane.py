@@ -256,12 +256,39 @@ async def test_an_undo_reaches_users_at_once(shop: KubernetesWorld, run: Run, ta
 
 @pytest.fixture
 async def node_port(shop: KubernetesWorld, claim: Claim) -> None:
+    await open_node_port(shop)
+
+
+async def open_node_port(shop: KubernetesWorld) -> None:
     """The Service answers at the node itself."""
     await shop.api.patch(SERVICE, shop.place, "trip", [put(("spec", "type"), "NodePort")])
     found = await shop.api.get(SERVICE, shop.place, "trip")
     host = shop.url.rpartition(":")[0]
     shop.url = f"{host}:{found['spec']['ports'][0]['nodePort']}"
     await serves(shop)
+
+
+@pytest.mark.parametrize("router", ["replicas"])
+async def test_users_meet_the_versions_in_the_ratio_of_their_pods(shop: KubernetesWorld, run: Run) -> None:
+    await shop.own()
+    target = shop.target()
+    claim = await shop.capture(run, target)
+    assert (await shop.deploy(run, target, claim, slot="stable", template=shop.version("1.0.0"), replicas=3)).ready
+    await open_node_port(shop)
+    for pods, share in ((1, 25.0), (3, 50.0)):
+        version = shop.version("1.1.0")
+        ready = await shop.deploy(run, target, claim, slot="canary", template=version, replicas=pods)
+        assert ready.ready, ready.message
+        shifted = await shop.shift(run, target, claim, {"stable": 100 - share, "canary": share})
+        assert shifted.verification == "verified", shifted.message
+        await asyncio.sleep(1.2)  # The node's proxy follows at most once a second.
+        async with Users(shop) as users:
+            users.reconnects = True
+            seen = await users.more(2000)
+        print(f"{share} %: {dict(seen)}, lost {users.lost}")
+        error = 4 * (share * (100 - share) / seen.total()) ** 0.5
+        assert abs(100 * seen["1.1.0"] / seen.total() - share) < error
+        assert users.lost == {}
 
 
 @pytest.mark.parametrize("router", ["service"])

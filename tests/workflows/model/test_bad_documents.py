@@ -254,6 +254,46 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         f"{C}.strategy.stages",
         "blueGreen wants to send it a part of them; leave stages out",
     ),
+    "blue-green by replicas": (
+        a_release().blue_green().counted().document(),
+        f"{S}.kind",
+        "a version that is ready in full has half of them already; use canary",
+    ),
+    "checks before pods of replicas have users": (
+        a_release().canary(50).counted().checked().document(),
+        f"{C}.checks",
+        "weight 0 is zero pods, so users reach the new version before any check could",
+    ),
+    "headers without a router": (
+        a_release().canary(50).counted().matched().document(),
+        f"{C}.traffic",
+        "match needs a",
+    ),
+    "a preview without a router": (
+        a_release().canary(50).counted().previewed().document(),
+        f"{C}.traffic",
+        "preview needs a router, and here only the number of pods divides users",
+    ),
+    "a fixed size where pods are the weight": (
+        a_release().canary(50).counted().with_(capacity=2).document(),
+        f"{C}.capacity",
+        "the number of pods is the weight here",
+    ),
+    "all pods at once by replicas": (
+        a_release().canary(100).counted().document(),
+        f"{S}.stages[0].weight",
+        "all users at once means replacing all pods, which is what rolling does",
+    ),
+    "draining pods of replicas": (
+        a_release().canary(50).counted().with_(drain="10s").document(),
+        f"{C}.drain",
+        "a pod has users until it ends",
+    ),
+    "a bare tolerance": (
+        a_release().canary(50).counted(tolerance=5).document(),  # type: ignore[arg-type]
+        f"{C}.traffic.tolerance",
+        "write it with a percent sign",
+    ),
     "headers for a switched Service": (
         a_release().blue_green().switched().matched().document(),
         f"{C}.traffic.match",

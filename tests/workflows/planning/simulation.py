@@ -26,7 +26,7 @@ class Moment:
 
 def forward(plan: RolloutPlan, random: Random) -> Iterator[Moment]:
     """Every state of the world on the way, also those in the middle of a step."""
-    world = World.at(plan.baseline)
+    world = World.at(plan.baseline, is_counted=plan.target.is_counted)
     for index, step in enumerate(plan.steps):
         world.apply(step.action)
         yield Moment(world, index, step)

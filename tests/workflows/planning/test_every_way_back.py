@@ -39,6 +39,8 @@ STRATEGIES = {
     "blue-green by one path of an Ingress": a_release().blue_green().behind("ingress", ingress="shop", path="/trips"),
     "canary by ingress-nginx": a_release().canary(5, 50).behind("nginx", ingress="shop"),
     "canary by ingress-nginx without standby": a_release().canary(50, standby="none").behind("nginx", ingress="shop"),
+    "canary by replicas": a_release().canary(10, 50, 100).counted(tolerance="40%"),
+    "rolling by replicas": a_release().rolling().counted(),
     "rolling": a_release().rolling(surge=2, unavailable=1),
     "rolling without extra instances": a_release().rolling(surge=0, unavailable=1).unrouted(),
     "rolling without a router": a_release().rolling().unrouted(),
@@ -49,7 +51,7 @@ STRATEGIES = {
 
 def plan_of(release: ReleaseBuilder, baseline: TargetState, *, kind: str = "release") -> RolloutPlan:
     component = release.component()
-    routed = component.target.is_routed
+    routed = component.target.is_routed or component.target.is_counted
     state = baseline if routed else baseline.model_copy(update={"traffic": None})
     return rollout_plan(component, state, kind="rollback" if kind == "rollback" else "release", analysis_required=True)
 
@@ -133,6 +135,7 @@ def releases(draw: st.DrawFn) -> ReleaseBuilder:
         st.sampled_from(
             [
                 a_release().canary(*weights, standby=standby),
+                a_release().canary(*[w for w in weights if w < 100] or [50]).counted(tolerance="100%"),
                 a_release().blue_green(*[w for w in weights if w < 100], 100),
                 a_release().rolling(surge=draw(st.integers(1, 3)), unavailable=draw(st.integers(0, 3))),
                 a_release().recreate(),
@@ -142,6 +145,8 @@ def releases(draw: st.DrawFn) -> ReleaseBuilder:
     kind = release.components[0]["strategy"]["kind"]
     if kind in ("rolling", "recreate"):
         return release.unrouted() if draw(st.booleans()) else release
+    if release.component().target.is_counted:
+        return release
     if draw(st.booleans()):
         release = release.previewed()
     if draw(st.booleans()):

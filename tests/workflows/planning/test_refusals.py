@@ -62,6 +62,19 @@ def test_a_rollback_does_not_need_a_healthy_running_version() -> None:
     assert rollout_plan(a_release().component(), a_baseline("v3", ready=0), kind="rollback").kind == "rollback"
 
 
+def test_a_weight_that_pods_cannot_express_is_refused_with_those_that_they_can() -> None:
+    for stages, sentence in (
+        (
+            (10,),
+            "10 % cannot be expressed beside 5 instances .* are 1 of 6 pods, which is 16.67 %; .* to 6.67% or more",
+        ),
+        ((50, 60), "60 % cannot .* 7 of 12 pods, which is 58.33 % and 8 of 13 pods, which is 61.54 %; .* to 1.54% or"),
+    ):
+        with pytest.raises(PlanRefused, match=sentence) as refused:
+            rollout_plan(a_release().canary(*stages).counted().component(), a_baseline(replicas=5))
+        assert refused.value.reason == "Inexpressible"
+
+
 def test_a_plan_without_a_metric_is_refused_where_policy_wants_one_and_names_the_interval() -> None:
     component = a_release().canary(5).unanalysed().component()
     with pytest.raises(PlanRefused, match=r"steps 3 to 17 \(from “Send 5 % of users") as refused:

@@ -8,6 +8,7 @@ from tests.builders import ReleaseBuilder, a_baseline, a_policy, a_release
 from workflows.errors import PlanRefused
 from workflows.model.plan import Approve, Barrier, Deploy, Observe, Retire, RolloutPlan, RunChecks, Scale, Shift
 from workflows.model.target import TargetState
+from workflows.planning.by_replicas import nearest
 from workflows.planning.rollouts import rollout_plan
 
 
@@ -142,6 +143,62 @@ def test_r3_2_rolling() -> None:
     assert made.steps[1].action.timeout_seconds == 600  # type: ignore[union-attr]
     assert made.peak_replicas == 6
     assert made.undo == "4 instances of v1 must start before all users are back, from step 1 on"
+
+
+def test_r4_2_canary_by_replica_ratio_is_honest_about_the_weights_that_pods_express() -> None:
+    made = plan(a_release().canary(10, 50, 100, observe="5m").counted(tolerance="10%"), a_baseline(replicas=5))
+    assert lines(made) == [
+        "Start 1 instance of v2 (canary)",
+        "Wait until 1 instance of v2 (canary) is ready",
+        "Send 16.67 % of users to v2 (canary), 83.33 % to v1 (stable)",
+        "Observe v2 at 16.67 % for 5m (stage 1)",
+        "Scale v2 (canary) to 5 instances",
+        "Wait until 5 instances of v2 (canary) are ready",
+        "Send 50 % of users to v2 (canary), 50 % to v1 (stable)",
+        "Observe v2 at 50 % for 5m (stage 2)",
+        GROUP,
+        "Replace v1 by 5 instances of v2 (stable)",
+        "Wait until 5 instances of v2 (stable) are ready",
+        "Drain and remove v2 (canary)",
+        "Send all users to v2 (stable)",
+        "Observe v2 at 100 % for 5m (stage 3)",
+        "Watch v2 with all users for 30m",
+        COMMIT,
+    ]
+    assert made.warnings[0] == "trip: 10 % is asked for; it gets 1 of 6 pods, which is 16.67 %"
+    assert made.undo == (
+        "Undo ends the instances of the new version, except in steps 10 to 16: there 5 instances of v1 must start "
+        "before all users are back"
+    )
+
+
+def test_without_a_router_the_guard_and_the_gates_come_with_the_first_pod() -> None:
+    release = a_release().canary(50).counted().asking("production")
+    first, second, third, *_ = plan(release, asks=True).steps
+    assert isinstance(first.action, Approve)
+    assert isinstance(second.action, Deploy)
+    assert (first.new, second.new, third.old) == ((), ("canary",), ("stable",))
+
+
+@pytest.mark.parametrize(
+    ("weight", "size", "tolerance", "pods"),
+    [
+        (50, 5, 0, 5),
+        (10, 9, 0, 1),
+        (25, 3, 0, 1),
+        (60, 4, 0, 6),
+        (10, 5, 7, 1),
+        (30, 5, 2, 2),
+        (30, 5, 8, 2),
+        (34, 10, 2, 5),
+        (10, 5, 6, None),
+        (30, 5, 0, None),
+        (1, 1, 40, None),
+    ],
+)
+def test_pods_express_a_weight_rounding_down(weight: float, size: int, tolerance: float, pods: int | None) -> None:
+    ratio = nearest(weight, size, tolerance=tolerance)
+    assert (ratio.canary if ratio else None) == pods
 
 
 def test_a_first_release_has_nothing_to_compare_with_and_asks_every_gate_before_users_come() -> None:

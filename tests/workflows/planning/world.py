@@ -95,15 +95,17 @@ class World:
     traffic: TrafficState | None
     dead: frozenset[str] = frozenset()
     """Digests whose instances never become ready."""
+    is_counted: bool = False
+    """Whether the number of instances is the weight."""
 
     @classmethod
-    def at(cls, baseline: TargetState) -> World:
+    def at(cls, baseline: TargetState, *, is_counted: bool = False) -> World:
         slots = {
             slot: Instances(template=state.template, replicas=state.replicas, ready=dict(state.ready))
             for slot in SLOTS
             for state in [baseline.slot(slot)]
         }
-        return cls(slots, baseline.traffic)
+        return cls(slots, None if is_counted else baseline.traffic, is_counted=is_counted)
 
     def copy(self) -> World:
         return replace(self, slots={slot: content.copy() for slot, content in self.slots.items()})
@@ -121,8 +123,14 @@ class World:
                 )
                 for slot, content in self.slots.items()
             },
-            traffic=self.traffic,
+            traffic=TrafficState(weights=self.shares()) if self.is_counted else self.traffic,
         )
+
+    def shares(self) -> dict[Backend, float]:
+        """Percent of the ready instances in each slot that has any."""
+        ready = {slot: sum(content.ready.values()) for slot, content in self.slots.items()}
+        total = sum(ready.values())
+        return {slot: round(100 * count / total, 2) for slot, count in ready.items() if count}
 
     def apply(self, action: Action) -> None:
         """Writes a wish; instances follow with `tick`. Waiting and asking change nothing."""
@@ -173,6 +181,9 @@ class World:
         return found | ({self.traffic.preview_to} if self.traffic.preview_to else set())
 
     def _shift(self, action: Shift) -> None:
+        if self.is_counted:
+            assert self.shares() == {backend: weight for backend, weight in action.weights.items() if weight}
+            return
         now = self.traffic.weights if self.traffic else {}
         for backend, weight in action.weights.items():
             if weight > now.get(backend, 0) and backend != "maintenance":

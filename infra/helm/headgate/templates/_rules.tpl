@@ -17,7 +17,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [services], verbs: [get, patch]}
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}
 {{- end }}
-{{- if without $routers "service" }}
+{{- if without $routers "service" "replicas" }}
 - {apiGroups: [""], resources: [services], verbs: [create, delete]}
 {{- end }}
 {{- if has "service" $routers }}
@@ -37,6 +37,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 {{- end }}
 {{- if has "istio" $routers }}
 - {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [networking.istio.io], resources: [destinationrules], verbs: [get, watch, patch]}
 {{- end }}
 {{- if has "traefik" $routers }}
 - {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, watch, patch]}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.clusters.kubernetes.labels import apart, canary_labels, matches, selector_text
+from activities.clusters.kubernetes.labels import apart, beside, canary_labels, matches, selector_text
 from workflows.errors import Unsupported
 
 POD = {"app": "trip", "tier": "web"}
@@ -60,6 +60,15 @@ def test_more_labels_are_changed_where_no_single_one_is_in_every_selector() -> N
 def test_a_selector_that_takes_every_value_is_refused() -> None:
     with pytest.raises(Unsupported, match="no label of the pods of trip"):
         apart("trip", POD, [expression("app", "Exists")])
+
+
+def test_a_shared_service_goes_on_selecting_both_while_the_deployment_does_not() -> None:
+    shared, own = {"matchLabels": {"app": "trip"}}, {"matchLabels": POD}
+    assert beside("trip", POD, shared, [own, {"matchLabels": {"tier": "web"}}]) == {"tier": "trip-canary"}
+
+
+def test_no_label_is_changed_where_the_shared_service_means_them_all() -> None:
+    assert beside("trip", POD, {"matchLabels": POD}, [{"matchLabels": POD}]) == {}
 
 
 def test_a_long_name_still_makes_a_label_value() -> None:

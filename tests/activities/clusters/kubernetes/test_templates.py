@@ -18,7 +18,7 @@ from activities.clusters.kubernetes.templates import (
     repository,
     wanted_pod,
 )
-from workflows.errors import Rejected
+from workflows.errors import Rejected, Unsupported
 from workflows.model.target import Template
 
 
@@ -147,8 +147,18 @@ def test_services_of_others_do_not_matter_to_a_copy() -> None:
         "spec": {"selector": {"matchLabels": {"app": "trip"}}, "template": pod("trip:v1")},
     }
     services: list[dict[str, Any]] = [
-        {"spec": {"selector": {"app": "user"}}},
-        {"spec": {}},
-        {"spec": {"selector": {"app": "trip"}}},
+        {"metadata": {"name": "user"}, "spec": {"selector": {"app": "user"}}},
+        {"metadata": {"name": "bare"}, "spec": {}},
+        {"metadata": {"name": "trip"}, "spec": {"selector": {"app": "trip"}}},
     ]
     assert changed_labels(stable, services) == {"app": "trip-canary"}
+
+
+def test_a_service_that_shall_be_shared_must_select_the_pods() -> None:
+    stable = {
+        "metadata": {"name": "trip"},
+        "spec": {"selector": {"matchLabels": {"app": "trip"}}, "template": pod("trip:v1")},
+    }
+    service = {"metadata": {"name": "user"}, "spec": {"selector": {"app": "user"}}}
+    with pytest.raises(Unsupported, match="Service user does not select the pods of Deployment trip"):
+        changed_labels(stable, [service], shared="user")

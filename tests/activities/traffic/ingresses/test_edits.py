@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.patch import patched
 from activities.traffic.ingresses.edits import Switch
 from tests.activities.traffic.ingresses.objects import SERVICES, SHOP, backend, ingress, path, rule, target
-from tests.activities.traffic.weighted.patching import Refused, patched
 from workflows.errors import ForeignChange, Rejected, Unsupported
 from workflows.model.target import Backend, TrafficState
 

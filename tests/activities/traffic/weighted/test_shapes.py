@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.clusters.kubernetes.api import Object
+from activities.clusters.kubernetes.patch import patched
 from activities.traffic.contour import CONTOUR
 from activities.traffic.gateway_api import GATEWAY_API, GRPC
 from activities.traffic.istio import ISTIO
@@ -17,7 +19,6 @@ from activities.traffic.traefik import TRAEFIK
 from activities.traffic.weighted.edits import Part
 from activities.traffic.weighted.shapes import Shape
 from activities.traffic.weighted.shares import percents
-from tests.activities.traffic.weighted.patching import patched
 from workflows.errors import Rejected
 from workflows.model.target import Backend, TrafficState
 
@@ -186,3 +187,20 @@ def test_a_call_of_one_method_keeps_it_beside_the_header() -> None:
     there["spec"]["rules"][0]["matches"] = [{"method": {"service": "shop.Trips"}}]
     front = written(part(GRPC), there, state(0, preview=True))["spec"]["rules"][0]
     assert [match["method"] for match in front["matches"]] == [{"service": "shop.Trips"}] * 2
+
+
+def test_only_the_routes_that_are_named_are_touched() -> None:
+    named = replace(part(ISTIO), routes=("route-1",))
+    before = shop("istio", [[("trip", None)], [("trip", None)]])
+    there = written(named, before, state(25, preview=True))
+    front, other, route = there["spec"]["http"]
+    assert front["route"][0]["destination"]["host"] == "trip-canary.test.svc.cluster.local"
+    assert (other, there["spec"]["tcp"]) == (before["spec"]["http"][0], before["spec"]["tcp"])
+    assert [entry["weight"] for entry in route["route"]] == [75, 25]
+    assert written(named, there, TrafficState(weights={"stable": 100})) == before
+
+
+def test_a_route_that_is_not_there_is_refused_with_those_that_are() -> None:
+    wrong = replace(part(ISTIO), routes=("route1",))
+    with pytest.raises(Rejected, match=r"no route named route1; did you mean route-0\? \(it has route-0\)"):
+        wrong.read(shop("istio", [[("trip", None)]]))
