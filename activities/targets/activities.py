@@ -14,7 +14,7 @@ from activities.clusters.fence import FencedObject, raise_fence
 from activities.foreign import Lookout
 from activities.registry import Registry
 from activities.targets.protocol import RunProbe
-from activities.traffic.protocol import TrafficRouter
+from activities.traffic.protocol import Sticky, TrafficRouter
 from activities.workloads.protocol import Record, WorkloadProvider
 from workflows.contracts.targets import (
     Acquired,
@@ -83,6 +83,14 @@ class Targets(TargetActivities):
     async def take_over(self, request: TakeOverRequest) -> None:
         await self._lookout.put_back(request.target, request.claim)
 
+    async def _baseline(self, target: Target) -> TargetState:
+        """The target with what its plan must know and nothing later asks again."""
+        state, router = await self._inspect(target), self._router(target)
+        if state.traffic is None or not isinstance(router, Sticky):
+            return state
+        traffic = state.traffic.model_copy(update={"affinity": await router.affinity(target)})
+        return state.model_copy(update={"traffic": traffic})
+
     async def next_undo(self, request: UndoRequest) -> UndoState:
         state = await self._inspect(request.target)
         return UndoState(state=state, step=next_undo_step(request.mark.baseline, state, request.target))
@@ -116,7 +124,7 @@ class Targets(TargetActivities):
             target=target,
             release=request.release,
             rollout_run_id=caller().run_id,
-            baseline=await self._inspect(target),
+            baseline=await self._baseline(target),
             version=request.template.version,
             marked_at=datetime.now(UTC),
         )

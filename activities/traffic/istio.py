@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 
 from activities.clusters.kubernetes.api import Object
-from activities.clusters.kubernetes.kinds import VIRTUAL_SERVICE
+from activities.clusters.kubernetes.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from activities.traffic.weighted.services import service_in
 from activities.traffic.weighted.shapes import Headers, Rule, Shape
 from activities.traffic.weighted.shares import Ref
@@ -66,5 +66,6 @@ ISTIO = Shape(
     effective=_effective,
     fronts=_fronts,
     companion=_companion,
+    policy=DESTINATION_RULE,
     lead=1.0,
 )

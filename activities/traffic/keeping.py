@@ -40,9 +40,10 @@ class Keeping:
         while isinstance(router, Follower):
             try:
                 await router.follow(target)
-                return
             except ProviderError as error:
                 if str(error) != said:
                     logger.warning("%s cannot be followed at the moment: %s", target.key, error)
                 said = str(error)
                 await asyncio.sleep(_PAUSE)
+            else:
+                return

@@ -29,6 +29,15 @@ class Follower(Protocol):
         ...
 
 
+@runtime_checkable
+class Sticky(Protocol):
+    """A router that may hold users to one backend."""
+
+    async def affinity(self, target: Target) -> str:
+        """What holds them, in words; empty where nothing does. Changes nothing."""
+        ...
+
+
 class TrafficRouter(Protocol):
     """Sends users to the backends of a target. Every write tests its claim on the object it writes."""
 

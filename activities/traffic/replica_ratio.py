@@ -18,6 +18,7 @@ from activities.clusters.kubernetes.kinds import POD, SERVICE
 from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
+from activities.traffic.affinity import of_service
 from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.services import ready_addresses
@@ -49,6 +50,9 @@ class ReplicaRatio:
                 provider=_PROVIDER,
             )
         return TrafficState(weights=weights)
+
+    async def affinity(self, target: Target) -> str:
+        return of_service(await self._service(target).get())
 
     async def check(self, target: Target, claim: Claim) -> None:
         await self._service(target).held(target.key, claim)

@@ -20,6 +20,7 @@ from activities.clusters.kubernetes.labels import SLOT, TARGET, canary_labels, t
 from activities.clusters.kubernetes.patch import Operation, entries, pointer, replace
 from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
+from activities.traffic.affinity import of_service
 from activities.traffic.following import refuse_unbalanced, until_followed
 from activities.traffic.protocol import Verified
 from activities.traffic.switching import leading, only
@@ -63,6 +64,9 @@ class ServiceSelector:
         if preview_to is not None:
             raise Unsupported("a Service cannot lead single requests to the new version", provider=_PROVIDER)
         return TrafficState(weights=weights)
+
+    async def affinity(self, target: Target) -> str:
+        return of_service(await self._service(target).get())
 
     async def check(self, target: Target, claim: Claim) -> None:
         found = await self._service(target).held(target.key, claim)

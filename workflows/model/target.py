@@ -147,6 +147,8 @@ class TrafficState(Message):
     """Percent by backend; they sum to 100, or are empty when nothing is routed yet."""
     preview_to: Slot | None = None
     """Where header matches and the preview host lead, when they lead anywhere."""
+    affinity: str = ""
+    """What holds a user to one backend, in words; empty where each request is divided anew. Found at capture."""
     raw: dict[str, Any] = {}
     """What only the router itself understands and needs to restore its exact state."""
 

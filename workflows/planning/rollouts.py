@@ -10,6 +10,7 @@ from workflows.model.release import BlueGreen, Canary, Component, Recreate, Roll
 from workflows.model.shapes import carried
 from workflows.model.target import TargetState
 from workflows.planning import blue_green, canary, initial, recreate, rollback, rolling
+from workflows.planning.affinity import steadied
 from workflows.planning.baselines import refuse_foreign, refuse_unhealthy
 from workflows.planning.costs import worst_undo
 from workflows.planning.draft import Draft
@@ -33,6 +34,12 @@ def rollout_plan(
     if kind == "release" and not plan.fix_forward:
         refuse_unhealthy(plan.target, baseline)
     draft = Draft(plan, component, baseline)
+    analysis, affinity = plan.component.get("analysis"), baseline.traffic.affinity if baseline.traffic else ""
+    if affinity:
+        draft.warnings.append(
+            f"{plan.name}: {affinity} holds users to one version, so shares are of users and not of requests; metrics "
+            "are read every 10 s"
+        )
     how = _write(draft, kind)
     result = RolloutPlan(
         target=plan.target,
@@ -40,7 +47,7 @@ def rollout_plan(
         template=plan.template,
         baseline=baseline,
         steps=tuple(draft.steps),
-        analysis=plan.component.get("analysis"),
+        analysis=steadied(analysis) if affinity else analysis,
         peak_replicas=draft.peak,
     )
     warnings = (*draft.warnings, *_warnings(result, analysis_required=analysis_required))

@@ -80,6 +80,10 @@ class Part:
             message = f"{field} {found.sentence}"
             raise ForeignChange(message, field=field, provider=self.shape.provider, operation=operation)
 
+    def rules(self, route: Object) -> list[tuple[str, Rule]]:
+        """The rules that lead to the component, each with the field that is its list."""
+        return [(rule.field, rule.rule) for rule in self._mine(route)]
+
     def refers_to(self, route: Object, backend: Backend) -> bool:
         """Whether any list names the backend, whatever its weight."""
         lists = (rule[field] for _, field, rule in self.shape.rules(route))

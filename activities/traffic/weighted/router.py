@@ -18,11 +18,14 @@ from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import SERVICE
+from activities.traffic.affinity import of_destination_rules, of_rule, of_service
 from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.backends import PATIENCE, POLL, needed, rising
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.places import Place, place_of
+from activities.traffic.weighted.services import service_in
 from activities.traffic.weighted.shapes import Shape
 from workflows.errors import Unsupported
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
@@ -52,6 +55,23 @@ class WeightedRouter:
                 provider=shape.provider,
             )
         return _wanted(target, weights, preview_to, provider=shape.provider)
+
+    async def affinity(self, target: Target) -> str:
+        place = self._place(target)
+        service = await place.route.api.get(SERVICE, target.namespace, place.part.services["stable"])
+        rules = place.part.rules(await place.route.get())
+        found = next(filter(None, (of_rule(rule, field) for field, rule in rules)), "")
+        return of_service(service) or found or await self._affinity_of_host(place)
+
+    async def _affinity_of_host(self, place: Place) -> str:
+        """Istio holds users by a DestinationRule of the host, whichever form the route has."""
+        if place.shape.policy is None:
+            return ""
+        stable, namespace = place.part.services["stable"], place.target.namespace
+        rules = await place.route.api.search(place.shape.policy, namespace)
+        return of_destination_rules(
+            rule for rule in rules if service_in(str(rule["spec"].get("host")), namespace) == stable
+        )
 
     async def check(self, target: Target, claim: Claim) -> None:
         place = self._place(target)

@@ -53,6 +53,8 @@ class Shape:
     """Copies of a rule for requests with one of these headers only."""
     companion: Callable[[Object, str, list[Rule]], Object] | None = None
     """An object for a host of its own with these rules, in the place of the given one."""
+    policy: Kind | None = None
+    """The kind whose objects say how requests for a host are balanced, where that is not the route."""
     lead: float = 0.3
     """Seconds by which a data plane learns of a backend before requests may go there, once its controller answered."""
     limit: int = 1_000_000

@@ -15,6 +15,8 @@ from activities.clusters.kubernetes.patch import Operation, drop, entries, patch
 from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.edits import Part
 from activities.traffic.weighted.lists import dumped
+from activities.traffic.weighted.shapes import Rule
+from activities.traffic.weighted.shares import Services
 from activities.traffic.weighted.subsets.view import SECTIONS, View
 from workflows.errors import ForeignChange, Rejected
 from workflows.model.shapes import Message
@@ -53,6 +55,15 @@ class SubsetPart:
             message = f"{field} was written as {self.view.stable}, and one has none"
             raise ForeignChange(message, field=field, provider=self.part.shape.provider, operation=operation)
         self.part.refuse_foreign(self.view.plain(route), operation)
+
+    @property
+    def services(self) -> Services:
+        """The Service of each backend, as the plain form has them."""
+        return self.part.services
+
+    def rules(self, route: Object) -> list[tuple[str, Rule]]:
+        """The rules that lead to the component, each with the field that is its list."""
+        return self.part.rules(self.view.plain(route))
 
     def refers_to(self, route: Object, backend: Backend) -> bool:
         """Whether any list names the backend, whatever its weight."""

@@ -37,7 +37,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 {{- end }}
 {{- if has "istio" $routers }}
 - {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, watch, create, patch, delete]}
-- {apiGroups: [networking.istio.io], resources: [destinationrules], verbs: [get, watch, patch]}
+- {apiGroups: [networking.istio.io], resources: [destinationrules], verbs: [get, list, watch, patch]}
 {{- end }}
 {{- if has "traefik" $routers }}
 - {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, watch, patch]}
