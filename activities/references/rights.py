@@ -12,6 +12,7 @@ from typing import NamedTuple
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.kinds import (
     ACCESS_REVIEW,
+    DESTINATION_RULE,
     ENDPOINT_SLICE,
     EVENT,
     INGRESS,
@@ -62,15 +63,18 @@ _ALWAYS = (
 _BESIDE = (Right("list", SERVICE), Right("get", PERSISTENT_VOLUME_CLAIM))
 """To make a copy that nobody selects, of pods whose volumes allow it."""
 _ROUTED = (Right("list", ENDPOINT_SLICE), Right("get", SERVICE))
-_ROUTERS = {"nginx": (Right("list", INGRESS),)}
+_ROUTERS = {"nginx": (Right("list", INGRESS),), "istio": (Right("list", DESTINATION_RULE),)}
 """What one kind of router alone takes."""
+_UNWATCHED = {"replicas": (SERVICE,)}
+"""Objects of the user's own of which a router writes no field that somebody else could change."""
 
 
 def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: str, is_beside: bool) -> set[Right]:
     """For a release that writes these objects, some of which are the user's own and the others ours."""
     found = {*_ALWAYS, *(_ROUTED if router != "none" else ()), *(_BESIDE if is_beside else ())}
     found |= {*_ROUTERS.get(router, ())}
-    found |= {Right("watch", item.kind) for item in objects if item in theirs}
+    quiet = _UNWATCHED.get(router, ())
+    found |= {Right("watch", item.kind) for item in objects if item in theirs and item.kind not in quiet}
     for item in objects:
         found |= {Right("get", item.kind), Right("patch", item.kind)}
         if item not in theirs and item.kind != SECRET and is_beside:
