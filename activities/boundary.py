@@ -100,10 +100,15 @@ def translate(error: Exception, *, operation: str = "") -> ApplicationError:
 
 def redact(message: str) -> str:
     """A message without anything that looks like a credential, cut to what a person reads."""
-    message = message[: 4 * MESSAGE_LIMIT]
-    for pattern, replacement in _SECRETS:
-        message = pattern.sub(replacement, message)
+    message = without_secrets(message[: 4 * MESSAGE_LIMIT])
     return message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…"
+
+
+def without_secrets(text: str) -> str:
+    """A text without anything that looks like a credential."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _definitions(contract: type) -> dict[str, Callable[..., Any]]:

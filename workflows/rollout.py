@@ -26,6 +26,7 @@ from workflows.contracts.targets import (
     SettleRequest,
     TargetActivities,
 )
+from workflows.contracts.workloads import Gathered, GatherRequest, WorkloadActivities
 from workflows.engine import calls
 from workflows.engine.checkpoints import Checkpoint, is_due
 from workflows.engine.compensation import complete
@@ -42,6 +43,8 @@ from workflows.model.target import Claim, Promoted, TargetState
 
 _LOCK_PAUSE = timedelta(seconds=5)
 _ENDS = ("Succeeded", "RolledBack", "Aborted", "Failed")
+_NO_FAILURE = ("ApprovalRejected", "ApprovalExpired", "ForeignChange", "Orphaned", "PlanRefused")
+"""Reasons to go back that say nothing against the version."""
 _PARENTS = ("release/", "rollback/", "headgate-janitor")
 
 
@@ -74,6 +77,7 @@ class Rollout:
         self.hold_until: datetime | None = None
         self.undo: Undo | None = None
         self.segment_ended = False
+        self.failure_log = ""
 
     @workflow.run
     async def run(self, order: RolloutOrder) -> RolloutResult:
@@ -309,7 +313,10 @@ class Rollout:
             return self._result(cause, undone=False)
         self.show("RollingBack", f"Undo: {cause.message}"[:200])
         self.report("undoing", reason=cause.reason, message=cause.message)
-        undone = await self._undo_with(self.order.release.first_run_id)
+        gathering = self._gathering(cause)
+        undone = await self._undo_with(self.order.release.first_run_id, gathering=gathering)
+        if gathering is not None:
+            await workflow.wait([gathering])
         if undone.outcome == "superseded":
             self.show("Failed", undone.message)
             return self._result(Interrupt("Failed", "Superseded", undone.message), undone=False)
@@ -320,9 +327,39 @@ class Rollout:
         await self.outbox.flush()
         return self._result(cause, final=undone.state)
 
-    async def _undo_with(self, release_run: str, rollout_run: str = "", *, purpose: str = "undo") -> Undone:
+    def _gathering(self, cause: Interrupt) -> asyncio.Task[None] | None:
+        """Keeps what is known of a version that failed, beside the undo; None where nothing failed or nothing ran."""
+        if cause.outcome == "Aborted" or self.journey.plan is None or cause.reason in _NO_FAILURE:
+            return None
+        request = GatherRequest(
+            target=self.order.target,
+            release=self.order.release,
+            template=self.journey.plan.template,
+            reason=cause.reason,
+            message=cause.message,
+        )
+        return asyncio.create_task(self._gather(request))
+
+    async def _gather(self, request: GatherRequest) -> None:
+        try:
+            gathered: Gathered = await calls.call(
+                WorkloadActivities.gather, request, calls.GATHER, "Keep what pods, events and logs tell"
+            )
+        except ActivityError as error:
+            workflow.logger.warning("nothing is kept of the failure: %s", calls.failure_of(error).message)
+        else:
+            self.failure_log = gathered.command
+
+    async def _undo_with(
+        self,
+        release_run: str,
+        rollout_run: str = "",
+        *,
+        purpose: str = "undo",
+        gathering: asyncio.Task[None] | None = None,
+    ) -> Undone:
         kept = self._promoted("rolledBack") if self.journey.exposed and self.guard.verdict is not None else None
-        self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept, purpose)
+        self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept, purpose, gathering)
         try:
             return await self.undo.run()
         finally:
@@ -488,6 +525,7 @@ class Rollout:
             metrics=self.guard.metrics,
             evidence=self.guard.weighed,
             claim=self.claim,
+            failure_log=self.failure_log,
         )
 
     def _refuse_strangers(self) -> None:

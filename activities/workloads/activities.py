@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from activities.registry import Registry
 from activities.traffic.keeping import Keeping
-from activities.workloads.protocol import WorkloadProvider
+from activities.workloads.protocol import Witness, WorkloadProvider
 from workflows.contracts.workloads import (
     DeployRequest,
+    Gathered,
+    GatherRequest,
     ReadyResult,
     RetireRequest,
     ScaleRequest,
@@ -35,6 +37,10 @@ class Workloads(WorkloadActivities):
 
     async def retire(self, request: RetireRequest) -> None:
         await self._of(request.target).retire(request)
+
+    async def gather(self, request: GatherRequest) -> Gathered:
+        provider = self._of(request.target)
+        return await provider.gather(request) if isinstance(provider, Witness) else Gathered()
 
     async def _follow(self, request: DeployRequest | ScaleRequest, state: SlotState) -> ReadyResult:
         if request.ready_within_seconds is None:

@@ -19,13 +19,22 @@ from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.templates import is_foreign
 from activities.workloads.deployments import Sight, look, look_at, pods_of, resource
+from activities.workloads.failures import Failure
 from activities.workloads.foreign import refuse_foreign
 from activities.workloads.obstacles import blocker, is_hopeless
 from activities.workloads.protocol import Endpoint, Record
 from activities.workloads.secret import Place, RecordSecret, records, settled
 from activities.workloads.slots import Writer
 from activities.workloads.waiting import waited_before
-from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
+from workflows.contracts.workloads import (
+    DeployRequest,
+    Gathered,
+    GatherRequest,
+    ReadyResult,
+    RetireRequest,
+    ScaleRequest,
+    WaitReadyRequest,
+)
 from workflows.errors import NotFound, ProviderError
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
 
@@ -96,6 +105,9 @@ class KubernetesWorkloads:
                 await changes.next(BEAT)
         if slot == "canary":
             await writer.remove_canary()
+
+    async def gather(self, request: GatherRequest) -> Gathered:
+        return await Failure(self._api(request.target), request).keep()
 
     async def look(self, target: Target) -> None:
         await refuse_foreign(self._api(target), target)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from activities.clusters.fence import FencedObject
-from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
+from workflows.contracts.workloads import (
+    DeployRequest,
+    Gathered,
+    GatherRequest,
+    ReadyResult,
+    RetireRequest,
+    ScaleRequest,
+    WaitReadyRequest,
+)
 from workflows.model.shapes import Message
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
 
@@ -72,4 +80,13 @@ class WorkloadProvider(Protocol):
 
     async def records(self) -> list[Record]:
         """What stands beside every target that this provider reaches."""
+        ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A provider that can tell why a version failed, after its instances are gone."""
+
+    async def gather(self, request: GatherRequest) -> Gathered:
+        """Keeps what there is to be known of the version; changes nothing else."""
         ...

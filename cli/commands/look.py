@@ -1,4 +1,4 @@
-"""`status`, `watch`, `list` and `history`: what is going on and what went on."""
+"""`status`, `logs`, `watch`, `list` and `history`: what is going on and what went on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     command(app, "status", example="headgate status production/trip-service", panel=_PANEL)(status)
     command(app, "watch", example="headgate watch production/trip-service", panel=_PANEL)(watch)
+    command(app, "logs", example="headgate logs production/trip-service", panel=_PANEL)(logs)
     command(app, "list", example="headgate list --environment production --all", panel=_PANEL)(list_releases)
     command(app, "history", example="headgate history production/trip-service --limit 5", panel=_PANEL)(history)
 
@@ -35,6 +36,23 @@ def status(
     ref = Ref.parse(release, rollback=rollback)
     snapshot = session.run(lambda headgate: headgate.status(ref, run_id=run))
     session.show(snapshot.to_json(), render(snapshot, width=session.console.width))
+
+
+def logs(
+    session: Session,
+    release: Release,
+    rollback: Rollback = False,
+    run: Annotated[
+        str | None, typer.Option("--run", help="An earlier run, by its run id.", show_default="the latest")
+    ] = None,
+) -> None:
+    """Say how to read pods, events and logs of a version that failed, which were kept before its undo."""
+    ref = Ref.parse(release, rollback=rollback)
+    snapshot = session.run(lambda headgate: headgate.status(ref, run_id=run))
+    result = snapshot.ending.result if snapshot.ending else None
+    found = {part.component: part.failure_log for part in (result.components if result else ()) if part.failure_log}
+    lines = [f"# {name}\n{words}" for name, words in found.items()]
+    session.show(found, "\n".join(lines) or f"nothing is kept of {ref}: it did not fail, or its provider keeps nothing")
 
 
 def watch(session: Session, release: Release, rollback: Rollback = False) -> None:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from cli.diagnosis import diagnose
 from cli.render.styles import OUTCOME_STYLE, span
 
 if TYPE_CHECKING:
     from cli.names import Ref
     from cli.snapshot import Ending
+    from workflows.model.status import RolloutResult
 
 
 def ending_json(ref: Ref, ending: Ending) -> dict[str, Any]:
@@ -40,11 +42,26 @@ def ending_text(ref: Ref, ending: Ending) -> Text:
     if ending.message:
         text.append(f": {ending.message}")
     for component in result.components if result else ():
-        text.append(f"\n  {component.component}: {component.outcome}")
-        if component.message and component.message not in ending.message:
-            text.append(f", {component.message}")
-        if not component.undone and component.outcome != "Succeeded":
-            text.append("; not fully undone, its mark stays", style="bold red")
+        text.append(_component(ref, component, ending.message))
     for problem in ending.problems:
         text.append(f"\n  {problem}")
+    return text.append(_diagnosis(ending))
+
+
+def _component(ref: Ref, component: RolloutResult, said: str) -> Text:
+    text = Text(f"\n  {component.component}: {component.outcome}")
+    if component.message and component.message not in said:
+        text.append(f", {component.message}")
+    if not component.undone and component.outcome != "Succeeded":
+        text.append("; not fully undone, its mark stays", style="bold red")
+    if component.failure_log:
+        text.append(f"\n    pods, events and logs were kept: headgate logs {ref}", style="cyan")
+    return text
+
+
+def _diagnosis(ending: Ending) -> Text:
+    """What usually is behind such an end."""
+    text = Text(style="dim")
+    if ending.outcome != "Succeeded" and (found := diagnose(ending.reason, ending.message)):
+        text.append(f"\n  likely cause: {found.cause}\n  remedy: {found.remedy}\n  prevention: {found.prevention}")
     return text

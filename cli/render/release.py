@@ -80,6 +80,10 @@ def _demands(snapshot: Snapshot, status: ReleaseStatus, now: datetime) -> Iterat
         yield from _gate(snapshot, gate, unique=names.count(gate.name) == 1, now=now)
     if status.paused:
         yield _hint(f"headgate resume {snapshot.ref}{snapshot.ref.flags}")
+    elif status.wait and status.wait.reason == "ForeignChange":
+        yield _hint(
+            f"headgate resume {snapshot.ref}{snapshot.ref.flags}   (--take-over writes the release's value again)"
+        )
     elif status.wait and status.wait.reason == "UndoBlocked":
         yield _hint(f"headgate resume {snapshot.ref}   (retries the undo at once)")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -88,6 +90,11 @@ class Site:
                 if found["status"].get("availableReplicas") == found["spec"]["replicas"]:
                     return
                 await asyncio.sleep(0.2)
+
+    def failures(self, name: str) -> dict[str, str]:
+        """What is kept of failures of a Deployment."""
+        found = self.namespace.get(f"v1/secrets/headgate-failures-{name}")
+        return {key: gzip.decompress(base64.b64decode(text)).decode() for key, text in found["data"].items()}
 
     def release(self, version: str, strategy: dict[str, Any], name: str = "shop", **component: Any) -> dict[str, Any]:
         """A document for the shop, judged by what its pods count."""

@@ -33,14 +33,14 @@ from activities.workloads.registry import workload_providers
 from infra.testbed.api import Api
 from tests.activities.traffic.conftest import INGRESSES, SETUPS
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
-from tests.activities.world import a_template
+from tests.activities.world import a_release, a_template
 from tests.cluster import Namespace
 from tests.infra.chart import ROUTERS, Helm
 from tests.infra.cluster import Account, Server
 from tests.temporal import unique
 from workflows.contracts.references import ReferencesChecked, ReferencesRequest
 from workflows.contracts.targets import SettleRequest, TakeOverRequest
-from workflows.contracts.workloads import DeployRequest, WaitReadyRequest
+from workflows.contracts.workloads import DeployRequest, GatherRequest, WaitReadyRequest
 from workflows.errors import Denied
 from workflows.model.plan import ComponentPlan
 from workflows.model.target import Target
@@ -126,6 +126,8 @@ class Shop:
         await run.call(world.workloads.deploy, deploy)
         wait = WaitReadyRequest(target=self.target, claim=claim, slot="canary", replicas=1, timeout_seconds=3)
         said = (await run.call(world.workloads.wait_ready, wait)).message
+        gather = GatherRequest(target=self.target, release=a_release(tag), template=deploy.template)
+        assert (await run.call(world.workloads.gather, gather)).command
         await world.retire(run, self.target, claim)
         await run.call(world.targets.settle, SettleRequest(target=self.target, claim=claim))
         return said

@@ -51,6 +51,8 @@ from workflows.contracts.targets import (
 from workflows.contracts.traffic import RestoreRequest, Shifted, ShiftRequest, TrafficActivities, VerifyRequest
 from workflows.contracts.workloads import (
     DeployRequest,
+    Gathered,
+    GatherRequest,
     ReadyResult,
     RetireRequest,
     ScaleRequest,
@@ -305,6 +307,11 @@ class _Workloads(_Part):
         self.world.check_claim(place, request.claim)
         place.slots[request.slot] = SlotState()
         self.world.see_users(request.target.key, place)
+
+    async def gather(self, request: GatherRequest) -> Gathered:
+        place = await self.world.enter(request.target, request)
+        running = [slot for slot, state in place.slots.items() if request.template.digest in state.ready]
+        return Gathered(command=f"cat {request.template.version}-{'-'.join(running) or 'nothing'}.log")
 
 
 class _Traffic(_Part):

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from temporalio import activity
 
 from workflows.model.shapes import Message, Sentence
-from workflows.model.target import Claim, Slot, SlotState, Target, Template
+from workflows.model.target import Claim, ReleaseRef, Slot, SlotState, Target, Template
 
 
 class DeployRequest(Message):
@@ -56,6 +56,20 @@ class RetireRequest(Message):
     drain_seconds: float = 30
 
 
+class GatherRequest(Message):
+    target: Target
+    release: ReleaseRef
+    template: Template
+    """The version that failed."""
+    reason: str = ""
+    message: str = ""
+
+
+class Gathered(Message):
+    command: str = ""
+    """By which people read what was kept; empty where the provider keeps nothing."""
+
+
 class WorkloadActivities(ABC):
     """What workflows do to instances.
 
@@ -81,3 +95,11 @@ class WorkloadActivities(ABC):
     @abstractmethod
     async def retire(self, request: RetireRequest) -> None:
         """Drains and removes everything in the slot; an empty slot is fine. Heartbeats."""
+
+    @activity.defn(name="workloads.gather")
+    @abstractmethod
+    async def gather(self, request: GatherRequest) -> Gathered:
+        """Keeps what pods, events and logs tell of a version that failed, before its undo takes them away.
+
+        Changes nothing that a release depends on, so it needs no claim.
+        """

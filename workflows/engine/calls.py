@@ -56,6 +56,8 @@ OBSERVE = Profile(
     beats=True,
     cancellation=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
+GATHER = Profile(attempt=timedelta(seconds=15), total=timedelta(seconds=20))
+"""What is known of a failed version: an undo may wait for it once users are back, and not long."""
 TELL = Profile(attempt=timedelta(seconds=30), total=timedelta(hours=1))
 """Audit and notifications."""
 

@@ -265,7 +265,8 @@ class Conductor:
         }
         severity = {"Succeeded": "info", "Aborted": "warning", "Rejected": "warning"}.get(result.outcome, "critical")
         event = events.get(result.outcome, "deployment_failed")
-        self.journal.record(event, outcome=result.outcome, reason=result.reason, message=result.message)
+        logs = {part.component: part.failure_log for part in result.components if part.failure_log}
+        self.journal.record(event, outcome=result.outcome, reason=result.reason, message=result.message, logs=logs)
         self.journal.tell(
             event,
             f"{plan.name} {plan.version} in {plan.environment}: {result.outcome}",

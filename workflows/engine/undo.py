@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +23,7 @@ from workflows.contracts.traffic import RestoreRequest, TrafficActivities
 from workflows.engine import calls
 from workflows.engine.steps import StepFailed, StepRunner
 from workflows.model.plan import Step
-from workflows.model.target import Claim, Mark, Promoted, Target, TargetState
+from workflows.model.target import SLOTS, Claim, Mark, Promoted, Target, TargetState
 
 _RETRY = timedelta(seconds=30)
 
@@ -55,6 +56,8 @@ class Undo:
     """What to remember beside the target: a version that was rolled back."""
     purpose: str = "undo"
     """What the fence is raised for: `restore` when this run's own release is still to come."""
+    gathering: asyncio.Task[None] | None = None
+    """Keeps what is known of the version that is undone; it ends by itself within seconds."""
     _abandoned: str | None = None
     _retry: bool = False
 
@@ -93,6 +96,8 @@ class Undo:
         state, step = acquired.state, acquired.step
         while step is not None:
             self.on_step(step.summary, "", runner.verified)
+            if self.gathering is not None and _are_users_back(mark.baseline, state):
+                await workflow.wait([self.gathering])
             try:
                 await runner.perform(step)
                 self.on_step(step.summary, "", runner.verified)
@@ -136,3 +141,11 @@ class Undo:
             return
         if self._abandoned is not None:
             raise Abandoned
+
+
+def _are_users_back(baseline: TargetState, state: TargetState) -> bool:
+    """Whether every user is served by what ran before, so that nobody waits for the next step."""
+    old = baseline.slot("stable").template
+    if old is None or state.traffic is None:
+        return False
+    return all(state.slot(slot).is_purely(old.digest) for slot in SLOTS if state.weight(slot) > 0)

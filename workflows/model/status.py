@@ -157,6 +157,8 @@ class RolloutResult(Message):
     metrics: tuple[MetricReport, ...] = ()
     evidence: EvidenceReport | None = None
     claim: Claim | None = None
+    failure_log: str = ""
+    """The command that shows pods, events and logs of the version that failed, where they were kept."""
 
 
 class ReleaseResult(Message):

@@ -37,6 +37,8 @@ Object = dict[str, Any]
 
 _PATCH = "application/json-patch+json"
 _PROVIDER = "kubernetes"
+_LOG_LIMIT = 1 << 20
+"""Bytes of a log that are read at most."""
 
 
 _TEMPORARY: dict[int, type[TemporaryError]] = {408: Unavailable, 409: Conflict, 429: RateLimited}
@@ -118,7 +120,8 @@ class Api:
 
     async def log(self, namespace: str, pod: str, container: str, *, previous: bool = False, lines: int = 5) -> str:
         """The last lines that a container wrote, or that the one before it in the same pod did."""
-        asked = _query(container=container, tailLines=str(lines), previous="true" if previous else "")
+        limits = {"tailLines": str(lines), "limitBytes": str(_LOG_LIMIT)}
+        asked = _query(container=container, **limits, previous="true" if previous else "")
         response = await self._send(Call("GET", POD, POD.path(namespace, pod, "log") + asked))
         return (await response.read()).decode(errors="replace")
 
