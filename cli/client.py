@@ -26,11 +26,12 @@ from temporalio.service import RPCError
 
 from cli import visibility
 from cli.digest import digest
-from cli.errors import AnotherRelease, CommandError, Unreachable
+from cli.errors import AnotherRelease, BadInput, CommandError, Unreachable
 from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.contracts.metrics import Beat
+from workflows.contracts.references import Described, DescribeRequest
 from workflows.engine.preflight import Preflight
 from workflows.engine.visibility import cut
 from workflows.errors import PolicyRefused, PreflightFailed, Problem, SpecError
@@ -165,9 +166,14 @@ class Headgate:
             raise refusal([Problem(problem.path, problem.message) for problem in found.problems])
         return found
 
+    async def describe(self, cluster: str, namespace: str, deployment: str) -> Described:
+        """What a worker finds around a Deployment. Errors: BadInput when it is not there; CommandError; Unreachable."""
+        about = DescribeRequest(cluster=cluster, namespace=namespace, deployment=deployment)
+        return await self._inquire("deployment", about, Described)
+
     async def _inquire(self, question: str, about: Any, shape: type[T]) -> T:
-        if notes := await self._unpolled():
-            raise Unreachable(notes[0], reason="NoWorker")
+        # A worker that has just started may not be known to poll yet.
+        seconds = ANSWER_SECONDS if await self._unpolled() else INQUIRY_SECONDS
         with translated("Cannot ask the workers"):
             try:
                 answer: T = await self.temporal.execute_workflow(
@@ -176,13 +182,15 @@ class Headgate:
                     id=f"inquiry/{question}/{uuid.uuid4().hex[:12]}",
                     task_queue=self.task_queue,
                     result_type=shape,
-                    execution_timeout=timedelta(seconds=INQUIRY_SECONDS),
+                    execution_timeout=timedelta(seconds=seconds),
                 )
             except WorkflowFailureError as failure:
                 ending = ending_of(failure)
                 if ending.outcome == "TimedOut":
-                    raise Unreachable(f"no worker answered in {INQUIRY_SECONDS:g} s", reason="NoWorker") from failure
-                raise CommandError(ending.message, reason=ending.outcome) from failure
+                    said = f"no worker answered on task queue {self.task_queue!r} in {seconds:g} s"
+                    raise Unreachable(said, reason="NoWorker") from failure
+                kind = BadInput if ending.reason == "NotFound" else CommandError
+                raise kind(ending.message, reason=ending.reason) from failure
             return answer
 
     # Watching.

@@ -1,4 +1,4 @@
-"""What only a worker can see, asked by a client: what would be in a release's way.
+"""What only a worker can see, asked by a client: what a cluster has, and what would be in a release's way.
 
 A workflow, because servers that carry out an activity without one are new and few. It changes nothing, so it may end by
 any timeout.
@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows.contracts.planning import PlanningActivities, PlanRequest
+from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities
+from workflows.engine import calls
 from workflows.engine.ends import call_planner
 from workflows.engine.preflight import Preflight, preflight
 
@@ -39,4 +41,18 @@ async def _preflight(document: Any) -> Preflight:
     return await preflight(planned.plan)
 
 
-_ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {"preflight": _preflight}
+async def _deployment(about: Any) -> Described:
+    """What is around a Deployment."""
+    request = DescribeRequest.model_validate(about)
+    summary = f"Look at {request.deployment} in {request.cluster}/{request.namespace}"
+    try:
+        found: Described = await calls.call(ReferenceActivities.describe, request, calls.CHECK, summary)
+    except ActivityError as error:
+        if calls.is_cancelled(error):
+            raise
+        failure = calls.failure_of(error)
+        raise ApplicationError(failure.message, type=failure.reason, non_retryable=True) from error
+    return found
+
+
+_ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {"deployment": _deployment, "preflight": _preflight}

@@ -17,6 +17,8 @@ from activities.traffic.protocol import TrafficRouter
 from activities.workloads.protocol import Record, WorkloadProvider
 from workflows.contracts.references import (
     ComponentSeen,
+    Described,
+    DescribeRequest,
     ReferenceActivities,
     ReferenceProblem,
     ReferencesChecked,
@@ -57,6 +59,9 @@ class References(ReferenceActivities):
                 templates |= checked.templates
         problems += _untold([problem for _, some in found for problem in some], problems)
         return ReferencesChecked(problems=tuple(problems), seen=tuple(_seen(look, templates) for look in looks))
+
+    async def describe(self, request: DescribeRequest) -> Described:
+        return await self._checks.get("kubernetes").describe(request, self._routers)
 
     async def _look(self, component: ComponentPlan, request: ReferencesRequest) -> Found:
         target, look = component.target, Look(component)

@@ -10,16 +10,19 @@ from typing import Any, NamedTuple
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.kinds import LIMIT_RANGE, NAMESPACE, POD, RESOURCE_QUOTA, SECRET, SERVICE
+from activities.clusters.kubernetes.kinds import LIMIT_RANGE, POD, RESOURCE_QUOTA, SECRET, SERVICE
 from activities.clusters.kubernetes.labels import selector_text
 from activities.clusters.kubernetes.resources import Resource
 from activities.clusters.kubernetes.templates import Notes, wanted_pod
 from activities.references import quota
+from activities.references.description import describe
 from activities.references.images import Credential, credentials, parsed, pinned
 from activities.references.protocol import Checked, Look
 from activities.references.registries import Answer, Registries
-from activities.references.rights import Right, is_allowed_by_name, missing, rights
-from workflows.contracts.references import ReferenceProblem
+from activities.references.rights import NAMESPACE, Right, is_allowed_by_name, missing, rights
+from activities.registry import Registry
+from activities.traffic.protocol import TrafficRouter
+from workflows.contracts.references import Described, DescribeRequest, ReferenceProblem
 from workflows.errors import Denied, PermanentError, Rejected
 from workflows.model.plan import Deploy
 from workflows.model.target import Target, Template
@@ -43,6 +46,9 @@ class KubernetesReferences:
         found = await asyncio.gather(*(self._place(*place) for place in places))
         problems = tuple(problem for some in found for problem in some.problems)
         return Checked(problems, {name: made for some in found for name, made in some.templates.items()})
+
+    async def describe(self, request: DescribeRequest, routers: Registry[TrafficRouter]) -> Described:
+        return await describe(self._clusters.get(request.cluster), routers, request)
 
     async def _place(self, api: Api, namespace: str, looks: list[Look]) -> Checked:
         """One namespace. Where a right is missing, what needs it is not asked."""
@@ -132,7 +138,7 @@ def named(look: Look, api: Api) -> list[tuple[str, Resource]]:
     target = look.target
     places: list[tuple[str, dict[str, Any]]] = [("workload", target.workload), ("traffic", target.traffic)]
     mine = dict.fromkeys(item for item in look.objects if isinstance(item, Resource))
-    if service := target.traffic.get("service"):
+    if target.is_routed and (service := target.traffic.get("service")):
         mine[Resource(api, SERVICE, target.namespace, str(service))] = None
     return [
         (f"{place}.{field}", item)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from activities.clusters.fence import FencedObject
-from workflows.contracts.references import ReferenceProblem
+from activities.registry import Registry
+from activities.traffic.protocol import TrafficRouter
+from workflows.contracts.references import Described, DescribeRequest, ReferenceProblem
 from workflows.model.plan import ComponentPlan, RolloutPlan
 from workflows.model.target import Target, TargetState, Template
 
@@ -44,8 +46,12 @@ class Checked:
 
 
 class ReferenceChecks(Protocol):
-    """Looks at what components of one kind and one cluster refer to; changes nothing."""
+    """Looks at what workloads of one kind are in clusters and what they refer to; changes nothing."""
 
     async def check(self, looks: Sequence[Look]) -> Checked:
-        """Errors: Unavailable."""
+        """What is missing for components of one cluster. Errors: Unavailable."""
+        ...
+
+    async def describe(self, request: DescribeRequest, routers: Registry[TrafficRouter]) -> Described:
+        """What is around a workload. Errors: NotFound, Denied, Unavailable."""
         ...

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.kinds import (
-    ACCESS_REVIEW,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     EVENT,
@@ -26,6 +25,10 @@ from activities.clusters.kubernetes.kinds import (
     Kind,
 )
 from activities.clusters.kubernetes.resources import Resource
+
+NAMESPACE = Kind("Namespace", "v1", "namespaces")
+_REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
+"""Anybody may ask for what they themselves may do."""
 
 
 class Right(NamedTuple):
@@ -101,5 +104,5 @@ async def _is_allowed(api: Api, namespace: str, right: Right) -> bool:
 
 async def _review(api: Api, attributes: dict[str, str]) -> bool:
     given = {key: value for key, value in attributes.items() if value}
-    answer = await api.create(ACCESS_REVIEW, "", {"spec": {"resourceAttributes": given}})
+    answer = await api.create(_REVIEW, "", {"spec": {"resourceAttributes": given}})
     return bool(answer["status"].get("allowed"))

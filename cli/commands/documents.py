@@ -1,4 +1,4 @@
-"""`init`, `validate`, `explain`, `schema`: everything about documents, without any server."""
+"""`init`, `validate`, `explain`, `schema`: everything about documents, without any server unless one is asked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cli.session import Session, command
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cli.names import Ref
     from cli.reference import Entry, Explanation
     from cli.sources import Source
     from workflows.errors import Problem
@@ -23,7 +24,8 @@ _KINDS = ("release", "policy")
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    command(app, "init", example="headgate init release.yaml --name trip-service", connected=False, panel=_PANEL)(init)
+    example = "headgate init release.yaml   or   headgate init deployment/trip-service --in prod/production"
+    command(app, "init", example=example, panel=_PANEL)(init)
     example = "headgate validate release.yaml policy.yaml   or   headgate validate deploy/"
     command(app, "validate", example=example, connected=False, panel=_PANEL)(validate)
     example = "headgate explain release.spec.components.strategy.canary.stages"
@@ -33,32 +35,83 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def init(
+def init(  # noqa: PLR0913, PLR0917 (an option is a parameter)
     session: Session,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[deployment/NAME]",
+            help="A Deployment to write it from, as a worker finds it; left out, a small document to start from.",
+            show_default=False,
+        ),
+    ] = "release.yaml",
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to write it; never over an existing file.")
-    ] = Path("release.yaml"),
-    name: Annotated[str, typer.Option("--name", help="The release's name.")] = "my-service",
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="Where to write it; never over an existing file.", show_default="NAME.yaml"
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The release's name.", show_default="the Deployment's, or my-service")
+    ] = None,
     environment: Annotated[str, typer.Option("--environment", "-e", help="An environment of the policy.")] = "staging",
+    place: Annotated[
+        str | None, typer.Option("--in", metavar="CLUSTER/NAMESPACE", help="Where the Deployment is.")
+    ] = None,
 ) -> None:
-    """Write a small Release with comments, to start from."""
+    """Write a Release with comments, to start from: a small one, or what fits a Deployment that is there."""
     from cli.errors import BadInput
     from cli.names import Ref
     from cli.starter import release
 
-    Ref.parse(f"{environment}/{name}")
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(release(name, environment))
-    except FileExistsError as error:
-        raise BadInput(f"{file} exists already; give another FILE.", reason="FileExists") from error
-    except OSError as error:
-        raise BadInput(f"{file} cannot be written: {error.strerror}") from error
+    kind, slash, deployment = what.partition("/")
+    ref = Ref.parse(f"{environment}/{name or (deployment if kind == 'deployment' else '') or 'my-service'}")
+    if kind == "deployment" and slash:
+        file = file or Path(f"{deployment}.yaml")
+        _refuse_existing(file)
+        text, notes = _from_cluster(session, ref, deployment, place or "")
+    elif file or place:
+        raise BadInput(f"{what} names no Deployment; write deployment/NAME first, or leave the rest out")
+    else:
+        file, text, notes = Path(what), release(ref.name, environment), []
+    _write_new(file, text)
     session.show(
-        {"file": str(file)},
+        {"file": str(file), "notes": notes},
         f"wrote {file}",
         f"check it: headgate validate {file}   see what it would do: headgate plan {file}",
     )
+    for note in notes:
+        session.note(f"note: {note}")
+
+
+def _from_cluster(session: Session, ref: Ref, deployment: str, place: str) -> tuple[str, list[str]]:
+    from cli import found
+    from cli.errors import BadInput
+
+    cluster, _, namespace = place.partition("/")
+    if not (cluster and namespace):
+        raise BadInput(f"say where deployment/{deployment} is: --in CLUSTER/NAMESPACE, such as --in prod/production")
+    described = session.run(lambda headgate: headgate.describe(cluster, namespace, deployment))
+    where = found.Place(cluster, namespace, deployment, ref.name, ref.environment)
+    return found.release(where, described), list(found.notes(described))
+
+
+def _refuse_existing(file: Path) -> None:
+    from cli.errors import BadInput
+
+    if file.exists():
+        raise BadInput(f"{file} exists already; give another FILE.", reason="FileExists")
+
+
+def _write_new(file: Path, text: str) -> None:
+    from cli.errors import BadInput
+
+    _refuse_existing(file)
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}") from error
 
 
 def validate(

@@ -1,4 +1,4 @@
-"""`plan --check` asks a worker, and says what it says with the lines of the file."""
+"""`plan --check` and `init deployment/NAME` ask a worker, and say what it says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cli.app import app
 from tests.cli.conftest import Headgated
 from tests.cli.real import RealRelease, a_release
 from tests.temporal import address_of, unique
-from workflows.contracts.references import ReferenceProblem
+from workflows.contracts.references import ContainerSeen, Described, ReferenceProblem
 
 
 class Desk:
@@ -100,4 +100,43 @@ def test_without_a_worker_the_check_says_so(run: Headgated, tmp_path: Path) -> N
     file.write_text(json.dumps(a_release("shop")))
     result = run("plan", file, "--check")
     assert result.exit_code == 5
-    assert "no worker polls task queue" in result.stderr
+    assert "no worker answered on task queue" in result.stderr
+
+
+async def test_a_document_is_written_from_a_deployment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk.folder)
+    trip = ContainerSeen(name="trip", image="registry.example/trip:v1", ports=(8080,))
+    desk.real.world.described["trip"] = Described(
+        containers=(trip,), replicas=2, services=("trip",), unseen=("volumes",)
+    )
+    result = await desk.run("init", "deployment/trip", "--in", "prod/shop", "-e", "production")
+    assert result.exit_code == 0, result.output
+    assert "wrote trip.yaml" in result.stdout
+    assert "note: the worker may not look at volumes" in result.stderr
+    assert (await desk.run("validate", "trip.yaml")).exit_code == 0
+    again = await desk.run("init", "deployment/trip", "--in", "prod/shop")
+    assert (again.exit_code, again.stderr) == (2, "error: trip.yaml exists already; give another FILE.\n")
+    arguments = ("deployment/trip", "other.yaml", "--in", "prod/shop", "--name", "journey", "-o", "json")
+    assert json.loads((await desk.run("init", *arguments)).stdout)["file"] == "other.yaml"
+    assert "  name: journey\n" in (desk.folder / "other.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["deployment/trap", "--in", "prod/shop"], "Deployment shop/trap does not exist"),
+        (["deployment/trip"], "say where deployment/trip is: --in CLUSTER/NAMESPACE"),
+        (["deployment/trip", "--in", "prod"], "say where deployment/trip is: --in CLUSTER/NAMESPACE"),
+        (["deployment/Trip", "--in", "prod/shop"], "does not name a release"),
+        (["deployments/trip", "--in", "prod/shop"], "deployments/trip names no Deployment"),
+        (["release.yaml", "other.yaml"], "release.yaml names no Deployment"),
+    ],
+)
+async def test_a_wrong_question_is_answered_with_a_sentence(
+    desk: Desk, arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    result = await desk.run("init", *arguments)
+    assert sentence in result.stderr
+    assert result.exit_code == 2
+    assert list(desk.folder.iterdir()) == []

@@ -30,6 +30,8 @@ from workflows.contracts.planning import (
 )
 from workflows.contracts.references import (
     ComponentSeen,
+    Described,
+    DescribeRequest,
     ReferenceActivities,
     ReferenceProblem,
     ReferencesChecked,
@@ -59,7 +61,7 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
     WorkloadActivities,
 )
-from workflows.errors import Fenced, ForeignChange, NotReady, Unavailable
+from workflows.errors import Fenced, ForeignChange, NotFound, NotReady, Unavailable
 from workflows.model.decision import Decision
 from workflows.model.plan import ComponentPlan, ReleasePlan
 from workflows.model.target import (
@@ -121,6 +123,8 @@ class FakeWorld:
     """Events of notifications that no channel takes."""
     missing: list[ReferenceProblem] = field(default_factory=list)
     """What the check of references tells."""
+    described: dict[str, Described] = field(default_factory=dict)
+    """What is around Deployments, by name."""
     pins: dict[str, Template] = field(default_factory=dict)
     """By component, what it puts in place of a template with a tag."""
     audit: list[AuditRecord] = field(default_factory=list)
@@ -423,6 +427,11 @@ class _References(_Part):
         mine = {component.name for component in request.components}
         seen = tuple(map(self._seen, request.components))
         return ReferencesChecked(problems=tuple(p for p in self.world.missing if p.component in mine), seen=seen)
+
+    async def describe(self, request: DescribeRequest) -> Described:
+        if request.deployment not in self.world.described:
+            raise NotFound(f"Deployment {request.namespace}/{request.deployment} does not exist")
+        return self.world.described[request.deployment]
 
     def _seen(self, component: ComponentPlan) -> ComponentSeen:
         template = self.world.pins.get(component.name, component.template)

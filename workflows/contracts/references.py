@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from temporalio import activity
 
@@ -47,6 +48,37 @@ class ReferencesChecked(Message):
     """One for each component of the request, in its order."""
 
 
+class DescribeRequest(Message):
+    cluster: str
+    namespace: str
+    deployment: str
+
+
+class ContainerSeen(Message):
+    name: str
+    image: str
+    ports: tuple[int, ...] = ()
+
+
+class Described(Message):
+    """What is around a Deployment; enough to write the first document of its releases."""
+
+    containers: tuple[ContainerSeen, ...] = ()
+    replicas: int = 0
+    services: tuple[str, ...] = ()
+    """Those that select its pods."""
+    routes: tuple[dict[str, Any], ...] = ()
+    """What leads to these Services, each as the `traffic` of a document."""
+    check_path: str = ""
+    """Where its probes ask, the one for readiness first."""
+    autoscalers: tuple[str, ...] = ()
+    """HorizontalPodAutoscalers of the Deployment."""
+    alone: Sentence = ""
+    """Why two versions of it can't run at the same time, where they can't."""
+    unseen: tuple[str, ...] = ()
+    """What the worker may not look at."""
+
+
 class ReferenceActivities(ABC):
     """The third pass over a document: what shape and meaning can't tell."""
 
@@ -54,3 +86,8 @@ class ReferenceActivities(ABC):
     @abstractmethod
     async def check(self, request: ReferencesRequest) -> ReferencesChecked:
         """Everything that is missing or in the way, at once; changes nothing. Errors: Unavailable."""
+
+    @activity.defn(name="references.describe")
+    @abstractmethod
+    async def describe(self, request: DescribeRequest) -> Described:
+        """What is around a Deployment; changes nothing. Errors: NotFound, Denied, Unavailable."""

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Object
@@ -21,6 +22,7 @@ from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.following import refuse_unbalanced, until_followed
 from activities.traffic.ingresses import copies
 from activities.traffic.ingresses.edits import PROVIDER, Switch
+from activities.traffic.ingresses.places import Choice
 from activities.traffic.protocol import Verified
 from activities.traffic.switching import leading, only
 from activities.traffic.weighted.backends import POLL, Backends, rising
@@ -37,6 +39,12 @@ class IngressSwitch:
 
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
+
+    async def leading_to(self, cluster: str, namespace: str, service: str) -> list[dict[str, Any]]:
+        """The Ingresses that lead to a Service, as documents name them."""
+        found = await self._clusters.get(cluster).search(INGRESS, namespace)
+        names = [ingress["metadata"]["name"] for ingress in found if Choice([service]).of(ingress)]
+        return [{"kind": PROVIDER, "ingress": name, "service": service} for name in names]
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
         place = self._place(target)

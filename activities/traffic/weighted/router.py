@@ -38,6 +38,17 @@ class WeightedRouter:
         self._shapes = shapes
         self._clusters = clusters
 
+    async def leading_to(self, cluster: str, namespace: str, service: str) -> list[dict[str, Any]]:
+        """The objects that lead to a Service, as documents name them."""
+        found = []
+        for shape in self._shapes:
+            for route in await self._clusters.get(cluster).search(shape.kind, namespace):
+                bodies = (body for _, field, rule in shape.rules(route) for body in rule[field])
+                if any(shape.ref(body, namespace).service == service for body in bodies):
+                    named = {shape.field: route["metadata"]["name"], "service": service}
+                    found.append({"kind": shape.provider, **named})
+        return found
+
     def objects(self, target: Target) -> Sequence[FencedObject]:
         place = self._place(target)
         previews = (place.preview,) if target.traffic.get("preview") else ()

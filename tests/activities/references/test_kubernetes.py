@@ -11,8 +11,9 @@ from tests.activities.references.place import ROUTE, Shop, a_reference, a_shop
 from tests.activities.references.registry import LoopbackRegistry, a_registry
 from tests.activities.world import Run, a_template, until
 from tests.builders import PolicyBuilder, a_policy
-from workflows.contracts.references import ReferencesRequest
+from workflows.contracts.references import ContainerSeen, Described, DescribeRequest, ReferencesRequest
 from workflows.contracts.targets import CaptureRequest
+from workflows.errors import NotFound
 from workflows.model.plan import ComponentPlan
 
 pytestmark = pytest.mark.cluster
@@ -220,6 +221,61 @@ async def test_the_pull_secrets_of_the_workload_and_of_its_service_account_sign_
         told = await pulling.told(pulling.release(image))
         assert "answered 401" in told["artifact.image"]
         assert "with the pull secrets of the workload; renew them" in told["artifact.image"]
+
+
+async def describe(shop: Shop, deployment: str = "trip") -> Described:
+    request = DescribeRequest(cluster="local", namespace=shop.namespace.name, deployment=deployment)
+    return await shop.references.describe(request)
+
+
+async def test_a_deployment_is_described_with_all_that_leads_to_it(shop: Shop) -> None:
+    await shop.stock(replicas=1)
+    probe = {"httpGet": {"path": "/ready", "port": 8080}}
+    container = {"name": "trip", "image": "registry.test/trip:v1", "readinessProbe": probe}
+    shop.namespace.api.request(
+        "PATCH",
+        f"/apis/apps/v1/namespaces/{shop.namespace.name}/deployments/trip",
+        {"spec": {"template": {"spec": {"containers": [container]}}}},
+        kind="application/strategic-merge-patch+json",
+    )
+    paths = [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "trip", "port": {"number": 80}}}}]
+    shop.namespace.apply("networking.k8s.io/v1", "Ingress", "old", spec={"rules": [{"http": {"paths": paths}}]})
+    shop.namespace.apply("v1", "Service", "other", spec={"selector": {"app": "other"}, "ports": [{"port": 80}]})
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "trip"}
+    spec = {"scaleTargetRef": scaled, "maxReplicas": 3}
+    shop.namespace.apply("autoscaling/v2", "HorizontalPodAutoscaler", "trip", spec=spec)
+    assert await describe(shop) == Described(
+        containers=(ContainerSeen(name="trip", image="registry.test/trip:v1", ports=(8080,)),),
+        replicas=1,
+        services=("trip",),
+        routes=(ROUTE, {"kind": "ingress", "ingress": "old", "service": "trip"}),
+        check_path="/ready",
+        autoscalers=("trip",),
+    )
+
+
+async def test_a_deployment_that_cannot_run_twice_is_described_so(shop: Shop) -> None:
+    shop.namespace.deployment("lone", strategy={"type": "Recreate"})
+    found = await describe(shop, "lone")
+    assert found.alone == (
+        "Deployment lone cannot run two versions at the same time: its own strategy is Recreate; use recreate"
+    )
+    assert (found.services, found.routes) == ((), ())
+
+
+async def test_what_may_not_be_looked_at_is_unseen_and_not_absent(shop: Shop, tmp_path: Path) -> None:
+    await shop.stock(replicas=1)
+    await shop.clusters.close()
+    right = {"apiGroups": ["", "apps"], "resources": ["deployments", "services"], "verbs": ["get", "list"]}
+    shop.join(shop.sign_in(tmp_path, right))
+    found = await describe(shop)
+    assert (found.services, found.routes) == (("trip",), ())
+    assert {"objects of gatewayApi", "objects of ingress", "autoscalers"} <= set(found.unseen)
+
+
+async def test_what_is_not_there_is_not_described(shop: Shop) -> None:
+    with pytest.raises(NotFound, match="Deployment .*/trap does not exist in cluster local"):
+        await describe(shop, "trap")
 
 
 def _anywhere(namespace: str, cluster: str = "local") -> PolicyBuilder:

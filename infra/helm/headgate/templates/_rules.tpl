@@ -12,6 +12,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get]}
 - {apiGroups: [""], resources: [services], verbs: [list]}
 - {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [list]}
+- {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [list]}
 {{- $routers := .Values.inCluster.routers }}
 {{- if $routers }}
 - {apiGroups: [""], resources: [services], verbs: [get, patch]}
@@ -24,22 +25,22 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [services], verbs: [watch]}
 {{- end }}
 {{- if has "gatewayApi" $routers }}
-- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, grpcroutes], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [gateway.networking.k8s.io], resources: [httproutes, grpcroutes], verbs: [get, list, watch, create, patch, delete]}
 {{- end }}
 {{- if has "ingress" $routers }}
-- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, list, watch, create, patch, delete]}
 {{- end }}
 {{- if has "nginx" $routers }}
 - {apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, list, watch, create, patch, delete]}
 {{- end }}
 {{- if has "contour" $routers }}
-- {apiGroups: [projectcontour.io], resources: [httpproxies], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [projectcontour.io], resources: [httpproxies], verbs: [get, list, watch, create, patch, delete]}
 {{- end }}
 {{- if has "istio" $routers }}
-- {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, watch, create, patch, delete]}
+- {apiGroups: [networking.istio.io], resources: [virtualservices], verbs: [get, list, watch, create, patch, delete]}
 - {apiGroups: [networking.istio.io], resources: [destinationrules], verbs: [get, list, watch, patch]}
 {{- end }}
 {{- if has "traefik" $routers }}
-- {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, watch, patch]}
+- {apiGroups: [traefik.io], resources: [traefikservices], verbs: [get, list, watch, patch]}
 {{- end }}
 {{- end -}}
