@@ -201,7 +201,9 @@ def _is_policy(found: Manifest) -> bool:
 def test_every_right_is_explained_and_every_explained_one_is_there(helm: Helm) -> None:
     text = (CHART / "README.md").read_text().split("## Rights")[1]
     cell = r" (?:`([\w./]*)`)? ?\|"
-    rows = re.findall(rf"^\|(?: (?:any|`\w+`|all but `\w+`(?: and `\w+`)*) \|)?{cell}{cell} ([a-z, ]+) \| .+ \|$", text, re.MULTILINE)
+    rows = re.findall(
+        rf"^\|(?: (?:any|`\w+`|all but `\w+`(?: and `\w+`)*) \|)?{cell}{cell} ([a-z, ]+) \| .+ \|$", text, re.MULTILINE
+    )
     explained = {(group, resource, verb) for group, resource, verbs in rows for verb in verbs.split(", ")}
 
     assert explained == rules(helm.render(inCluster={"namespaces": ["shop"], "routers": ROUTERS}))
