@@ -20,6 +20,7 @@ from typing import Any, get_type_hints
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities import beats
 from workflows.errors import (
     Conflict,
     ForeignChange,
@@ -123,6 +124,7 @@ def _bind(declared: Callable[..., Any], method: Activity) -> Activity:
     name: str = vars(declared)[_DEFINITION].name
 
     async def run(*arguments: Any) -> Any:
+        beats.begin()
         try:
             return await method(*arguments)
         except Exception as error:

@@ -82,6 +82,12 @@ CENSUS_AGE = Measure(
     (),
     "Seconds since the running releases, weights and marks were last read; it grows while Temporal does not answer.",
 )
+KUBERNETES_CALLS = Measure(
+    "headgate_kubernetes_calls_total",
+    "counter",
+    ("cluster", "verb", "resource"),
+    "Calls of this worker to the API server of each cluster; a watch is one call.",
+)
 READY = Measure("headgate_worker_ready", "gauge", (), "1 while this worker takes work, 0 while it starts or drains.")
 
 MEASURES: tuple[Measure, ...] = (
@@ -94,6 +100,7 @@ MEASURES: tuple[Measure, ...] = (
     OBSERVATION_AGE,
     ORPHANS,
     CENSUS_AGE,
+    KUBERNETES_CALLS,
     READY,
 )
 """Every metric of ours, in the order of docs/reference/metrics.md."""

@@ -113,9 +113,10 @@ class Service:
         await self.unless_stopped(_check(client))
         wired = wire(self._settings, self._policy, client)
         self._census = Census(client, wired.find_marks)
-        self._page.registry.register(self._census)
+        for collector in (self._census, *wired.collectors):
+            self._page.registry.register(collector)
         background = [asyncio.create_task(_lasting(run)) for run in wired.background]
-        if self._settings.janitor.enabled:
+        if self._settings.janitor.enabled and self._settings.workflows:
             background.append(asyncio.create_task(keep_janitor(client, self._settings)))
         try:
             return await self._poll(make_workers(client, self._settings, wired))
@@ -167,7 +168,7 @@ def make_workers(client: Client, settings: Settings, wired: Wired) -> list[Worke
     return [
         make(
             task_queue=queue,
-            workflows=workflow_classes(),
+            workflows=workflow_classes() if settings.workflows else (),
             activities=wired.regular,
             workflow_runner=workflow_runner(),
             max_concurrent_workflow_tasks=slots.workflow_tasks,

@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -110,6 +110,9 @@ class Settings(BaseSettings):
 
     task_queue: Annotated[str, Field(min_length=1, max_length=200)] = "headgate"
     """The queue of the workflows; observers poll `<queue>.observe`, undos `<queue>.undo`."""
+    workflows: bool = True
+    """Whether this worker decides what releases do; `false` for one inside a cluster, which others send work to by
+    `kubernetes.clusters.<name>.queue`."""
     policy: Path | None = None
     """The Policy document; without it every environment is refused."""
     slots: SlotSettings = SlotSettings()
@@ -129,6 +132,16 @@ class Settings(BaseSettings):
     """Metrics providers by the names that `analysis.provider` uses; without any, `main` scrapes the Envoy below."""
     envoy: EnvoySettings | None = None
     """The Envoy that the `envoy` router writes for; without it that router is unknown."""
+
+    @model_validator(mode="after")
+    def _queues_of_others(self) -> Self:
+        for alias, cluster in self.kubernetes.clusters.items():
+            if cluster.queue == self.task_queue:
+                raise ValueError(
+                    f"kubernetes.clusters.{alias}.queue is the taskQueue of this worker; inside the cluster say how it "
+                    "is reached instead, such as inCluster: true"
+                )
+        return self
 
     @classmethod
     def settings_customise_sources(

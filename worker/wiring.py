@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from prometheus_client.registry import Collector
 from temporalio.client import Client
 
 from activities.audit.activities import Audit
@@ -34,11 +35,14 @@ from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
 from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
+from activities.workers.activities import Workers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
+from worker.calls import KubernetesCalls
 from worker.probe import TemporalRuns
 from worker.settings import Settings
 from worker.sources import read_yaml
+from worker.telemetry import headgate_version
 from workflows.contracts.audit import AuditActivities
 from workflows.contracts.checks import CheckActivities
 from workflows.contracts.journal import JournalActivities
@@ -48,6 +52,7 @@ from workflows.contracts.planning import PlanningActivities
 from workflows.contracts.references import ReferenceActivities
 from workflows.contracts.targets import MarkFound, TargetActivities
 from workflows.contracts.traffic import TrafficActivities
+from workflows.contracts.workers import CONTRACT, Introduction, WorkerActivities
 from workflows.contracts.workloads import WorkloadActivities
 from workflows.errors import PermanentError, Problem, SpecError
 from workflows.inquiry import Inquiry
@@ -87,6 +92,8 @@ class Wired:
     find_marks: Callable[[], Awaitable[list[MarkFound]]]
     background: list[Callable[[], Awaitable[None]]]
     """Duties that last as long as the worker."""
+    collectors: list[Collector]
+    """Metrics of the providers."""
     providers: list[Closable]
     """What holds connections until the end."""
 
@@ -125,8 +132,9 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(TargetActivities, targets),
             *implement(WorkloadActivities, Workloads(workloads, keeping)),
             *implement(TrafficActivities, Traffic(routers, workloads)),
-            *implement(PlanningActivities, Planner(policy)),
+            *implement(PlanningActivities, Planner(policy, clusters.queues)),
             *implement(ReferenceActivities, references),
+            *implement(WorkerActivities, Workers(_introduction(clusters))),
             *implement(CheckActivities, Checks(checks, endpoints)),
             *implement(NotificationActivities, Notifications(people)),
             *implement(AuditActivities, audit),
@@ -135,7 +143,17 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
         observers=implement(MetricActivities, Metrics(metrics, Lookout(workloads, routers).first, keeping)),
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
+        collectors=[KubernetesCalls(clusters)],
         providers=[*metrics, *checks, *people, *sinks, clusters],
+    )
+
+
+def _introduction(clusters: Clusters) -> Introduction:
+    return Introduction(
+        contract=CONTRACT,
+        version=headgate_version(),
+        clusters=clusters.aliases,
+        queues=tuple(sorted(set(clusters.queues.values()))),
     )
 
 

@@ -11,8 +11,9 @@ from temporalio import workflow
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.contracts.targets import MarkFound, TargetActivities
-from workflows.engine import calls
+from workflows.engine.reach import ask_everywhere
 from workflows.model.messages import RolloutOrder
+from workflows.model.target import Mark
 
 SCHEDULE_ID = "headgate-janitor"
 """The schedule, and the prefix of the workflow ids it starts."""
@@ -25,19 +26,21 @@ class Janitor:
     @workflow.run
     async def run(self) -> int:
         """Returns how many orphaned targets it took up; it does not wait until they are settled."""
-        marks: list[MarkFound] = await calls.call(TargetActivities.find_marks, None, calls.WRITE, "Find marks")
+        marks: dict[str, list[MarkFound]]
+        marks, _ = await ask_everywhere(TargetActivities.find_marks, None, "Find marks")
         settled = 0
-        for found in marks:
-            if found.orphaned:
-                settled += await self._settle(found)
+        for queue, here in marks.items():
+            for found in here:
+                if found.orphaned:
+                    settled += await self._settle(found.mark, queue)
         return settled
 
-    async def _settle(self, found: MarkFound) -> int:
-        mark = found.mark
+    async def _settle(self, mark: Mark, queue: str) -> int:
+        target = mark.target.model_copy(update={"queue": queue})
         try:
             await workflow.start_child_workflow(
                 "Rollout",
-                RolloutOrder(release=mark.release, mode="undo", target=mark.target, mark=mark),
+                RolloutOrder(release=mark.release, mode="undo", target=target, mark=mark),
                 id=mark.target.rollout_id,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 static_summary=f"Settle {mark.target.component} after a lost release of {mark.version}",

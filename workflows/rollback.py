@@ -7,6 +7,7 @@ back.
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from workflows.engine import calls
 from workflows.engine.conductor import Conductor
 from workflows.engine.ends import call_planner, conduct, take_plan
 from workflows.engine.messages import Messages
+from workflows.engine.reach import ask_everywhere
 from workflows.model.messages import RollbackOrder
 from workflows.model.status import ReleaseResult, ReleaseStatus
 
@@ -44,21 +46,27 @@ class Rollback:
             raise ApplicationError(wrong[:2000], type="BadSpec", non_retryable=True) from None
         await _abort_running(wish)
         try:
-            promoted = await calls.call(
+            promoted, silent = await ask_everywhere(
                 TargetActivities.find_promoted,
                 FindPromoted(environment=wish.environment, release=wish.name),
-                calls.WRITE,
                 "Find the versions kept beside the targets",
             )
         except ActivityError as error:
             raise ApplicationError(calls.failure_of(error).message, type="Failed", non_retryable=True) from error
         request = RollbackPlanRequest(
-            environment=wish.environment, release=wish.name, version=wish.version, promoted=tuple(promoted)
+            environment=wish.environment,
+            release=wish.name,
+            version=wish.version,
+            promoted=tuple(chain(*promoted.values())),
         )
         planned = await call_planner(PlanningActivities.plan_rollback, request)
         plan = take_plan(planned, "rollback")
         change = {"kind": "rollback", "reason": wish.reason, "by": wish.by}
-        return await conduct(self.conductor, self.messages, plan.model_copy(update={"change": change}))
+        missed = [
+            f"nobody answered at {queue}: what was released in its cluster is not rolled back" for queue in silent
+        ]
+        update = {"change": change, "warnings": (*plan.warnings, *missed)}
+        return await conduct(self.conductor, self.messages, plan.model_copy(update=update))
 
     @workflow.signal(name="report", description="A Rollout tells how far it is")
     def on_report(self, payload: Any) -> None:

@@ -34,9 +34,11 @@ from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Guard
 from workflows.engine.journey import Journey, waiting
 from workflows.engine.outbox import Outbox
+from workflows.engine.reach import Reach
 from workflows.engine.steps import StepFailed
 from workflows.engine.undo import Undo, Undone
 from workflows.engine.visibility import PHASE, Visibility
+from workflows.model.decision import Decision
 from workflows.model.messages import Command, Report, RolloutOrder
 from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus, Wait
 from workflows.model.target import Claim, Promoted, TargetState
@@ -65,8 +67,9 @@ class Rollout:
     def __init__(self, order: RolloutOrder) -> None:
         self.order = order
         self.claim: Claim | None = None
-        self.guard = Guard(order.target, None, order.release.version, self._on_segment, self._on_foreign)
-        self.foreign = Foreign(order.foreign_changes, order.target, self.guard, self)
+        self.reach = Reach(order.target, self._on_reach)
+        self.guard = Guard(self.reach, None, order.release.version, self._on_segment, self._on_foreign)
+        self.foreign = Foreign(order.foreign_changes, self.reach, self.guard, self)
         self.journey = Journey(order, self.guard, self.foreign, self)
         self.visibility = Visibility()
         self.outbox = Outbox(order.release.workflow_id, "report", self._on_release_lost)
@@ -122,7 +125,7 @@ class Rollout:
             observed_seconds=guard.observed,
             need_seconds=guard.need or 0,
             wait=self.wait,
-            decision=guard.verdict or guard.hold,
+            decision=guard.verdict or self._hold,
             metrics=guard.metrics,
             evidence=guard.weighed,
             undo=journey.plan.undo if journey.plan else "",
@@ -146,7 +149,7 @@ class Rollout:
 
     async def _go_on(self, checkpoint: Checkpoint) -> RolloutResult:
         """Takes over from the run that continued as this one."""
-        self.hold_until = checkpoint.hold_until
+        self.hold_until = checkpoint.hold_until if checkpoint.hold else None
         acquired = await complete(self._acquire())
         if isinstance(acquired, RolloutResult):
             return acquired
@@ -161,7 +164,7 @@ class Rollout:
         )
         while True:
             try:
-                acquired: Acquired = await calls.call(TargetActivities.acquire, request, calls.WRITE)
+                acquired: Acquired = await self.reach.call(TargetActivities.acquire, request, calls.WRITE)
             except ActivityError as error:
                 failure = calls.failure_of(error)
                 if failure.reason == "Fenced":
@@ -196,7 +199,7 @@ class Rollout:
         )
         while True:
             try:
-                captured: Captured = await calls.call(
+                captured: Captured = await self.reach.call(
                     TargetActivities.capture, request, calls.WRITE, "Lock the target and record its baseline"
                 )
             except ActivityError as error:
@@ -342,7 +345,7 @@ class Rollout:
 
     async def _gather(self, request: GatherRequest) -> None:
         try:
-            gathered: Gathered = await calls.call(
+            gathered: Gathered = await self.reach.begin(
                 WorkloadActivities.gather, request, calls.GATHER, "Keep what pods, events and logs tell"
             )
         except ActivityError as error:
@@ -359,7 +362,9 @@ class Rollout:
         gathering: asyncio.Task[None] | None = None,
     ) -> Undone:
         kept = self._promoted("rolledBack") if self.journey.exposed and self.guard.verdict is not None else None
-        self.undo = Undo(self.order.target, release_run, rollout_run, self._on_undo, kept, purpose, gathering)
+        self.undo = Undo(self.reach, release_run, rollout_run, self._on_undo, kept, purpose, gathering)
+        if self.reach.missing:
+            self._on_reach()
         try:
             return await self.undo.run()
         finally:
@@ -393,7 +398,7 @@ class Rollout:
     async def _settle(self, claim: Claim, promoted: Promoted | None) -> None:
         while True:
             try:
-                await calls.call(
+                await self.reach.call(
                     TargetActivities.settle,
                     SettleRequest(target=self.order.target, claim=claim, promoted=promoted),
                     calls.WRITE,
@@ -455,21 +460,39 @@ class Rollout:
 
     def resume_from(self, reason: str = "", message: str = "") -> None:
         self.guard.release_hold()
-        self.hold_until = None
-        self.show(self.phase if self.phase != "Paused" else "Observing")
-        self.report("resumed", reason=reason, message=message)
+        self._end_hold(reason, message)
+
+    @property
+    def _hold(self) -> Decision | None:
+        return self.reach.missing or self.guard.hold
 
     def _is_held(self) -> bool:
-        return self.guard.hold is not None and self.hold_until is not None
+        return self._hold is not None and self.hold_until is not None
 
     def _on_segment(self) -> None:
         self.segment_ended = True
+        self._consider_hold()
+
+    def _on_reach(self) -> None:
+        """The workers of the cluster are gone, or there again."""
+        missing = self.reach.missing
+        if self.undo is not None:
+            self._on_undo("", missing.message if missing else "", None)
+        elif self.journey.plan is not None and not self.journey.committed:
+            self._consider_hold() if missing else self._end_hold()
+        else:  # Nothing has moved yet, or nothing is undone any more: no time is over here.
+            phase = self.phase if self.journey.committed else "Waiting" if missing else "Preparing"
+            self.show(phase, wait=waiting(missing.reason, missing.message) if missing else None)
+            event, reason, message = ("hold", missing.reason, missing.message) if missing else ("resumed", "", "")
+            self.report(event, reason=reason, message=message)
+
+    def _consider_hold(self) -> None:
         is_known = self.hold_until is not None or self.foreign.is_taking_over
-        if self.guard.hold is not None and not is_known and self.guard.verdict is None:
+        if self._hold is not None and not is_known and self.guard.verdict is None:
             self.announce_hold()
 
     def announce_hold(self) -> None:
-        hold = _present(self.guard.hold)
+        hold = _present(self._hold)
         self.hold_until = self.hold_until or workflow.now() + timedelta(seconds=self.order.hold_seconds)
         self.show()
         self.report("hold", reason=hold.reason, message=hold.message)
@@ -480,6 +503,12 @@ class Rollout:
     def end(self, outcome: Outcome, reason: str, message: str) -> None:
         if self.interrupt is None and not self.journey.committed:
             self.interrupt = Interrupt(outcome, reason, message)
+
+    def _end_hold(self, reason: str = "", message: str = "") -> None:
+        if self._hold is None:
+            self.hold_until = None
+            self.show(self.phase if self.phase != "Paused" else "Observing")
+            self.report("resumed", reason=reason, message=message)
 
     def _on_release_lost(self) -> None:
         self.end("RolledBack", "Orphaned", "the release that started this is gone")
@@ -502,7 +531,7 @@ class Rollout:
     def show(self, phase: Phase | None = None, summary: str = "", wait: Wait | None = None) -> None:
         """Shows a phase, a line and what is waited for; what is not given stays. A hold shows through."""
         if wait is None and self._is_held() and phase not in (*_ENDS, "RollingBack"):
-            hold = _present(self.guard.hold)
+            hold = _present(self._hold)
             phase, wait = "Paused", waiting(hold.reason, hold.message, self.hold_until)
         self.phase, self.wait = phase or self.phase, wait
         self.summary = summary or self.summary

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from temporalio import activity
-
+from activities import beats
 from activities.checks.protocol import Answer, CheckProvider
 from activities.endpoints import Endpoints
 from activities.registry import Registry
@@ -102,5 +101,5 @@ def _failure(
 
 async def _beat() -> None:
     while True:
-        activity.heartbeat()
+        beats.send()
         await asyncio.sleep(BEAT)

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio import activity
 
+from activities import beats
 from activities.metrics.clock import Clock
 from activities.metrics.protocol import MetricsProvider, Query
 from workflows.analysis import reasons
@@ -140,7 +141,7 @@ class Observer:
             metrics=self._reports,
             weighed=self._weighed,
         )
-        activity.heartbeat(beat.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+        beats.send(beat.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
     def _next_tick(self) -> float:
         """The next point of a grid that all observers share, so that they ask an endpoint at the same time."""

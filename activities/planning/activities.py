@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from workflows.contracts.planning import (
@@ -14,6 +14,7 @@ from workflows.contracts.planning import (
 )
 from workflows.errors import PolicyRefused, Problem, SpecError
 from workflows.model.documents import parse_release
+from workflows.model.plan import ReleasePlan
 from workflows.model.policy import Policy
 from workflows.planning.releases import release_plan
 from workflows.planning.returns import return_plan
@@ -24,12 +25,13 @@ MOST_PROBLEMS = 100
 class Planner(PlanningActivities):
     """Plans with the policy that the worker was started with; computes only, so any number of attempts is fine."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, queues: Mapping[str, str] | None = None) -> None:
         self._policy = policy
+        self._queues = queues or {}
 
     async def plan_release(self, request: PlanRequest) -> Planned:
         try:
-            return Planned(plan=release_plan(parse_release(request.document), self._policy))
+            return Planned(plan=self._placed(release_plan(parse_release(request.document), self._policy)))
         except SpecError as error:
             return _refused(error)
 
@@ -44,7 +46,21 @@ class Planner(PlanningActivities):
             )
         except SpecError as error:
             return _refused(error)
-        return Planned(plan=plan)
+        return Planned(plan=self._placed(plan))
+
+    def _placed(self, plan: ReleasePlan) -> ReleasePlan:
+        """The plan with the queues of clusters as they are today; no part of what people approve, nor of its digest."""
+        components = (
+            component.model_copy(
+                update={
+                    "target": component.target.model_copy(
+                        update={"queue": self._queues.get(component.target.cluster, "")}
+                    )
+                }
+            )
+            for component in plan.components
+        )
+        return plan.model_copy(update={"components": tuple(components)})
 
 
 def _refused(error: SpecError) -> Planned:

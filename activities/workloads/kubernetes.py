@@ -10,8 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from temporalio import activity
-
+from activities import beats
 from activities.clusters.fence import FencedObject
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.changes import Changes, Watched
@@ -84,7 +83,7 @@ class KubernetesWorkloads:
                     return ReadyResult(ready=True, state=sight.state)
                 is_lost = bool(request.replicas) and is_hopeless(sight)
                 while not is_lost and (waited := time.monotonic() - started) < request.timeout_seconds:
-                    activity.heartbeat(waited)
+                    beats.send(waited)
                     if await changes.next(min(BEAT, request.timeout_seconds - waited)):
                         break
                 else:
@@ -101,7 +100,7 @@ class KubernetesWorkloads:
         await writer.scale(slot, 0)
         async with self._changes(target, slot, sight.deployment) as changes:
             while not (await self._held(target, request.claim, slot)).is_done(0):
-                activity.heartbeat(request.drain_seconds)
+                beats.send(request.drain_seconds)
                 await changes.next(BEAT)
         if slot == "canary":
             await writer.remove_canary()
@@ -163,7 +162,7 @@ class KubernetesWorkloads:
         """Users have been sent elsewhere: lets their open requests end, over several attempts if need be."""
         started = time.monotonic() - waited_before()
         while (drained := time.monotonic() - started) < seconds:
-            activity.heartbeat(drained)
+            beats.send(drained)
             await asyncio.sleep(min(BEAT, seconds - drained))
 
     def _changes(self, target: Target, slot: Slot, deployment: Object | None) -> Changes:

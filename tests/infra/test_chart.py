@@ -89,6 +89,16 @@ def test_the_values_of_the_how_to_make_an_installation(helm: Helm, tmp_path: Pat
     assert set(read_policy(settings.policy).spec.environments) == {"production"}
 
 
+def test_the_values_of_a_cluster_of_its_own_make_workers_that_decide_nothing(helm: Helm, tmp_path: Path) -> None:
+    manifests = helm.render(**yaml.safe_load((ROOT / "examples/values-inside.yaml").read_text()))
+
+    settings = settings_of(manifests, tmp_path, {})
+
+    assert (settings.task_queue, settings.workflows) == ("headgate-prod-eu", False)
+    assert settings.kubernetes.clusters["prod-eu"].in_cluster
+    assert not any(found["kind"] == "Job" for found in manifests)
+
+
 def test_another_policy_rolls_the_workers(helm: Helm) -> None:
     def mark(**values: Any) -> Any:
         return only(helm.render(**values), "Deployment")["spec"]["template"]["metadata"]["annotations"]

@@ -87,6 +87,8 @@ def test_a_member_of_a_family_can_come_from_variables_alone() -> None:
         ("process: {clusters: {local: {rot: x}}}", "process.clusters.local.rot", "did you mean root?"),
         ("metrics: {main: {kind: promtheus}}", "metrics.main.kind", "openmetrics"),
         ("audit: {main: {kind: jsonl}}", "audit.main.directory", "missing"),
+        ("kubernetes: {clusters: {a: {queue: q, context: c}}}", "kubernetes.clusters.a", "queue stands alone: context"),
+        ("taskQueue: q\nkubernetes: {clusters: {a: {queue: q}}}", "", "kubernetes.clusters.a.queue is the taskQueue"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_path(tmp_path: Path, text: str, path: str, words: str) -> None:

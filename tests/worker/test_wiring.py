@@ -18,6 +18,7 @@ import workflows.contracts
 from worker.service import make_workers
 from worker.settings import Settings, load
 from worker.wiring import read_policy, wire, workflow_classes
+from workflows.contracts.workers import CONTRACT
 from workflows.errors import SpecError
 from workflows.model.policy import Policy
 
@@ -79,6 +80,31 @@ async def test_three_workers_share_a_connection(client: Client) -> None:
 
     assert [worker.task_queue for worker in workers] == ["q", "q.observe", "q.undo"]
     assert [config_of(worker)["max_concurrent_activities"] for worker in workers] == [100, 200, 20]
+
+
+async def test_a_worker_inside_a_cluster_decides_nothing(client: Client) -> None:
+    settings = Settings(task_queue="q", workflows=False)
+
+    workers = make_workers(client, settings, wire(settings, read_policy(None), client))
+
+    assert not any(config_of(worker)["workflows"] for worker in workers)
+
+
+async def test_a_worker_says_which_clusters_it_reaches_and_where_the_others_are(unconnected: Client) -> None:
+    settings = load(EXAMPLES / "settings-many-clusters.yaml", {})
+    wired = wire(settings, read_policy(settings.policy), unconnected)
+    [introduce] = [function for function in wired.regular if name_of(function) == "workers.introduce"]
+
+    said = await introduce()
+
+    assert (said.contract, said.clusters, said.queues) == (CONTRACT, ("prod-kr",), ("headgate-prod-eu",))
+
+
+async def test_the_settings_of_a_worker_inside_a_cluster_can_be_wired(unconnected: Client) -> None:
+    settings = load(EXAMPLES / "settings-inside.yaml", {})
+
+    assert wire(settings, read_policy(settings.policy), unconnected).providers
+    assert not settings.workflows
 
 
 def config_of(worker: Worker) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from workflows.contracts.targets import (
     UndoState,
 )
 from workflows.contracts.traffic import RestoreRequest, Shifted, ShiftRequest, TrafficActivities, VerifyRequest
+from workflows.contracts.workers import CONTRACT, Introduction, WorkerActivities
 from workflows.contracts.workloads import (
     DeployRequest,
     Gathered,
@@ -130,6 +131,7 @@ class FakeWorld:
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    introduction: Introduction = field(default_factory=lambda: Introduction(contract=CONTRACT, clusters=("local",)))
     tick: float = 0.02
     speed: float = 1.0
     """Observed seconds that pass in one real second."""
@@ -153,6 +155,7 @@ class FakeWorld:
             (JournalActivities, _Journal(self)),
             (PlanningActivities, _Planning(self)),
             (ReferenceActivities, _References(self)),
+            (WorkerActivities, _Workers(self)),
         ]
         return [bound for contract, instance in family for bound in implement(contract, instance)]
 
@@ -269,6 +272,11 @@ class _Targets(_Part):
 
 def _captured(request: CaptureRequest, mark: Mark, claim: Claim | None) -> Captured:
     return Captured(status="captured", baseline=mark.baseline, claim=claim, planned=planned(request, mark.baseline))
+
+
+class _Workers(_Part):
+    async def introduce(self) -> Introduction:
+        return self.world.introduction
 
 
 class _Workloads(_Part):

@@ -16,13 +16,24 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    FailureError,
+    TimeoutError,  # noqa: A004 - Temporal's name.
+    TimeoutType,
+)
 from temporalio.workflow import ActivityCancellationType, ActivityHandle
 
 from workflows.model.shapes import cut_sentence
 
 HEARTBEAT = timedelta(seconds=15)
 """Another worker takes over a lost long activity within this time."""
+
+PATIENCE = timedelta(seconds=60)
+"""How long work waits in the queue of a cluster before it is said that nobody takes it."""
+NOBODY = "NoWorkerForCluster"
 
 _BRISK = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
 
@@ -33,53 +44,75 @@ class Profile:
 
     queue: str = ""
     """Suffix of the workflow's own task queue."""
-    attempt: timedelta = timedelta(seconds=10)
-    """One try; a worker that died in it is noticed after this time."""
+    attempt: timedelta = timedelta(minutes=2)
+    """One try."""
     total: timedelta | None = timedelta(minutes=5)
     """All tries together, waiting for a free worker included."""
-    beats: bool = False
+    beats: timedelta | None = timedelta(seconds=10)
+    """A worker that gave no sign of life for so long has died; one that waits for its turn at an API server gives them.
+    """
     cancellation: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL
     retry: RetryPolicy = field(default_factory=lambda: _BRISK)
 
 
-PLAN = Profile(total=timedelta(minutes=1))
-CHECK = Profile(attempt=timedelta(seconds=30), total=timedelta(seconds=75))
+@dataclass(frozen=True)
+class Line:
+    """Who shall do it: the workers of the workflow's own queue, or those that poll the queue of a cluster."""
+
+    queue: str = ""
+    patience: timedelta = PATIENCE
+    """How long it waits in the queue of a cluster."""
+
+
+HOME = Line()
+PLAN = Profile(attempt=timedelta(seconds=10), total=timedelta(minutes=1))
+CHECK = Profile(attempt=timedelta(seconds=30), beats=None, total=timedelta(seconds=75))
 """Reads only, but many of them, and registries take their time."""
 WRITE = Profile()
-WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=True)
-UNDO = Profile(queue=".undo", total=timedelta(seconds=60))
-UNDO_WAIT = Profile(queue=".undo", attempt=timedelta(hours=2), total=None, beats=True)
+WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=HEARTBEAT)
+UNDO = Profile(queue=".undo", attempt=timedelta(seconds=30), total=timedelta(seconds=60))
+UNDO_WAIT = Profile(queue=".undo", attempt=timedelta(hours=2), total=None, beats=HEARTBEAT)
 OBSERVE = Profile(
     queue=".observe",
     attempt=timedelta(hours=2),
     total=None,
-    beats=True,
+    beats=HEARTBEAT,
     cancellation=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
-GATHER = Profile(attempt=timedelta(seconds=15), total=timedelta(seconds=20))
+GATHER = Profile(attempt=timedelta(seconds=15), beats=None, total=timedelta(seconds=20))
 """What is known of a failed version: an undo may wait for it once users are back, and not long."""
-TELL = Profile(attempt=timedelta(seconds=30), total=timedelta(hours=1))
+TELL = Profile(attempt=timedelta(seconds=30), beats=None, total=timedelta(hours=1))
 """Audit and notifications."""
 
 
-def begin(method: Callable[..., Any], argument: Any, profile: Profile, summary: str = "") -> ActivityHandle[Any]:
+def begin(
+    method: Callable[..., Any],
+    argument: Any,
+    profile: Profile,
+    summary: str = "",
+    line: Line = HOME,
+) -> ActivityHandle[Any]:
     """Starts an activity; see `call`."""
+    total = profile.total + line.patience if line.queue and profile.total else profile.total
     return workflow.start_activity_method(
         method,
         args=[] if argument is None else [argument],
-        task_queue=workflow.info().task_queue + profile.queue,
+        task_queue=(line.queue or workflow.info().task_queue) + profile.queue,
         start_to_close_timeout=profile.attempt,
-        schedule_to_close_timeout=profile.total,
-        heartbeat_timeout=HEARTBEAT if profile.beats else None,
+        schedule_to_close_timeout=total,
+        schedule_to_start_timeout=line.patience if line.queue else None,
+        heartbeat_timeout=profile.beats,
         cancellation_type=profile.cancellation,
         retry_policy=profile.retry,
         summary=summary or None,
     )
 
 
-async def call(method: Callable[..., Any], argument: Any, profile: Profile, summary: str = "") -> Any:
+async def call(
+    method: Callable[..., Any], argument: Any, profile: Profile, summary: str = "", line: Line = HOME
+) -> Any:
     """Calls an activity of a contract and returns its result. Errors: ActivityError when it is out of tries."""
-    return await begin(method, argument, profile, summary)
+    return await begin(method, argument, profile, summary, line)
 
 
 @dataclass(frozen=True)
@@ -100,6 +133,8 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(cause, ApplicationError):
         field = cause.details[0].get("field", "") if cause.details and isinstance(cause.details[0], dict) else ""
         return Failure(cause.type or "ProviderError", cut_sentence(cause.message), field)
+    if _is_unserved(cause):
+        return Failure(NOBODY, "no worker of the cluster takes work from its queue")
     if isinstance(cause, FailureError):
         return Failure("Unavailable", cause.message or type(cause).__name__)
     return Failure(type(cause).__name__, str(cause))
@@ -108,3 +143,12 @@ def failure_of(error: BaseException) -> Failure:
 def is_cancelled(error: BaseException) -> bool:
     """Whether an activity ended because we cancelled it."""
     return isinstance(error, ActivityError) and isinstance(error.cause, CancelledError)
+
+
+def is_unserved(error: BaseException) -> bool:
+    """Whether nobody took an activity from the queue of a cluster in time, at its first try or at a later one."""
+    return isinstance(error, ActivityError) and _is_unserved(error.cause)
+
+
+def _is_unserved(cause: BaseException | None) -> bool:
+    return isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_START

@@ -17,10 +17,11 @@ from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.contracts.targets import TakeOverRequest, TargetActivities
 from workflows.engine import calls
 from workflows.engine.guard import Guard
+from workflows.engine.reach import Reach
 from workflows.model.decision import Decision
 from workflows.model.policy import ForeignChanges
 from workflows.model.status import Outcome
-from workflows.model.target import Claim, Target
+from workflows.model.target import Claim
 
 _AGAIN = timedelta(minutes=10)
 """A field that is changed again within this time after it was taken over is somebody else's, for a person to settle."""
@@ -45,11 +46,11 @@ class Keeper(Protocol):
 class Foreign:
     """The foreign changes of one Rollout."""
 
-    def __init__(self, policy: ForeignChanges, target: Target, guard: Guard, keeper: Keeper) -> None:
+    def __init__(self, policy: ForeignChanges, reach: Reach, guard: Guard, keeper: Keeper) -> None:
         self.taken: dict[str, datetime] = {}
         """When a field was taken over last."""
         self._policy = policy
-        self._target = target
+        self._reach = reach
         self._guard = guard
         self._keeper = keeper
         self._taking: asyncio.Task[None] | None = None
@@ -100,9 +101,11 @@ class Foreign:
     async def _take_over(self, message: str) -> None:
         claim = self._keeper.claim
         assert claim is not None  # noqa: S101 - nothing is written without one
-        request = TakeOverRequest(target=self._target, claim=claim)
+        request = TakeOverRequest(target=self._reach.target, claim=claim)
         try:
-            await calls.call(TargetActivities.take_over, request, calls.WRITE, "Write again what somebody else changed")
+            await self._reach.call(
+                TargetActivities.take_over, request, calls.WRITE, "Write again what somebody else changed"
+            )
         except ActivityError as error:
             if not calls.is_cancelled(error):
                 self._on_failure(calls.failure_of(error), message)

@@ -147,7 +147,10 @@ class Member:
         """Who holds the lock, as far as the mark beside the target says."""
         lock = self.order.target.rollout_id
         try:
-            mark: Mark | None = await calls.call(TargetActivities.find_mark, self.order.target, calls.WRITE)
+            line = calls.Line(self.order.target.queue)
+            mark: Mark | None = await calls.call(
+                TargetActivities.find_mark, self.order.target, calls.WRITE, "See who holds the target", line
+            )
         except ActivityError:
             mark = None
         if mark is None:

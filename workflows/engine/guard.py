@@ -21,8 +21,9 @@ from temporalio.workflow import ActivityHandle
 from workflows.analysis.reasons import FOREIGN_CHANGE
 from workflows.contracts.metrics import Beat, MetricActivities, Observed, ObserveRequest
 from workflows.engine import calls
+from workflows.engine.reach import Reach
 from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
-from workflows.model.target import Slot, Target
+from workflows.model.target import Slot
 
 SEGMENT = timedelta(minutes=31)
 """A window of 30 minutes and the margin fit into one segment."""
@@ -48,7 +49,7 @@ class Arms:
 class Guard:
     """Keeps a segment running from the first exposure on; its verdict latches."""
 
-    target: Target
+    reach: Reach
     analysis: dict[str, Any] | None
     version: str
     on_segment: Callable[[], None]
@@ -84,6 +85,11 @@ class Guard:
     def is_over(self) -> bool:
         """Whether the watch ended by itself: with a verdict, or because something broke."""
         return self._task is not None and self._task.done() and not self._stopped
+
+    @property
+    def may_move(self) -> bool:
+        """Whether users may be moved: the evidence does not hold the release, and somebody is there to observe."""
+        return self.hold is None and self.reach.missing is None
 
     def check(self) -> None:
         """Raises what ended the watch unexpectedly: a release must wedge rather than go on unguarded."""
@@ -170,7 +176,7 @@ class Guard:
         self.segment += 1
         self._woken = False
         self._request = ObserveRequest(
-            target=self.target,
+            target=self.reach.target,
             segment=self.segment,
             new=self._arms.new,
             old=self._arms.old,
@@ -183,7 +189,9 @@ class Guard:
             version=self.version,
             is_watchful=self.hold is None or self.hold.reason != FOREIGN_CHANGE,
         )
-        handle = self._handle = calls.begin(MetricActivities.observe, self._request, calls.OBSERVE, self._summary())
+        handle = self._handle = self.reach.begin(
+            MetricActivities.observe, self._request, calls.OBSERVE, self._summary()
+        )
         try:
             result: Observed = await handle
         except asyncio.CancelledError:
@@ -195,6 +203,10 @@ class Guard:
         except ActivityError as error:
             if calls.is_cancelled(error):
                 self._wake()
+            elif calls.is_unserved(error):
+                lost = _last_beat(error)
+                await self.reach.find()
+                return lost
             elif self._woken:
                 return _last_beat(error)
             else:

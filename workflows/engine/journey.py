@@ -58,7 +58,7 @@ class Journey:
         """Takes a plan to walk."""
         self.plan = plan
         self.guard.analysis = plan.analysis
-        self.runner = StepRunner(self.order.target, claim)
+        self.runner = StepRunner(self.guard.reach, claim)
         if plan.baseline.traffic:
             self.runner.verified = dict(plan.baseline.traffic.weights)
 
@@ -143,7 +143,7 @@ class Journey:
             await workflow.wait_condition(lambda: not self.paused)
         if not isinstance(step.action, Observe | Approve | Barrier):
             # A gate may open while nobody can tell how the version does: no user is moved on that.
-            await workflow.wait_condition(lambda: self.guard.hold is None or self.committed)
+            await workflow.wait_condition(lambda: self.guard.may_move or self.committed)
 
     async def _do(self, step: Step) -> int:
         """Does one step and returns how many steps that were."""

@@ -14,7 +14,9 @@ from workflows.contracts.references import (
     ReferencesChecked,
     ReferencesRequest,
 )
+from workflows.contracts.workers import CONTRACT, Introduction, WorkerActivities
 from workflows.engine import calls
+from workflows.engine.calls import Line
 from workflows.model.plan import ReleasePlan
 from workflows.model.shapes import Message
 from workflows.planning.releases import sealed
@@ -50,17 +52,37 @@ async def preflight(plan: ReleasePlan) -> Preflight:
 
 async def _ask(plan: ReleasePlan, cluster: str) -> ReferencesChecked:
     mine = tuple(component for component in plan.components if component.target.cluster == cluster)
+    line = Line(mine[0].target.queue)
     request = ReferencesRequest(components=mine, analysis_required=plan.analysis_required)
     summary = f"Check what is needed in {cluster}"
     try:
-        answer: ReferencesChecked = await calls.call(ReferenceActivities.check, request, calls.CHECK, summary)
+        objection = await _objection(cluster, line) if line.queue else ""
+        if not objection:
+            answer: ReferencesChecked = await calls.call(ReferenceActivities.check, request, calls.CHECK, summary, line)
+            return answer
     except ActivityError as error:
         if calls.is_cancelled(error):
             raise
-        message = f"cluster {cluster} could not be asked what is there: {calls.failure_of(error).message}"
-        problems = (ReferenceProblem(component=component.name, field="workload", message=message) for component in mine)
-        return ReferencesChecked(problems=tuple(problems))
-    return answer
+        objection = f"cluster {cluster} could not be asked what is there: {calls.failure_of(error).message}"
+    problems = (ReferenceProblem(component=component.name, field="workload", message=objection) for component in mine)
+    return ReferencesChecked(problems=tuple(problems))
+
+
+async def _objection(cluster: str, line: Line) -> str:
+    """Why the worker inside a cluster can't carry out a release; empty when it can."""
+    worker: Introduction = await calls.call(WorkerActivities.introduce, None, calls.CHECK, f"Meet {line.queue}", line)
+    if worker.contract < CONTRACT:
+        return (
+            f"the worker at {line.queue} ({worker.version or 'unknown version'}) speaks contract {worker.contract} and "
+            f"this release needs {CONTRACT}; update the workers inside cluster {cluster} first"
+        )
+    if cluster not in worker.clusters:
+        known = ", ".join(worker.clusters) or "none"
+        return (
+            f"the worker at {line.queue} does not reach cluster {cluster} itself (it reaches {known}); name it in "
+            "kubernetes.clusters of that worker's settings"
+        )
+    return ""
 
 
 def _completed(plan: ReleasePlan, seen: tuple[ComponentSeen, ...], warnings: tuple[str, ...]) -> ReleasePlan:

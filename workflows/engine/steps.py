@@ -22,6 +22,7 @@ from workflows.contracts.workloads import (
 )
 from workflows.engine import calls
 from workflows.engine.calls import Profile
+from workflows.engine.reach import Reach
 from workflows.model.plan import Deploy, Retire, RunChecks, Scale, Shift, Step, WaitReady
 from workflows.model.target import Backend, Claim, Target
 
@@ -44,12 +45,17 @@ class StepFailed(Exception):
 class StepRunner:
     """Performs actions with one claim; remembers the weights that were verified last."""
 
-    target: Target
+    reach: Reach
     claim: Claim
     write: Profile = calls.WRITE
     wait: Profile = calls.WAIT
     asked: dict[Backend, float] | None = None
     verified: dict[Backend, float] | None = None
+
+    @property
+    def target(self) -> Target:
+        """What the actions are about."""
+        return self.reach.target
 
     async def perform(self, step: Step, then: WaitReady | None = None) -> None:
         """Does one step that changes or asks the world, and the wait that belongs to it. Errors: StepFailed."""
@@ -86,7 +92,7 @@ class StepRunner:
                 max_unavailable=action.max_unavailable,
                 ready_within_seconds=within,
             )
-            result = await calls.call(WorkloadActivities.deploy, wish, profile, summary)
+            result = await self.reach.call(WorkloadActivities.deploy, wish, profile, summary)
         else:
             size = ScaleRequest(
                 target=self.target,
@@ -95,7 +101,7 @@ class StepRunner:
                 replicas=action.replicas,
                 ready_within_seconds=within,
             )
-            result = await calls.call(WorkloadActivities.scale, size, profile, summary)
+            result = await self.reach.call(WorkloadActivities.scale, size, profile, summary)
         if then is not None:
             _demand_ready(result, action.slot)
 
@@ -107,11 +113,11 @@ class StepRunner:
             replicas=action.replicas,
             timeout_seconds=action.timeout_seconds,
         )
-        _demand_ready(await calls.call(WorkloadActivities.wait_ready, request, self.wait, summary), action.slot)
+        _demand_ready(await self.reach.call(WorkloadActivities.wait_ready, request, self.wait, summary), action.slot)
 
     async def _check(self, action: RunChecks, summary: str) -> None:
         request = CheckRequest(target=self.target, slot=action.slot, checks=action.checks)
-        result = await calls.call(CheckActivities.run, request, self.wait, summary)
+        result = await self.reach.call(CheckActivities.run, request, self.wait, summary)
         if not result.passed:
             raise StepFailed("CheckFailed", result.message)
 
@@ -124,13 +130,13 @@ class StepRunner:
             preview_to=action.preview_to,
             minimum_ready=action.minimum_ready,
         )
-        result = await calls.call(TrafficActivities.shift, request, self.write, summary)
+        result = await self.reach.call(TrafficActivities.shift, request, self.write, summary)
         for _ in range(_VERIFY_TRIES):
             if result.verification != "notYet":
                 break
             await workflow.sleep(_VERIFY_PAUSE)
             question = VerifyRequest(target=self.target, weights=action.weights)
-            result = await calls.call(TrafficActivities.verify, question, self.write, f"Verify: {summary}")
+            result = await self.reach.call(TrafficActivities.verify, question, self.write, f"Verify: {summary}")
         else:
             raise StepFailed("WeightNotVerified", result.message or "the data plane does not show the weights")
         self.verified = dict(result.state.weights)
@@ -139,7 +145,7 @@ class StepRunner:
         request = RetireRequest(
             target=self.target, claim=self.claim, slot=action.slot, drain_seconds=action.drain_seconds
         )
-        await calls.call(WorkloadActivities.retire, request, self.wait, summary)
+        await self.reach.call(WorkloadActivities.retire, request, self.wait, summary)
 
 
 def wait_of(step: Step, following: Step | None) -> WaitReady | None:

@@ -21,9 +21,10 @@ from workflows.contracts.targets import (
 )
 from workflows.contracts.traffic import RestoreRequest, TrafficActivities
 from workflows.engine import calls
+from workflows.engine.reach import Reach
 from workflows.engine.steps import StepFailed, StepRunner
 from workflows.model.plan import Step
-from workflows.model.target import SLOTS, Claim, Mark, Promoted, Target, TargetState
+from workflows.model.target import SLOTS, Claim, Mark, Promoted, TargetState
 
 _RETRY = timedelta(seconds=30)
 
@@ -45,7 +46,7 @@ class Undone:
 class Undo:
     """One undo of one target. A step that fails for good is tried again slowly; it is never given up silently."""
 
-    target: Target
+    reach: Reach
     release_run: str
     """First run id of the release whose mark is undone."""
     rollout_run: str
@@ -72,17 +73,28 @@ class Undo:
     async def run(self) -> Undone:
         """Returns when the target is as recorded, or when somebody else owns it."""
         try:
-            return await self._run()
+            return await (self._run_far() if self.reach.target.queue else self._run())
         except StepFailed as error:
             return Undone("superseded", error.message)
-        except Abandoned:
+        except (Abandoned, ActivityError):  # A step that was cancelled fails as an activity does.
             return Undone("abandoned", self._abandoned or "")
+
+    async def _run_far(self) -> Undone:
+        """While nobody works at the cluster's queue, no step comes back that could see that the undo was given up."""
+        work = asyncio.create_task(self._run())
+        await workflow.wait_condition(lambda: work.done() or self._is_given_up())
+        if not work.done():
+            work.cancel()
+        return await work
+
+    def _is_given_up(self) -> bool:
+        return self._abandoned is not None and self.reach.missing is not None
 
     async def _run(self) -> Undone:
         acquired: Acquired = await self._insist(
             TargetActivities.acquire,
             AcquireRequest(
-                target=self.target,
+                target=self.reach.target,
                 purpose=self.purpose,
                 release_run=self.release_run,
                 rollout_run=self.rollout_run,
@@ -92,7 +104,7 @@ class Undo:
         mark, claim = acquired.mark, acquired.claim
         if mark is None or claim is None:
             return Undone("nothing", "there is nothing to undo", acquired.state)
-        runner = StepRunner(self.target, claim, write=calls.UNDO, wait=calls.UNDO_WAIT)
+        runner = StepRunner(self.reach, claim, write=calls.UNDO, wait=calls.UNDO_WAIT)
         state, step = acquired.state, acquired.step
         while step is not None:
             self.on_step(step.summary, "", runner.verified)
@@ -109,23 +121,23 @@ class Undo:
 
     async def _next(self, mark: Mark) -> tuple[TargetState, Step | None]:
         left: UndoState = await self._insist(
-            TargetActivities.next_undo, UndoRequest(target=self.target, mark=mark), "See what is left to undo"
+            TargetActivities.next_undo, UndoRequest(target=self.reach.target, mark=mark), "See what is left to undo"
         )
         return left.state, left.step
 
     async def _finish(self, mark: Mark, claim: Claim) -> None:
         """The router's exact recorded state, then the mark."""
         if mark.baseline.traffic is not None:
-            request = RestoreRequest(target=self.target, claim=claim, state=mark.baseline.traffic)
+            request = RestoreRequest(target=self.reach.target, claim=claim, state=mark.baseline.traffic)
             await self._insist(TrafficActivities.restore, request, "Restore the router's recorded state")
-        settle = SettleRequest(target=self.target, claim=claim, promoted=self.kept)
+        settle = SettleRequest(target=self.reach.target, claim=claim, promoted=self.kept)
         await self._insist(TargetActivities.settle, settle, "Take the mark away")
 
     async def _insist(self, method: Callable[..., Any], request: Any, summary: str) -> Any:
         """Calls until it succeeds; only a fence ends it."""
         while True:
             try:
-                return await calls.call(method, request, calls.UNDO, summary)
+                return await self.reach.call(method, request, calls.UNDO, summary)
             except ActivityError as error:
                 failure = calls.failure_of(error)
                 await self._blocked(summary, StepFailed(failure.reason, failure.message))
@@ -133,6 +145,8 @@ class Undo:
     async def _blocked(self, summary: str, error: StepFailed) -> None:
         if error.reason == "Fenced":
             raise error
+        if self._abandoned is not None:
+            raise Abandoned
         self.on_step(summary, error.message, None)
         self._retry = False
         try:

@@ -44,6 +44,8 @@ class Target(Message):
     drain_seconds: float = 30
     exclusive: bool = False
     """Two versions never run at the same time: the old one stops before the new one starts, in undo too."""
+    queue: str = ""
+    """The task queue of the workers inside the cluster; empty where the release's own workers reach it."""
 
     @property
     def key(self) -> str:

@@ -19,6 +19,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from activities.clusters.kubernetes.kinds import POD, Kind
+from activities.clusters.kubernetes.pace import Pace
 from activities.clusters.kubernetes.patch import Operation
 from activities.clusters.kubernetes.settings import KubernetesCluster
 from workflows.errors import (
@@ -39,6 +40,10 @@ _PATCH = "application/json-patch+json"
 _PROVIDER = "kubernetes"
 _LOG_LIMIT = 1 << 20
 """Bytes of a log that are read at most."""
+_TRIES = 4
+"""Of a call that the server was too busy for, and that therefore did nothing."""
+_REST = 1.0
+"""Seconds, where the server does not say for how long it is too busy."""
 
 
 _TEMPORARY: dict[int, type[TemporaryError]] = {408: Unavailable, 409: Conflict, 429: RateLimited}
@@ -76,7 +81,7 @@ class Api:
         self._settings = settings
         self._client: ApiClient | None = None
         self._connecting = asyncio.Lock()
-        self._next = 0.0
+        self._pace = Pace(settings.calls_per_second, settings.burst)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """Errors: NotFound, Denied, Unavailable, as of every call."""
@@ -157,8 +162,20 @@ class Api:
         return found
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
+        response = await self._try(call)
+        for _ in range(_TRIES - 1):
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            response.release()
+            self._pace.rest(_seconds(response) or _REST)
+            response = await self._try(call)
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise _error(self.alias, call, response, await response.text())
+        return response
+
+    async def _try(self, call: Call) -> aiohttp.ClientResponse:
         client = await self._connected()
-        await self._take_turn()
+        await self._pace.turn()
         self.calls[f"{call.verb} {call.kind.plural}"] += 1
         headers = {"Accept": "application/json", "Content-Type": _PATCH if call.verb == "PATCH" else "application/json"}
         try:
@@ -173,8 +190,6 @@ class Api:
                 operation=call.verb,
             ) from error
         response: aiohttp.ClientResponse = answer.response
-        if response.status >= HTTPStatus.BAD_REQUEST:
-            raise _error(self.alias, call, response, await response.text())
         return response
 
     async def _connected(self) -> ApiClient:
@@ -202,14 +217,6 @@ class Api:
                 self._client = ApiClient(configuration)
             return self._client
 
-    async def _take_turn(self) -> None:
-        """Spaces calls so that a second has no more of them than the settings allow, with a burst of one second."""
-        loop = asyncio.get_running_loop()
-        gap = 1 / self._settings.calls_per_second
-        self._next = max(self._next + gap, loop.time() - 1 + gap)
-        if (wait := self._next - loop.time()) > 0:
-            await asyncio.sleep(wait)
-
 
 def selector(labels: Mapping[str, str] | str) -> str:
     """A label selector as the API server takes it."""
@@ -219,6 +226,12 @@ def selector(labels: Mapping[str, str] | str) -> str:
 def _query(**parameters: str) -> str:
     given = {key: value for key, value in parameters.items() if value}
     return f"?{urlencode(given)}" if given else ""
+
+
+def _seconds(response: aiohttp.ClientResponse) -> float | None:
+    """How long the server wants to be left alone, where it says so."""
+    wait = response.headers.get("Retry-After", "")
+    return float(wait) if wait.isdecimal() else None
 
 
 def _error(alias: str, call: Call, response: aiohttp.ClientResponse, text: str) -> ProviderError:
@@ -235,7 +248,6 @@ def _error(alias: str, call: Call, response: aiohttp.ClientResponse, text: str) 
     if status in _PERMANENT:
         return _PERMANENT[status](message, provider=_PROVIDER, operation=call.verb)
     if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        wait = response.headers.get("Retry-After", "")
-        kind, retry_after = _TEMPORARY.get(status, Unavailable), float(wait) if wait.isdecimal() else None
-        return kind(message, provider=_PROVIDER, operation=call.verb, retry_after=retry_after)
+        kind = _TEMPORARY.get(status, Unavailable)
+        return kind(message, provider=_PROVIDER, operation=call.verb, retry_after=_seconds(response))
     return Rejected(message, provider=_PROVIDER, operation=call.verb)

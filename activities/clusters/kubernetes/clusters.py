@@ -26,11 +26,28 @@ class Clusters:
                 raise NotFound(
                     f"this worker has no Kubernetes cluster {alias!r}; it has {known}", provider="kubernetes"
                 )
+            if cluster.queue:
+                raise NotFound(
+                    f"cluster {alias!r} is reached by the workers at its queue {cluster.queue}, and not by this one; "
+                    "the release was planned before the settings said so: start it again",
+                    provider="kubernetes",
+                )
             self._apis[alias] = Api(alias, cluster)
         return self._apis[alias]
 
     def __iter__(self) -> Iterator[Api]:
-        return (self.get(alias) for alias in sorted(self._settings.clusters))
+        """Those that this worker speaks to itself."""
+        return (self.get(alias) for alias in self.aliases)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Clusters that this worker speaks to itself."""
+        return tuple(alias for alias, cluster in sorted(self._settings.clusters.items()) if not cluster.queue)
+
+    @property
+    def queues(self) -> dict[str, str]:
+        """The queue of each cluster that only the workers inside it reach, by its alias."""
+        return {alias: cluster.queue for alias, cluster in self._settings.clusters.items() if cluster.queue}
 
     async def close(self) -> None:
         """Gives every connection back; idempotent."""

@@ -40,6 +40,26 @@ async def test_a_right_document_becomes_a_plan_with_the_workers_policy() -> None
     assert planned.plan.components[0].gate is not None
 
 
+async def test_each_target_gets_the_queue_of_its_cluster_and_the_plan_its_digest_without_it() -> None:
+    request = PlanRequest(document=a_release().document())
+    near, far = (
+        await planner().plan_release(request),
+        await Planner(POLICY.parsed(), {"local": "q"}).plan_release(request),
+    )
+    assert near.plan is not None
+    assert far.plan is not None
+    assert [near.plan.components[0].target.queue, far.plan.components[0].target.queue] == ["", "q"]
+    assert near.plan.digest == far.plan.digest
+
+
+async def test_a_kept_version_comes_back_over_the_queue_of_today() -> None:
+    kept = promoted("v1")
+    kept = kept.model_copy(update={"target": kept.target.model_copy(update={"queue": "of-yesterday"})})
+    planned = await planner().plan_rollback(rollback("v1", kept))
+    assert planned.plan is not None
+    assert planned.plan.components[0].target.queue == ""
+
+
 async def test_a_wrong_document_is_a_value_with_every_problem() -> None:
     planned = await planner().plan_release(PlanRequest(document={"kind": "Release"}))
     assert planned.plan is None
