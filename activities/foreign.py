@@ -50,6 +50,13 @@ class Shared(Protocol):
         ...
 
 
+@runtime_checkable
+class Several(Protocol):
+    """A provider that shares more than one sort of objects, each watched for itself."""
+
+    shared: Sequence[Shared]
+
+
 class Lookout:
     """Looks at the objects of targets for whoever observes them."""
 
@@ -94,4 +101,9 @@ class Lookout:
     def _shared(self, target: Target) -> Sequence[Shared]:
         router = self._routers.get(str(target.traffic.get("kind", "none")))
         workload = self._workloads.get(str(target.workload.get("kind", "")))
-        return [member for member in (router, workload) if isinstance(member, Shared)]
+        members = [part for member in (router, workload) for part in _parts(member)]
+        return [part for part in members if isinstance(part, Shared)]
+
+
+def _parts(member: object) -> Sequence[object]:
+    return member.shared if isinstance(member, Several) else (member,)

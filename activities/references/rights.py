@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.kinds import (
+    CONFIG_MAP,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     EVENT,
@@ -59,7 +60,10 @@ _ALWAYS = (
     Right("get", POD, "log"),
     Right("list", EVENT),
     Right("list", SECRET),
+    Right("watch", SECRET),
     Right("create", SECRET),
+    Right("get", CONFIG_MAP),
+    Right("watch", CONFIG_MAP),
     Right("list", RESOURCE_QUOTA),
     Right("list", LIMIT_RANGE),
 )

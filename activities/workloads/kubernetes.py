@@ -17,11 +17,13 @@ from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.templates import is_foreign
+from activities.foreign import Shared
+from activities.workloads.configuration import SharedConfiguration, recorded
 from activities.workloads.deployments import Sight, look, look_at, pods_of, resource
 from activities.workloads.failures import Failure
 from activities.workloads.foreign import refuse_foreign
 from activities.workloads.obstacles import blocker, is_hopeless
-from activities.workloads.protocol import Endpoint, Record
+from activities.workloads.protocol import Configuration, Endpoint, Record
 from activities.workloads.secret import Place, RecordSecret, records, settled
 from activities.workloads.slots import Writer
 from activities.workloads.waiting import waited_before
@@ -48,6 +50,7 @@ class KubernetesWorkloads:
 
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
+        self.shared: Sequence[Shared] = (self, SharedConfiguration(clusters))
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
         api = self._api(target)
@@ -125,9 +128,13 @@ class KubernetesWorkloads:
         secret = self._secret(mark.target)
         if (there := (await secret.read()).mark) is not None:
             return there
-        await self._writer(mark.target, claim).begin(mark.baseline.slot("stable").template)
+        template = mark.baseline.slot("stable").template
+        await self._writer(mark.target, claim).begin(template)
+        pod = template.body["pod"] if template else None
+        found = await recorded(self._api(mark.target), mark.target.namespace, pod) if pod else Configuration()
+        more = {"mark": mark, "configuration": found}
         record = await secret.write(
-            mark.target.key, claim, lambda now: now if now.mark else now.model_copy(update={"mark": mark})
+            mark.target.key, claim, lambda now: now if now.mark else now.model_copy(update=more)
         )
         return record.mark or mark
 

@@ -31,12 +31,23 @@ class Endpoint(NamedTuple):
     """Names the instance as long as it lives, unlike its address."""
 
 
+class Configuration(Message):
+    """Digests of what the instances of a target are configured by, as it was when its release began."""
+
+    key: str = ""
+    """Made for this one release, so that no digest tells anything elsewhere."""
+    digests: dict[str, str] = {}
+    """By kind and name."""
+
+
 class Record(Message):
     """What stands beside one target."""
 
     mark: Mark | None = None
     kept: tuple[Promoted, ...] = ()
     """The newest last."""
+    configuration: Configuration = Configuration()
+    """Empty where nothing is released."""
 
 
 class WorkloadProvider(Protocol):

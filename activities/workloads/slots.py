@@ -26,6 +26,7 @@ from activities.clusters.kubernetes.templates import (
     pod_hash,
     wanted_pod,
 )
+from activities.workloads.configuration import refuse_changed
 from activities.workloads.deployments import resource
 from activities.workloads.foreign import foreign_change, refuse_foreign, written
 from workflows.contracts.workloads import DeployRequest
@@ -186,7 +187,7 @@ class Writer:
 
     async def _look(self) -> None:
         if self.claim.purpose == "release":
-            await refuse_foreign(self.api, self.target)
+            await asyncio.gather(refuse_foreign(self.api, self.target), refuse_changed(self.api, self.target))
 
     def _notes(self, found: Object) -> Notes:
         """Our notes on what is there. Errors: ForeignChange when somebody else changed it in mid-release."""

@@ -215,7 +215,9 @@ def volume(namespace: Namespace) -> None:
 
 
 def with_volume(namespace: Namespace) -> None:
-    pod = {"spec": {"volumes": [{"name": "menu", "persistentVolumeClaim": {"claimName": "menu", "readOnly": True}}]}}
+    volume = {"name": "menu", "persistentVolumeClaim": {"claimName": "menu", "readOnly": True}}
+    sources = [{kind: {"name": "menu", "optional": True}} for kind in ("configMapRef", "secretRef")]
+    pod = {"spec": {"volumes": [volume], "containers": [{"name": "trip", "envFrom": sources}]}}
     path = f"/apis/apps/v1/namespaces/{namespace.name}/deployments/trip"
     kind = "application/strategic-merge-patch+json"
     namespace.api.request("PATCH", path, {"spec": {"template": pod}}, kind=kind)
@@ -260,8 +262,8 @@ REFUSED = [
     # Within the namespace: pods and rights come from others.
     *[(verb, "", "pods", True) for verb in ("get", "create", "patch", "delete")],
     *[("create", "", f"pods/{sub}", True) for sub in ("exec", "attach", "portforward", "eviction")],
-    *[(verb, "", "secrets", True) for verb in ("update", "delete", "deletecollection", "watch")],
-    *[(verb, "", "configmaps", True) for verb in ("get", "list", "create", "patch")],
+    *[(verb, "", "secrets", True) for verb in ("update", "delete", "deletecollection")],
+    *[(verb, "", "configmaps", True) for verb in ("list", "create", "patch")],
     *[(verb, "", "services", True) for verb in ("update", "deletecollection")],
     *[(verb, "apps", "deployments", True) for verb in ("list", "update", "deletecollection")],
     *[("patch", "apps", kind, True) for kind in ("deployments/status", "deployments/scale", "replicasets")],

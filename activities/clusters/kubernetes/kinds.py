@@ -22,6 +22,7 @@ class Kind(NamedTuple):
 
 POD = Kind("Pod", "v1", "pods")
 EVENT = Kind("Event", "v1", "events")
+CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
 SECRET = Kind("Secret", "v1", "secrets")
 PERSISTENT_VOLUME_CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 SERVICE = Kind("Service", "v1", "services")

@@ -8,7 +8,8 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [pods], verbs: [list, watch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [events], verbs: [list]}
-- {apiGroups: [""], resources: [secrets], verbs: [get, list, create, patch]}
+- {apiGroups: [""], resources: [secrets], verbs: [get, list, watch, create, patch]}
+- {apiGroups: [""], resources: [configmaps], verbs: [get, watch]}
 - {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get]}
 - {apiGroups: [""], resources: [services], verbs: [list]}
 - {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [list]}
