@@ -11,6 +11,7 @@ from typing import Any
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import HTTP_PROXY
+from activities.traffic.weighted import mirrors
 from activities.traffic.weighted.shapes import Headers, Rule, Shape, named
 from activities.traffic.weighted.shares import Ref
 from workflows.errors import Rejected
@@ -71,4 +72,5 @@ CONTOUR = Shape(
     trouble=_trouble,
     fronts=_fronts,
     companion=_companion,
+    mirror=mirrors.SERVICE,
 )

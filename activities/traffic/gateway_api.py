@@ -13,6 +13,7 @@ from typing import Any
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import GRPC_ROUTE, HTTP_ROUTE
+from activities.traffic.weighted import mirrors
 from activities.traffic.weighted.shapes import Headers, Rule, Shape, every_one, named
 from activities.traffic.weighted.shares import Ref
 
@@ -88,5 +89,6 @@ GATEWAY_API = Shape(
     trouble=_trouble,
     fronts=partial(_fronts, anything=_ANY_PATH),
     companion=_companion,
+    mirror=mirrors.FILTER,
 )
 GRPC = replace(GATEWAY_API, field="grpcRoute", kind=GRPC_ROUTE, fronts=partial(_fronts, anything=_ANY_METHOD))

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
-from activities.traffic.weighted.services import service_in
+from activities.traffic.weighted import mirrors
+from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.shapes import Headers, Rule, Shape
 from activities.traffic.weighted.shares import Ref
 
@@ -66,6 +67,7 @@ ISTIO = Shape(
     effective=_effective,
     fronts=_fronts,
     companion=_companion,
+    mirror=mirrors.MIRRORS,
     policy=DESTINATION_RULE,
     lead=1.0,
 )

@@ -6,6 +6,7 @@ tests of the providers.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class Shop:
     @property
     def component(self) -> ComponentPlan:
         written = {"name": "trip", "workload": self.target.workload, "traffic": self.target.traffic}
-        strategy = {"kind": "canary", "stages": [{"weight": 10}]}
+        strategy = {"kind": "canary", "stages": [{"weight": 50}]}
         component = {**written, "strategy": strategy}
         return ComponentPlan(name="trip", target=self.target, template=a_template("v2"), component=component)
 
@@ -196,10 +197,23 @@ async def opened(server: Server, helm: Helm, folder: Path, router: str) -> Async
     world.targets = Targets(world.providers, world.routers, world.runs)
     preview: Any = {} if router in WITHOUT_PREVIEW else {"preview": {"host": "preview.example.com"}}
     try:
+        await until_rolled_out(world)
         yield Shop(world, account, clusters, world.target(traffic=world.kinds[1], **preview))
     finally:
         await clusters.close()
         await world.finish()
+
+
+async def until_rolled_out(world: KubernetesWorld) -> None:
+    """Nothing is left of the pods without the volume."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await world.api.get(kinds.DEPLOYMENT, world.place, "trip")
+            status, size = found.get("status") or {}, found["spec"]["replicas"]
+            counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+            if status.get("observedGeneration") == found["metadata"]["generation"] and counts == [size] * 3:
+                return
+            await asyncio.sleep(0.1)
 
 
 def volume(namespace: Namespace) -> None:

@@ -196,7 +196,8 @@ def _traffic(component: Component) -> Found:
             yield from _nginx(traffic, kind)
         case _:
             pass
-    for name, given in (("match", traffic.match), ("preview", traffic.preview)):
+    mirror = getattr(traffic, "mirror", None)
+    for name, given in (("match", traffic.match), ("preview", traffic.preview), ("mirror", mirror)):
         if given and kind in ("rolling", "recreate"):
             message = f"{kind} has no second version beside the first to lead to; use canary or blueGreen"
             yield f"traffic.{name}", f"{message}, or leave {name} out"

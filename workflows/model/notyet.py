@@ -38,6 +38,9 @@ def _is(*values: str) -> Callable[[Any], bool]:
     return lambda value: value in values
 
 
+_COPYING = ("gatewayApi", "contour", "istio")
+
+
 RELEASE = (
     NotYet(
         "spec.components.*.artifact.template",
@@ -48,7 +51,11 @@ RELEASE = (
     NotYet("spec.components.*.workload.kind", f"{{}} {_AWS}; {_WORKLOADS}", _is("aws", "asg", "ec2"), 1),
     NotYet("spec.components.*.workload.targets", f"targets {_LATER}; write one component per target"),
     NotYet("spec.components.*.traffic.kind", f"{{}} {_AWS}; {_ROUTERS}", _is("alb"), 1),
-    NotYet("spec.components.*.traffic.mirror", f"mirroring {_LATER}; leave it out"),
+    NotYet(
+        "spec.components.*.traffic",
+        "mirror needs a router that copies requests, which are gatewayApi, contour and istio; leave mirror out",
+        lambda traffic: isinstance(traffic, dict) and "mirror" in traffic and traffic.get("kind") not in _COPYING,
+    ),
     NotYet(
         "spec.components.*.strategy.entry",
         "soft entry arrives with the evidence modes of analysis; write the small weights as stages of their own",

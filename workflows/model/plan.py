@@ -69,6 +69,8 @@ class Shift(Message):
     weights: dict[Backend, float]
     preview_to: Slot | None = None
     minimum_ready: dict[Backend, int] = {}
+    mirror: float = 0
+    """Percent of the requests that are copied to the previewed slot, for people; the router reads the document."""
 
 
 class Approve(Message):

@@ -121,6 +121,13 @@ class Preview(Document):
     """The host name, without a port."""
 
 
+class Mirror(Document):
+    """Copies of the old version's requests for the new one; what it answers is thrown away, what it writes stays."""
+
+    percent: Annotated[int, Field(ge=1, le=100)] = 100
+    """How many of the requests are copied."""
+
+
 class EnvoyTraffic(Document):
     """A route of an Envoy that reads its configuration from files."""
 
@@ -154,6 +161,8 @@ class GatewayApiTraffic(Document):
     """Requests that always reach the new version from its first check on."""
     preview: Preview | None = None
     """A host that reaches the new version from its first check on, by a route of its own."""
+    mirror: Mirror | None = None
+    """Copies of requests for the new version, from its first check on until its first user; writes happen twice."""
 
 
 class ContourTraffic(Document):
@@ -168,6 +177,8 @@ class ContourTraffic(Document):
     """Requests that always reach the new version from its first check on."""
     preview: Preview | None = None
     """A host that reaches the new version from its first check on, by an HTTPProxy of its own."""
+    mirror: Mirror | None = None
+    """Copies of requests for the new version, from its first check on until its first user; writes happen twice."""
 
 
 RouteName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -211,6 +222,8 @@ class IstioTraffic(Document):
     """Requests that always reach the new version from its first check on."""
     preview: Preview | None = None
     """A host that reaches the new version from its first check on, by a VirtualService of its own."""
+    mirror: Mirror | None = None
+    """Copies of requests for the new version, from its first check on until its first user; writes happen twice."""
 
 
 class TraefikTraffic(Document):

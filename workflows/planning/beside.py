@@ -17,21 +17,22 @@ def prepare(draft: Draft, replicas: int) -> None:
     """Starts the new version without users, opens the preview and checks it.
 
     Gates that policy wants come after the checks, so that approvers can look at the preview; but where a header match
-    lets users in with the preview, they come before it.
+    lets users in with the preview, or copies of their requests arrive, they come before it.
     """
     traffic = draft.component.traffic
     match = () if isinstance(traffic, NoTraffic) else traffic.match
-    has_preview = not isinstance(traffic, NoTraffic) and bool(traffic.match or traffic.preview)
+    mirror = getattr(traffic, "mirror", None)
+    has_preview = not isinstance(traffic, NoTraffic) and bool(traffic.match or traffic.preview or mirror)
     if draft.plan.target.shared_service:
         _divide(draft)
     draft.deploy("canary", draft.new, replicas)
     draft.wait("canary")
-    if match:
+    if match or mirror:
         draft.ask(draft.entry_gates)
     if has_preview:
-        draft.shift({"stable": 100}, preview_to="canary")
+        draft.shift({"stable": 100}, preview_to="canary", mirror=mirror.percent if mirror else 0)
     draft.check("canary")
-    if not match:
+    if not (match or mirror):
         draft.ask(draft.entry_gates)
 
 

@@ -98,12 +98,12 @@ class Draft:
         replicas = self.state.slot(slot).replicas
         self._add(WaitReady(slot=slot, replicas=replicas, timeout_seconds=limit.total_seconds()))
 
-    def shift(self, weights: dict[Backend, float], *, preview_to: Slot | None = None) -> None:
+    def shift(self, weights: dict[Backend, float], *, preview_to: Slot | None = None, mirror: float = 0) -> None:
         """Moves users; a slot gets them only once it has all the instances it wants."""
         ready: dict[Backend, int] = {
             slot: self.state.slot(slot).replicas for slot in SLOTS if weights.get(slot, 0) > self.state.weight(slot)
         }
-        self._add(Shift(weights=weights, preview_to=preview_to, minimum_ready=ready))
+        self._add(Shift(weights=weights, preview_to=preview_to, minimum_ready=ready, mirror=mirror))
 
     def check(self, slot: Slot) -> None:
         """Runs the component's checks, if it has any."""

@@ -96,6 +96,8 @@ def _shift(action: Shift, before: TargetState, after: TargetState) -> str:
         sentence += "; by subsets, so that pods of the new version beside it get nobody"
     if action.preview_to and not action.weights.get(action.preview_to):
         sentence += f"; matched requests and the preview host reach {_place(after, action.preview_to)}"
+    if action.mirror:
+        sentence += f"; {action.mirror:g} % of the requests are copied there, and what it writes for them happens twice"
     return sentence
 
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
-from activities.clusters.kubernetes.patch import Operation, drop, entries, put, test
+from activities.clusters.kubernetes.patch import Operation, drop, entries, pointer, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
+from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.lists import Goal, Lists, Mine, Record, changes, dumped, replaced, shares, weighed
 from activities.traffic.weighted.shapes import Rule, Shape
 from activities.traffic.weighted.shares import BACKENDS, Ref, Services, divided, percents
@@ -85,9 +86,10 @@ class Part:
         return [(rule.field, rule.rule) for rule in self._mine(route)]
 
     def refers_to(self, route: Object, backend: Backend) -> bool:
-        """Whether any list names the backend, whatever its weight."""
+        """Whether any list names the backend, whatever its weight, or copies are sent to it."""
         lists = (rule[field] for _, field, rule in self.shape.rules(route))
-        return any(ref.service == self.services[backend] for bodies in lists for ref in self._refs(bodies))
+        named = any(ref.service == self.services[backend] for bodies in lists for ref in self._refs(bodies))
+        return named or (backend == "canary" and self.is_copied(route))
 
     def patch(
         self, route: Object, state: TrafficState, *, insist: bool = False, linger: bool = False
@@ -107,7 +109,7 @@ class Part:
         if linger and self.refers_to(route, "canary") and not any(self._has_canary(goal) for goal in goals + lingering):
             lingering = [self._canaries(rule) for rule in mine]  # Only headers led there.
         bodies = self._bodies(mine, [self._beside(goal, more) for goal, more in zip(goals, lingering, strict=True)])
-        written = tuple(self._refs(body) for body in bodies)
+        written = self._divisions(bodies)
         if not state.weights and self._percents(written):
             raise Rejected(f"{self.label} must send its requests to somebody", provider=self.shape.provider)
         is_clean = self._is_back(before, state) and not any(lingering)
@@ -134,7 +136,7 @@ class Part:
         bodies = self._bodies(mine, goals)
         if not (operations := replaced(mine, bodies)):
             return []
-        keep = Record(wish=self.read(route), before=before, written=tuple(self._refs(body) for body in bodies))
+        keep = Record(wish=self.read(route), before=before, written=self._divisions(bodies))
         return [*operations, *entries(route, ANNOTATIONS, {self.annotation: dumped(keep)})]
 
     def companion(self, route: Object, state: TrafficState) -> Object | None:
@@ -143,8 +145,36 @@ class Part:
         if not (host and slot and self.shape.companion):
             return None
         mine = [rule for rule in self._mine(route) if self._has_headers(rule)]
-        rules = [copy.deepcopy(rule.rule) | {rule.field: [self._alone(rule, slot)]} for rule in mine]
+        rules = [copy.deepcopy(self._uncopied(rule.rule)) | {rule.field: [self._alone(rule, slot)]} for rule in mine]
         return self.shape.companion(route, str(host), rules)
+
+    def copied(self, route: Object, state: TrafficState) -> list[Operation]:
+        """Has copies of requests sent to the canary while a state says so. Errors: Rejected where a rule cannot."""
+        percent = state.raw.get("mirror")
+        if self.shape.mirror is None or not (percent or self.is_copied(route)):
+            return []
+        pairs = [(rule, self._copying(rule, percent)) for rule in self._mine(route) if self._has_headers(rule)]
+        changed = [(rule.path, rule.rule, wanted) for rule, wanted in pairs if rule.rule != wanted]
+        operations = [op for path, old, new in changed for op in (test(path, old), drop(path), put(path, new))]
+        return [*operations, *entries(route, ANNOTATIONS, {self.copies: f"{percent:g}%" if percent else None})]
+
+    def refuse_pruned(self, stored: Object, state: TrafficState) -> list[Operation]:
+        """Nothing where the API server stores copies as they are asked for. Errors: Rejected."""
+        if self.copied(stored, state):
+            raise Rejected(
+                f"{self.label}: its kind is too old here to copy a share of the requests; set mirror.percent to 100",
+                provider=self.shape.provider,
+            )
+        return []
+
+    def is_copied(self, route: Object) -> bool:
+        """Whether copies are sent to the canary for us."""
+        return self.copies in (route["metadata"].get("annotations") or {})
+
+    @property
+    def copies(self) -> str:
+        """Where it is noted that copies are ours."""
+        return f"mirror.headgate.dev/{target_label(self.key)}"
 
     @property
     def annotation(self) -> str:
@@ -174,6 +204,10 @@ class Part:
             number = seen[ref.key]
             refs.append(ref if number == 1 else ref._replace(rest=f"{ref.rest}#{number}"))
         return tuple(refs)
+
+    def _divisions(self, lists: Sequence[Sequence[Rule]]) -> Lists:
+        """How lists divide requests, copies of them apart."""
+        return tuple(tuple(ref for ref in self._refs(bodies) if not ref.is_apart) for bodies in lists)
 
     def _mine(self, route: Object) -> list[Mine]:
         """The rules that lead to the stable Service; those that we put in front lead to the canary alone."""
@@ -271,8 +305,26 @@ class Part:
             front | {rule.field: [self._alone(rule, slot)]}
             for rule in mine
             if self._has_headers(rule)
-            for front in self.shape.fronts(rule.rule, headers)
+            for front in self.shape.fronts(self._uncopied(rule.rule), headers)
         ]
+
+    def _copying(self, mine: Mine, percent: float | None) -> Rule:
+        mirror, rule = self.shape.mirror, self._uncopied(mine.rule)
+        if mirror is None or not percent:
+            return rule
+        if obstacle := mirror.obstacle(rule):
+            raise Rejected(
+                f"{self.label}: {pointer(mine.path)} has {obstacle}, and {self.shape.provider} allows no other "
+                "beside it; leave traffic.mirror out",
+                provider=self.shape.provider,
+            )
+        return mirror.beside(rule, self._alone(mine, "canary"), percent)
+
+    def _uncopied(self, rule: Rule) -> Rule:
+        return self.shape.mirror.without(rule, self._is_canary) if self.shape.mirror else rule
+
+    def _is_canary(self, name: str) -> bool:
+        return service_in(name, self.namespace) == self.services["canary"]
 
     def _has_headers(self, rule: Mine) -> bool:
         """Whether the rule is for HTTP requests and not for connections."""

@@ -24,8 +24,8 @@ from activities.traffic.following import nonzero, refuse_unbalanced, until_follo
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.backends import PATIENCE, POLL, needed, rising
 from activities.traffic.weighted.companions import Companion
+from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.places import Place, place_of
-from activities.traffic.weighted.services import service_in
 from activities.traffic.weighted.shapes import Shape
 from workflows.errors import Unsupported
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
@@ -60,6 +60,8 @@ class WeightedRouter:
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
         shape = self._shape(target)
+        if target.traffic.get("mirror") and shape.mirror is None:
+            raise Unsupported(f"a {shape.kind.name} cannot copy requests; leave mirror out", provider=shape.provider)
         if preview_to and not shape.fronts and (target.traffic.get("match") or target.traffic.get("preview")):
             raise Unsupported(
                 f"a {shape.kind.name} cannot lead single requests anywhere; leave match and preview out",
@@ -117,6 +119,8 @@ class WeightedRouter:
         if edit(after):
             await self._wait_for_answer(place)
             after = await place.route.change(target.key, claim, edit)
+        copied, stored = partial(place.part.copied, state=state), partial(place.part.refuse_pruned, state=state)
+        after = await place.route.change(target.key, claim, copied, seal=stored)
         await self._preview(place, claim, after, state)
         await place.backends.tidy(claim, place.part, before, after)
 
@@ -187,4 +191,6 @@ def _wanted(target: Target, weights: dict[Backend, float], preview_to: Slot | No
         raw["match"] = [{"header": item["header"], "exact": item["exact"]} for item in match]
     if preview_to and (preview := target.traffic.get("preview")):
         raw["preview"] = preview["host"]
+    if preview_to and (mirror := target.traffic.get("mirror")) is not None and not weights.get("canary"):
+        raw["mirror"] = float(mirror.get("percent", 100))
     return TrafficState(weights=weights, preview_to=preview_to, raw=raw)

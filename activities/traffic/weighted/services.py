@@ -18,13 +18,6 @@ _ANNOTATIONS = ("projectcontour.io/", "traefik.ingress.kubernetes.io/service.")
 """Prefixes of what a data plane must know of a Service to speak to its pods, such as their protocol."""
 
 
-def service_in(host: str, namespace: str) -> str:
-    """The Service of a namespace that a host means, short or in full; empty for any other host."""
-    name, _, place = host.partition(".")
-    inside = place in ("", namespace, f"{namespace}.svc") or place.startswith(f"{namespace}.svc.")
-    return name if inside else ""
-
-
 def services(target: Target) -> dict[Backend, str]:
     """The Service of each backend."""
     name = str(target.traffic.get("service", ""))

@@ -13,6 +13,7 @@ from typing import Any
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import Kind
 from activities.clusters.kubernetes.patch import Path
+from activities.traffic.weighted.mirrors import Mirror
 from activities.traffic.weighted.shares import Effective, Ref
 from workflows.model.target import Target
 
@@ -53,6 +54,8 @@ class Shape:
     """Copies of a rule for requests with one of these headers only."""
     companion: Callable[[Object, str, list[Rule]], Object] | None = None
     """An object for a host of its own with these rules, in the place of the given one."""
+    mirror: Mirror | None = None
+    """How copies of requests are sent to one more backend."""
     policy: Kind | None = None
     """The kind whose objects say how requests for a host are balanced, where that is not the route."""
     lead: float = 0.3

@@ -254,6 +254,19 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         f"{C}.strategy.stages",
         "blueGreen wants to send it a part of them; leave stages out",
     ),
+    "copies without a router for them": (
+        release(traffic={"kind": "envoy", "route": "trip", "mirror": {}}),
+        f"{C}.traffic",
+        "mirror needs a router that copies requests, which are gatewayApi, contour and istio",
+    ),
+    "copies for nobody": (
+        deployed(
+            strategy={"kind": "rolling"},
+            traffic={"kind": "contour", "httpProxy": "shop", "service": "trip", "mirror": {"percent": 5}},
+        ),
+        f"{C}.traffic.mirror",
+        "rolling has no second version beside the first",
+    ),
     "blue-green by replicas": (
         a_release().blue_green().counted().document(),
         f"{S}.kind",

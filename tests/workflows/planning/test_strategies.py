@@ -172,6 +172,19 @@ def test_r4_2_canary_by_replica_ratio_is_honest_about_the_weights_that_pods_expr
     )
 
 
+def test_copies_of_requests_come_after_the_gates_and_end_with_the_first_users() -> None:
+    release = a_release().canary(10).asking("production").checked()
+    release = release.behind("gatewayApi", httpRoute="trip", mirror={"percent": 20})
+    made = plan(release, asks=True)
+    first = next(step for step in made.steps if isinstance(step.action, Shift))
+    assert isinstance(first.action, Shift)
+    assert (first.action.mirror, first.action.preview_to, first.new) == (20, "canary", ("canary",))
+    assert first.summary.endswith("; 20 % of the requests are copied there, and what it writes for them happens twice")
+    later = [step.action.mirror for step in made.steps if isinstance(step.action, Shift) and step != first]
+    assert later
+    assert not any(later)
+
+
 def test_without_a_router_the_guard_and_the_gates_come_with_the_first_pod() -> None:
     release = a_release().canary(50).counted().asking("production")
     first, second, third, *_ = plan(release, asks=True).steps

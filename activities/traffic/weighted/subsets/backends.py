@@ -21,7 +21,8 @@ from activities.clusters.kubernetes.patch import Operation
 from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.backends import Backends, RoutePart, needed
-from activities.traffic.weighted.services import ready_addresses, service_in
+from activities.traffic.weighted.hosts import service_in
+from activities.traffic.weighted.services import ready_addresses
 from activities.traffic.weighted.subsets.part import SubsetPart, needs_subsets
 from activities.traffic.weighted.subsets.rule import Labels, pointed, refuse_foreign, restored, written
 from workflows.errors import NotReady, Rejected

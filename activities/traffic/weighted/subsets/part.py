@@ -83,6 +83,16 @@ class SubsetPart:
         wanted = patched(plain, self.part.patch(plain, state, insist=insist, linger=linger))
         return self._written(route, wanted, is_pinned=needs_subsets(state))
 
+    def copied(self, route: Object, state: TrafficState) -> list[Operation]:
+        """Has copies of requests sent to the canary while a state says so. Errors: Rejected where a rule cannot."""
+        plain = self.view.plain(route)
+        wanted = patched(plain, self.part.copied(plain, state))
+        return self._written(route, wanted, is_pinned=self.is_pinned(route))
+
+    def refuse_pruned(self, stored: Object, state: TrafficState) -> list[Operation]:
+        """As of `Part`."""
+        return self.part.refuse_pruned(self.view.plain(stored), state)
+
     def introduce(self, route: Object, state: TrafficState) -> list[Operation]:
         """Adds the entries that a state needs, with weight 0."""
         plain = self.view.plain(route)
@@ -101,10 +111,9 @@ class SubsetPart:
     def _written(self, route: Object, plain: Object, *, is_pinned: bool) -> list[Operation]:
         pinned = noted(route, self._annotation, Pinned) or Pinned(was_named=self._was_named(route))
         wanted = self.view.raw(plain, is_pinned=is_pinned or pinned.was_named)
-        annotations = {
-            self.part.annotation: (plain["metadata"].get("annotations") or {}).get(self.part.annotation),
-            self._annotation: dumped(pinned) if is_pinned else None,
-        }
+        noted_there = plain["metadata"].get("annotations") or {}
+        annotations = {name: noted_there.get(name) for name in (self.part.annotation, self.part.copies)}
+        annotations[self._annotation] = dumped(pinned) if is_pinned else None
         rules = [operation for section in SECTIONS for operation in _replaced(route, wanted, section)]
         return [*rules, *entries(route, ANNOTATIONS, annotations)]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import canary_name, target_label
-from activities.traffic.weighted.services import service_in
+from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.shapes import Rule
 from activities.traffic.weighted.shares import Ref
 from workflows.model.target import Target
@@ -51,8 +51,8 @@ class View:
     def _plain(self, rule: Rule) -> Rule:
         entries = [entry["destination"] for entry in rule.get("route") or ()]
         is_ours = rule.get("name") == self.mark or any(self._is_stable(found) for found in entries)
-        for found in entries:
-            if self._is_stable(found):
+        for found in [*entries, *_copies(rule)]:
+            if self._is_stable(found) and found in entries:
                 found.pop("subset", None)
             elif is_ours and self._is_host(found, self.service) and found.get("subset") == self.canary:
                 del found["subset"]
@@ -62,7 +62,8 @@ class View:
     def _raw(self, rule: Rule, *, is_pinned: bool) -> Rule:
         entries = [entry["destination"] for entry in rule.get("route") or ()]
         ours = [found for found in entries if self._is_host(found, canary_name(self.service))]
-        for found in ours:
+        copies = [found for found in _copies(rule) if self._is_host(found, canary_name(self.service))]
+        for found in [*ours, *copies]:
             _rename(found, self.service)
             found["subset"] = self.canary
         for found in entries:
@@ -98,6 +99,10 @@ def with_subsets(ref: Callable[[Rule, str], Ref]) -> Callable[[Rule, str], Ref]:
         return found._replace(service="", rest=f"{found.service}/{subset}:{found.rest}") if subset else found
 
     return seen
+
+
+def _copies(rule: Rule) -> list[Rule]:
+    return [entry["destination"] for entry in rule.get("mirrors") or ()]
 
 
 def _rename(destination: Rule, service: str) -> None:
