@@ -31,7 +31,7 @@ from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.contracts.metrics import Beat
-from workflows.contracts.references import Described, DescribeRequest
+from workflows.contracts.references import Described, DescribeRequest, Surveyed
 from workflows.engine.preflight import Preflight
 from workflows.engine.visibility import cut
 from workflows.errors import PolicyRefused, PreflightFailed, Problem, SpecError
@@ -170,6 +170,10 @@ class Headgate:
         """What a worker finds around a Deployment. Errors: BadInput when it is not there; CommandError; Unreachable."""
         about = DescribeRequest(cluster=cluster, namespace=namespace, deployment=deployment)
         return await self._inquire("deployment", about, Described)
+
+    async def survey(self) -> Surveyed:
+        """What the worker that answers sees of its clusters. Errors: CommandError, Unreachable."""
+        return await self._inquire("clusters", None, Surveyed)
 
     async def _inquire(self, question: str, about: Any, shape: type[T]) -> T:
         # A worker that has just started may not be known to poll yet.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -21,9 +21,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from cli import sources, visibility
 from cli.errors import CommandError
 from cli.failures import translated
+from workflows.contracts.references import ClusterSeen
 from workflows.engine.visibility import KEYS
 from workflows.errors import SpecError
 from workflows.janitor import SCHEDULE_ID
+
+if TYPE_CHECKING:
+    from cli.client import Headgate
 
 SETTINGS_VARIABLE = "HEADGATE_SETTINGS"
 _RPC = timedelta(seconds=5)
@@ -178,6 +182,34 @@ async def _leftovers(client: Client) -> Finding:
 async def _runs(client: Client, workflow_id: str, run_id: str | None) -> bool:
     described = await client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=_RPC)
     return visibility.execution(described).is_running
+
+
+async def examine_clusters(headgate: Headgate) -> list[Finding]:
+    """What the workers reach: clusters, their rights there, and what no release owns any more."""
+    try:
+        found = await headgate.survey()
+    except CommandError as error:
+        return [Finding("clusters", "unknown", str(error), "headgate worker   (only workers reach them)")]
+    findings = [finding for seen in found.clusters for finding in _cluster(seen)]
+    if found.orphans:
+        message = f"releases of {', '.join(found.orphans[:5])} have ended and left their mark"
+        fix = "the janitor undoes them within its interval; if one stays, look at the workflow rollout/TARGET"
+        findings.append(Finding("marks", "missing", message, fix))
+    return findings or [Finding("clusters", "ok", "the worker that answered is told of none")]
+
+
+def _cluster(seen: ClusterSeen) -> Iterator[Finding]:
+    subject = f"cluster {seen.cluster}"
+    if not seen.is_reached:
+        yield Finding(subject, "missing", seen.message, "correct kubernetes.clusters in the settings of the workers")
+        return
+    for lacking in seen.lacking:
+        fix = "give the workers' account these rights, as the Helm chart does for each of inCluster.namespaces"
+        yield Finding(subject, "missing", f"the worker may not {lacking}", fix)
+    for left in seen.leftovers:
+        yield Finding(subject, "missing", f"{left.object} {left.message}", left.fix)
+    if not seen.lacking and not seen.leftovers:
+        yield Finding(subject, "ok", "reached, with the rights that every release takes, and nothing left over")
 
 
 def examine_machine() -> list[Finding]:

@@ -124,9 +124,9 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     metrics = metrics_providers(_metrics(settings), endpoints)
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
-    references = References(workloads, routers, reference_checks(clusters, settings.registries))
     keeping = Keeping(routers)
     targets = Targets(workloads, routers, TemporalRuns(client))
+    references = References(workloads, routers, reference_checks(clusters, settings.registries), targets.find_marks)
     return Wired(
         regular=[
             *implement(TargetActivities, targets),

@@ -13,7 +13,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows.contracts.planning import PlanningActivities, PlanRequest
-from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities
+from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities, Surveyed
 from workflows.engine import calls
 from workflows.engine.ends import call_planner
 from workflows.engine.preflight import Preflight, preflight
@@ -55,4 +55,14 @@ async def _deployment(about: Any) -> Described:
     return found
 
 
-_ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {"deployment": _deployment, "preflight": _preflight}
+async def _clusters(_: Any) -> Surveyed:
+    """All clusters of whichever worker answers."""
+    found: Surveyed = await calls.call(ReferenceActivities.survey, None, calls.CHECK, "Look at the clusters")
+    return found
+
+
+_ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
+    "clusters": _clusters,
+    "deployment": _deployment,
+    "preflight": _preflight,
+}

@@ -7,7 +7,7 @@ healthy and in nobody else's hands. What only one kind knows, such as images and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,7 +23,9 @@ from workflows.contracts.references import (
     ReferenceProblem,
     ReferencesChecked,
     ReferencesRequest,
+    Surveyed,
 )
+from workflows.contracts.targets import MarkFound
 from workflows.errors import Denied, PermanentError, PlanRefused
 from workflows.model.plan import ComponentPlan
 from workflows.model.target import TargetState, Template
@@ -42,10 +44,12 @@ class References(ReferenceActivities):
         workloads: Registry[WorkloadProvider],
         routers: Registry[TrafficRouter],
         checks: Registry[ReferenceChecks],
+        find_marks: Callable[[], Awaitable[list[MarkFound]]],
     ) -> None:
         self._workloads = workloads
         self._routers = routers
         self._checks = checks
+        self._find_marks = find_marks
 
     async def check(self, request: ReferencesRequest) -> ReferencesChecked:
         found = await asyncio.gather(*(self._look(component, request) for component in request.components))
@@ -62,6 +66,12 @@ class References(ReferenceActivities):
 
     async def describe(self, request: DescribeRequest) -> Described:
         return await self._checks.get("kubernetes").describe(request, self._routers)
+
+    async def survey(self) -> Surveyed:
+        checks = [self._checks.get(kind) for kind in self._checks.kinds]
+        clusters = await asyncio.gather(*(check.survey() for check in checks))
+        orphans = sorted({found.mark.target.key for found in await self._find_marks() if found.orphaned})
+        return Surveyed(clusters=tuple(seen for some in clusters for seen in some), orphans=tuple(orphans))
 
     async def _look(self, component: ComponentPlan, request: ReferencesRequest) -> Found:
         target, look = component.target, Look(component)

@@ -20,9 +20,10 @@ from activities.references.images import Credential, credentials, parsed, pinned
 from activities.references.protocol import Checked, Look
 from activities.references.registries import Answer, Registries
 from activities.references.rights import NAMESPACE, Right, is_allowed_by_name, missing, rights
+from activities.references.survey import survey
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
-from workflows.contracts.references import Described, DescribeRequest, ReferenceProblem
+from workflows.contracts.references import ClusterSeen, Described, DescribeRequest, ReferenceProblem
 from workflows.errors import Denied, PermanentError, Rejected
 from workflows.model.plan import Deploy
 from workflows.model.target import Target, Template
@@ -46,6 +47,9 @@ class KubernetesReferences:
         found = await asyncio.gather(*(self._place(*place) for place in places))
         problems = tuple(problem for some in found for problem in some.problems)
         return Checked(problems, {name: made for some in found for name, made in some.templates.items()})
+
+    async def survey(self) -> list[ClusterSeen]:
+        return await survey(self._clusters)
 
     async def describe(self, request: DescribeRequest, routers: Registry[TrafficRouter]) -> Described:
         return await describe(self._clusters.get(request.cluster), routers, request)

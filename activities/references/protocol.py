@@ -9,7 +9,7 @@ from typing import Protocol
 from activities.clusters.fence import FencedObject
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
-from workflows.contracts.references import Described, DescribeRequest, ReferenceProblem
+from workflows.contracts.references import ClusterSeen, Described, DescribeRequest, ReferenceProblem
 from workflows.model.plan import ComponentPlan, RolloutPlan
 from workflows.model.target import Target, TargetState, Template
 
@@ -50,6 +50,10 @@ class ReferenceChecks(Protocol):
 
     async def check(self, looks: Sequence[Look]) -> Checked:
         """What is missing for components of one cluster. Errors: Unavailable."""
+        ...
+
+    async def survey(self) -> list[ClusterSeen]:
+        """Whether releases can be carried out in each cluster, and what is left over there."""
         ...
 
     async def describe(self, request: DescribeRequest, routers: Registry[TrafficRouter]) -> Described:

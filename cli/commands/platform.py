@@ -49,7 +49,7 @@ def doctor(session: Session) -> None:
 
 def _server(session: Session) -> list[Finding]:
     from cli.errors import CommandError
-    from cli.platform import Finding, examine
+    from cli.platform import Finding, examine, examine_clusters
 
     async def look(headgate: Headgate) -> list[Finding]:
         client = headgate.temporal
@@ -57,7 +57,7 @@ def _server(session: Session) -> list[Finding]:
         await client.count_workflows()
         found = [Finding("temporal server", "ok", where)]
         found += [finding async for finding in examine(client, session.connection.queue)]
-        return found
+        return [*found, *await examine_clusters(headgate)]
 
     try:
         return session.run(look)

@@ -294,12 +294,21 @@ class StubRollback:
         )
 
 
+@workflow.defn(name="Inquiry")
+class StubInquiry:
+    """Reaches no cluster."""
+
+    @workflow.run
+    async def run(self, question: str, about: Any = None) -> dict[str, Any]:
+        return {}
+
+
 def a_worker(client: Client, task_queue: str = "headgate") -> Worker:
     """A worker for the three."""
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[StubRelease, StubRollout, StubRollback],
+        workflows=[StubRelease, StubRollout, StubRollback, StubInquiry],
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=timedelta(0),
     )

@@ -16,7 +16,7 @@ from cli.app import app
 from tests.cli.conftest import Headgated
 from tests.cli.real import RealRelease, a_release
 from tests.temporal import address_of, unique
-from workflows.contracts.references import ContainerSeen, Described, ReferenceProblem
+from workflows.contracts.references import ClusterSeen, ContainerSeen, Described, Leftover, ReferenceProblem, Surveyed
 
 
 class Desk:
@@ -140,3 +140,25 @@ async def test_a_wrong_question_is_answered_with_a_sentence(
     assert sentence in result.stderr
     assert result.exit_code == 2
     assert list(desk.folder.iterdir()) == []
+
+
+async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> None:
+    left = Leftover(
+        object="Deployment shop/trip-canary", message="was made for a release that has ended", fix="kubectl"
+    )
+    clusters = (
+        ClusterSeen(cluster="good", is_reached=True),
+        ClusterSeen(cluster="away", message="the API server cannot be reached"),
+        ClusterSeen(cluster="poor", is_reached=True, lacking=("patch secrets in namespace shop",), leftovers=(left,)),
+    )
+    desk.real.world.surveyed = Surveyed(clusters=clusters, orphans=("prod/shop/kubernetes/trip",))
+    result = await desk.run("doctor", "-o", "json")
+    assert result.exit_code == 1
+    found = [(f["subject"], f["state"], f["message"]) for f in json.loads(result.stdout)["findings"]]
+    assert found[[subject for subject, *_ in found].index("cluster good") :][:5] == [
+        ("cluster good", "ok", "reached, with the rights that every release takes, and nothing left over"),
+        ("cluster away", "missing", "the API server cannot be reached"),
+        ("cluster poor", "missing", "the worker may not patch secrets in namespace shop"),
+        ("cluster poor", "missing", "Deployment shop/trip-canary was made for a release that has ended"),
+        ("marks", "missing", "releases of prod/shop/kubernetes/trip have ended and left their mark"),
+    ]

@@ -146,7 +146,7 @@ class Shop:
     @property
     def references(self) -> References:
         checks = reference_checks(self.clusters, RegistrySettings(check=False))
-        return References(self.world.providers, self.world.routers, checks)
+        return References(self.world.providers, self.world.routers, checks, self.world.targets.find_marks)
 
     @property
     def component(self) -> ComponentPlan:

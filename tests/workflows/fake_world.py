@@ -36,6 +36,7 @@ from workflows.contracts.references import (
     ReferenceProblem,
     ReferencesChecked,
     ReferencesRequest,
+    Surveyed,
 )
 from workflows.contracts.targets import (
     Acquired,
@@ -124,6 +125,8 @@ class FakeWorld:
     """Events of notifications that no channel takes."""
     missing: list[ReferenceProblem] = field(default_factory=list)
     """What the check of references tells."""
+    surveyed: Surveyed = field(default_factory=Surveyed)
+    """What doctors are told."""
     described: dict[str, Described] = field(default_factory=dict)
     """What is around Deployments, by name."""
     pins: dict[str, Template] = field(default_factory=dict)
@@ -435,6 +438,9 @@ class _References(_Part):
         mine = {component.name for component in request.components}
         seen = tuple(map(self._seen, request.components))
         return ReferencesChecked(problems=tuple(p for p in self.world.missing if p.component in mine), seen=seen)
+
+    async def survey(self) -> Surveyed:
+        return self.world.surveyed
 
     async def describe(self, request: DescribeRequest) -> Described:
         if request.deployment not in self.world.described:

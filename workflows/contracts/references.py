@@ -79,6 +79,32 @@ class Described(Message):
     """What the worker may not look at."""
 
 
+class Leftover(Message):
+    """Something of ours that no release owns any more."""
+
+    object: str
+    message: Sentence
+    fix: Sentence = ""
+    """The command that takes it away."""
+
+
+class ClusterSeen(Message):
+    cluster: str
+    is_reached: bool = False
+    message: Sentence = ""
+    """Why it is not reached."""
+    lacking: tuple[Sentence, ...] = ()
+    """Rights that a release would miss, by namespace."""
+    leftovers: tuple[Leftover, ...] = ()
+
+
+class Surveyed(Message):
+    clusters: tuple[ClusterSeen, ...] = ()
+    """Those that the worker which answered reaches itself."""
+    orphans: tuple[str, ...] = ()
+    """Targets whose mark no open run holds; the janitor settles them."""
+
+
 class ReferenceActivities(ABC):
     """The third pass over a document: what shape and meaning can't tell."""
 
@@ -91,3 +117,8 @@ class ReferenceActivities(ABC):
     @abstractmethod
     async def describe(self, request: DescribeRequest) -> Described:
         """What is around a Deployment; changes nothing. Errors: NotFound, Denied, Unavailable."""
+
+    @activity.defn(name="references.survey")
+    @abstractmethod
+    async def survey(self) -> Surveyed:
+        """All clusters as they are for releases; changes nothing."""

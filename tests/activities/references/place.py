@@ -12,6 +12,7 @@ import yaml
 
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
+from activities.clusters.local.settings import ProcessSettings
 from activities.references.activities import References
 from activities.references.registry import reference_checks
 from activities.references.settings import RegistrySettings
@@ -41,10 +42,11 @@ class Shop:
         """Asks with the credentials of this file from now on."""
         cluster = KubernetesCluster(kubeconfig=kubeconfig, calls_per_second=1000)
         self.clusters = Clusters(KubernetesSettings(clusters={"local": cluster}))
-        process: Any = None
-        self.workloads, self.routers = workload_providers(process, self.clusters), traffic_routers(None, self.clusters)
-        self.references = References(self.workloads, self.routers, reference_checks(self.clusters, self.registries))
+        self.workloads = workload_providers(ProcessSettings(), self.clusters)
+        self.routers = traffic_routers(None, self.clusters)
         self.targets = Targets(self.workloads, self.routers, self.runs)
+        checks = reference_checks(self.clusters, self.registries)
+        self.references = References(self.workloads, self.routers, checks, self.targets.find_marks)
 
     async def stock(self, image: str = "registry.test/trip:v1", *, replicas: int = 2, **resources: Any) -> None:
         """Puts everything there and waits until it is healthy."""
