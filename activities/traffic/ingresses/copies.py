@@ -7,12 +7,15 @@ production host a certificate or a DNS name.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from activities.clusters.kubernetes.api import Object
 from activities.traffic.ingresses.places import Place
+from workflows.model.target import Backend
 
+KNOWN = "/.headgate/stable"
+"""The path of a preview that leads to the old version."""
 _CLASS = "kubernetes.io/ingress.class"
 _BEHAVIOUR = (
     "nginx.ingress.kubernetes.io/",
@@ -28,10 +31,18 @@ _OWN = ("nginx.ingress.kubernetes.io/canary", "nginx.ingress.kubernetes.io/serve
 """Prefixes of what would make another Ingress of it, or take the users' host away from theirs."""
 
 
-def preview(ingress: Object, mine: Sequence[Place], *, host: str, service: str, metadata: Object) -> Object:
-    """An Ingress that leads a host of its own to another Service, by the component's paths."""
-    paths = {(place.path, place.path_type): _path(ingress, place, service) for place in mine}
-    rules = [{"host": host, "http": {"paths": list(paths.values())}}]
+def preview(
+    ingress: Object, mine: Sequence[Place], *, host: str, services: Mapping[Backend, str], metadata: Object
+) -> Object:
+    """An Ingress that leads a host of its own to the new version, by the component's paths.
+
+    One rule more, for a path that nobody asks for, leads to the old version, so that a data plane knows both before and
+    after a switch. Without it Envoy behind Contour was seen to forget a Service before the rule that led there, and to
+    answer 503 meanwhile.
+    """
+    paths = {(place.path, place.path_type): _path(ingress, place, services["canary"]) for place in mine}
+    known = {"path": KNOWN, "pathType": "Exact", "backend": {"service": _service(ingress, mine[0], services["stable"])}}
+    rules = [{"host": host, "http": {"paths": listed}} for listed in ([*paths.values()], [known])]
     spec = {**_class(ingress), **_tls(ingress, mine, host), "rules": rules}
     return {"metadata": {"annotations": _annotations(ingress), **metadata}, "spec": spec}
 

@@ -109,15 +109,15 @@ class IngressSwitch:
         now = place.switch.read(ingress).weights
         await place.backends.wait(rising(state.weights, now), provider=PROVIDER)
         if (host := state.raw.get("preview")) and state.preview_to:
-            service, owners = place.backends.names[state.preview_to], await place.backends.owners()
-            mine = place.switch.mine(ingress)
-            body = copies.preview(ingress, mine, host=str(host), service=service, metadata=owners)
+            owners, mine = await place.backends.owners(), place.switch.mine(ingress)
+            body = copies.preview(ingress, mine, host=str(host), services=place.backends.names, metadata=owners)
             await Companion(place.preview, place.target.key, claim).ensure(body)
 
     async def _tidy(self, place: _Place, claim: Claim, before: Object, after: Object, state: TrafficState) -> None:
         """Deletes what nothing leads to any more; the canary's Service not before requests under way had time."""
         switch = place.switch
-        if place.target.traffic.get("preview") and not state.raw.get("preview"):
+        if place.target.traffic.get("preview") and not state.raw.get("preview") and await place.preview.find():
+            await asyncio.sleep(LEAD)  # Until users have followed, the data plane must know both versions.
             await Companion(place.preview, place.target.key, claim).remove()
         if switch.refers_to(before, "maintenance") and not switch.refers_to(after, "maintenance"):
             await place.backends.remove(claim, "maintenance")

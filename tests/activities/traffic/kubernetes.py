@@ -258,6 +258,7 @@ def _deployment(target: Target, slot: Slot, replicas: int, image: str) -> Object
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"containerPort": 9898}],
+        "env": [{"name": "PODINFO_H2C", "value": "true"}],  # What a GRPCRoute makes a gateway speak.
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": 9898}, "periodSeconds": 1},
     }
     return {

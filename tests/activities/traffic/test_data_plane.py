@@ -13,7 +13,15 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from activities.clusters.kubernetes.kinds import HTTP_PROXY, HTTP_ROUTE, INGRESS, SERVICE, TRAEFIK_SERVICE, Kind
+from activities.clusters.kubernetes.kinds import (
+    GRPC_ROUTE,
+    HTTP_PROXY,
+    HTTP_ROUTE,
+    INGRESS,
+    SERVICE,
+    TRAEFIK_SERVICE,
+    Kind,
+)
 from activities.clusters.kubernetes.patch import put
 from infra.testbed.bed import Bed, bed
 from infra.testbed.cache import root
@@ -43,6 +51,13 @@ async def gateway_api(made: KubernetesWorld) -> None:
     await made.open((HTTP_ROUTE, body))
 
 
+async def grpc(made: KubernetesWorld) -> None:
+    """A route for every method leads any request, so users need not speak gRPC."""
+    ours = {"backendRefs": [{"name": "trip", "port": 80}]}
+    body = {"metadata": {"name": "shop"}, "spec": {"parentRefs": [CONTOUR], "hostnames": [made.host], "rules": [ours]}}
+    await made.open((GRPC_ROUTE, body))
+
+
 async def contour(made: KubernetesWorld) -> None:
     spec = {"virtualhost": {"fqdn": made.host}, "routes": [{"services": [{"name": "trip", "port": 80}]}]}
     await made.open((HTTP_PROXY, {"metadata": {"name": "shop"}, "spec": spec}))
@@ -66,10 +81,10 @@ async def traefik(made: KubernetesWorld) -> None:
 
 
 INGRESS_ROUTE = Kind("IngressRoute", "traefik.io/v1alpha1", "ingressroutes")
-SETUPS: dict[str, Any] = {"gatewayApi": gateway_api, "contour": contour, "traefik": traefik}
+SETUPS: dict[str, Any] = {"gatewayApi": gateway_api, "grpc": grpc, "contour": contour, "traefik": traefik}
 LATE = {"traefik": 3}
 """Seconds after which a data plane that nobody can ask follows for sure."""
-WITH_HEADERS = pytest.mark.parametrize("router", ["gatewayApi", "contour"])
+WITH_HEADERS = pytest.mark.parametrize("router", ["gatewayApi", "grpc", "contour"])
 
 
 @pytest.fixture(params=SETUPS)

@@ -81,6 +81,16 @@ def test_blue_green_by_a_switched_service_never_divides_users() -> None:
     assert shifts == [{"canary": 100}, {"stable": 100}]
 
 
+@pytest.mark.parametrize(("host", "watched"), [(None, ("canary",)), ("a.example.com", ("stable", "canary"))])
+def test_users_of_paths_that_are_not_switched_are_watched_while_they_get_the_new_version(
+    host: str | None, watched: tuple[str, ...]
+) -> None:
+    more = {"host": host} if host else {}
+    made = plan(a_release().blue_green().behind("ingress", ingress="shop", **more))
+    (replaced,) = [s for s in made.steps if isinstance(s.action, Deploy) and s.action.slot == "stable"]
+    assert replaced.new == watched
+
+
 def test_r0_4_blue_green_with_validation_host_approval_and_30_minutes_of_watch() -> None:
     release = a_release().blue_green(observe="0s").asking("production").previewed().checked()
     assert lines(plan(release, asks=True)) == [
