@@ -17,6 +17,7 @@ from activities.clusters.kubernetes.kinds import (
     EVENT,
     INGRESS,
     LIMIT_RANGE,
+    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
@@ -67,8 +68,12 @@ _ALWAYS = (
     Right("list", RESOURCE_QUOTA),
     Right("list", LIMIT_RANGE),
 )
-_BESIDE = (Right("list", SERVICE), Right("get", PERSISTENT_VOLUME_CLAIM))
-"""To make a copy that nobody selects, of pods whose volumes allow it."""
+_BESIDE = (
+    Right("list", SERVICE),
+    Right("get", PERSISTENT_VOLUME_CLAIM),
+    *(Right(verb, NETWORK_POLICY) for verb in ("list", "get", "create", "patch")),
+)
+"""To make a copy that nobody selects but NetworkPolicies like its own, of pods whose volumes allow it."""
 _ROUTED = (Right("list", ENDPOINT_SLICE), Right("get", SERVICE))
 _ROUTERS = {"nginx": (Right("list", INGRESS),), "istio": (Right("list", DESTINATION_RULE),)}
 """What one kind of router alone takes."""

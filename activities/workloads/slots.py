@@ -29,6 +29,7 @@ from activities.clusters.kubernetes.templates import (
 from activities.workloads.configuration import refuse_changed
 from activities.workloads.deployments import resource
 from activities.workloads.foreign import foreign_change, refuse_foreign, written
+from activities.workloads.policies import admit
 from workflows.contracts.workloads import DeployRequest
 from workflows.errors import Fenced, NotFound, Rejected, Unsupported
 from workflows.model.target import SLOTS, Claim, Slot, Target, Template
@@ -134,14 +135,18 @@ class Writer:
         place, stable = self._place("canary"), await self._place("stable").held(self.target.key, self.claim)
         self._notes(stable)
         if await self._canary() is None:
-            return await self._make_canary(place, stable, request, strategy)
+            canary = await self._make_canary(place, stable, request, strategy)
+            await admit(self.api, self.target, self.claim, stable=stable, canary=canary)
+            return canary
 
         def change(found: Object) -> list[Operation]:
             self._notes(found)
             pod = self._canary_pod(stable, request.template, _changed(stable, found))
             return _put(found, template=pod, replicas=request.replicas, strategy=strategy)
 
-        return await self._write("canary", change, request.template)
+        canary = await self._write("canary", change, request.template)
+        await admit(self.api, self.target, self.claim, stable=stable, canary=canary)
+        return canary
 
     async def _make_canary(self, place: Resource, stable: Object, request: DeployRequest, strategy: Object) -> Object:
         refuse_unsuited({**stable, "spec": {**stable["spec"], "strategy": _own(stable)}}, await self._volumes(stable))

@@ -19,6 +19,7 @@ from activities.clusters.kubernetes import api as kubernetes_api
 from activities.clusters.kubernetes import kinds
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.patch import put
 from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
 from activities.references.activities import References
 from activities.references.kubernetes import needed
@@ -93,8 +94,11 @@ class Shop:
         claim = await world.capture(run, self.target, restart=True)
         async with noticing(world, self.target):
             await run.call(world.targets.take_over, TakeOverRequest(target=self.target, claim=claim))
-        ready = await world.deploy(run, self.target, claim, slot="canary", template=a_template("v2"), replicas=2)
-        assert ready.ready, ready.message
+        for port in (8080, 8081):  # Their NetworkPolicy is edited while its copy is there.
+            change = [put(("spec", "ingress", 0, "ports"), [{"port": port}])]
+            await world.api.patch(kinds.NETWORK_POLICY, world.place, "trip", change)
+            ready = await world.deploy(run, self.target, claim, slot="canary", template=a_template("v2"), replicas=2)
+            assert ready.ready, ready.message
         if self.target.is_counted:
             await world.shift(run, self.target, claim, {"stable": 50, "canary": 50})
         if self.target.is_routed:
@@ -229,6 +233,8 @@ def volume(namespace: Namespace) -> None:
 
 
 def with_volume(namespace: Namespace) -> None:
+    spec = {"podSelector": {"matchLabels": {"app": "trip"}}, "ingress": [{}]}
+    namespace.apply("networking.k8s.io/v1", "NetworkPolicy", "trip", spec=spec)
     volume = {"name": "menu", "persistentVolumeClaim": {"claimName": "menu", "readOnly": True}}
     sources = [{kind: {"name": "menu", "optional": True}} for kind in ("configMapRef", "secretRef")]
     pod = {"spec": {"volumes": [volume], "containers": [{"name": "trip", "envFrom": sources}]}}
@@ -288,7 +294,7 @@ REFUSED = [
         for verb in ("get", "create", "patch", "bind", "escalate")
         for kind in ("roles", "rolebindings")
     ],
-    ("create", "networking.k8s.io", "networkpolicies", True),
+    *[(verb, "networking.k8s.io", "networkpolicies", True) for verb in ("update", "delete", "deletecollection")],
     # Beyond it: nothing at all.
     *[(verb, "", "secrets", False) for verb in ("get", "list", "create", "patch")],
     *[(verb, "apps", "deployments", False) for verb in ("get", "watch", "create", "patch", "delete")],

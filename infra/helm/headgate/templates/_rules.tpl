@@ -12,6 +12,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [configmaps], verbs: [get, watch]}
 - {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get]}
 - {apiGroups: [""], resources: [services], verbs: [list]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, create, patch]}
 - {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [list]}
 - {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [list]}
 {{- $routers := .Values.inCluster.routers }}
