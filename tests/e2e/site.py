@@ -237,8 +237,10 @@ def _configured(bed: Bed, folder: Path, namespace: str) -> Path:
     settings = {
         "policy": "policy.yaml",
         "health": {"bind": None},
-        "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig)}}},
+        # Of its own namespace alone: the janitor of another Temporal server would take these releases for lost ones.
+        "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig), "namespaces": [namespace]}}},
         "audit": {"file": {"kind": "jsonl", "directory": "audit"}},
+        "registries": {"check": False},  # The images are on the node, and there is no way to any registry.
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     return folder / "log"
