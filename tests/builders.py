@@ -80,6 +80,12 @@ class ReleaseBuilder:
         name = self.components[-1]["name"]
         return self.switched().with_(traffic={"kind": "replicas", "service": name, "tolerance": tolerance})
 
+    def of(self, sort: str, **workload: Any) -> Self:
+        """A consumer that a StatefulSet (`statefulSet`) or another kind of workload runs in a cluster."""
+        name = self.components[-1]["name"]
+        workload = {"kind": "kubernetes", sort: name, **workload}
+        return self.with_(workload=workload, artifact={"image": f"registry.example/{name}"}).unrouted()
+
     def previewed(self, host: str = "preview.example.com") -> Self:
         return self._traffic(preview={"host": host})
 

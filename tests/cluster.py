@@ -46,15 +46,19 @@ class Namespace:
 
     def deployment(self, name: str = "trip", *, replicas: int = 0, image: str = "v0", **spec: Any) -> None:
         """A Deployment as a team has it."""
+        self.workload("Deployment", name, image=image, replicas=replicas, **spec)
+
+    def workload(self, kind: str, name: str = "trip", *, image: str = "v0", **spec: Any) -> None:
+        """A Deployment, StatefulSet or DaemonSet as a team has it."""
         labels = {"app": name, "team": "trips"}
         container = {"name": name, "image": f"registry.test/{name}:{image}", "ports": [{"containerPort": 8080}]}
         pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
         self.apply(
             "apps/v1",
-            "Deployment",
+            kind,
             name,
             metadata={"labels": {**labels, "argocd.argoproj.io/instance": "shop"}},
-            spec={"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod, **spec},
+            spec={"selector": {"matchLabels": {"app": name}}, "template": pod, **spec},
         )
 
     def get(self, path: str) -> Any:

@@ -12,9 +12,13 @@ from typing import NamedTuple
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.kinds import (
     CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DAEMON_SET,
+    DEPLOYMENT,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     EVENT,
+    HORIZONTAL_POD_AUTOSCALER,
     INGRESS,
     LIMIT_RANGE,
     NETWORK_POLICY,
@@ -22,8 +26,10 @@ from activities.clusters.kubernetes.kinds import (
     POD,
     REPLICA_SET,
     RESOURCE_QUOTA,
+    SCALED_OBJECT,
     SECRET,
     SERVICE,
+    STATEFUL_SET,
     Kind,
 )
 from activities.clusters.kubernetes.resources import Resource
@@ -54,8 +60,8 @@ class Right(NamedTuple):
         return f"{self.verb} {'.'.join(filter(None, (self.resource, self.group)))}"
 
 
+_HELD = ("get", "list", "patch")
 _ALWAYS = (
-    Right("list", REPLICA_SET),
     Right("list", POD),
     Right("watch", POD),
     Right("get", POD, "log"),
@@ -68,6 +74,13 @@ _ALWAYS = (
     Right("list", RESOURCE_QUOTA),
     Right("list", LIMIT_RANGE),
 )
+_SCALED = tuple(Right(verb, kind) for kind in (HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT) for verb in _HELD)
+_SORTS = {
+    DEPLOYMENT: (Right("list", REPLICA_SET), *_SCALED),
+    STATEFUL_SET: (Right("list", CONTROLLER_REVISION), Right("delete", POD), *_SCALED),
+    DAEMON_SET: (Right("list", CONTROLLER_REVISION),),
+}
+"""What one kind of workload alone takes."""
 _BESIDE = (
     Right("list", SERVICE),
     Right("get", PERSISTENT_VOLUME_CLAIM),
@@ -84,7 +97,7 @@ _UNWATCHED = {"replicas": (SERVICE,)}
 def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: str, is_beside: bool) -> set[Right]:
     """For a release that writes these objects, some of which are the user's own and the others ours."""
     found = {*_ALWAYS, *(_ROUTED if router != "none" else ()), *(_BESIDE if is_beside else ())}
-    found |= {*_ROUTERS.get(router, ())}
+    found |= {*_ROUTERS.get(router, ())}.union(*(_SORTS.get(item.kind, ()) for item in theirs))
     quiet = _UNWATCHED.get(router, ())
     found |= {Right("watch", item.kind) for item in objects if item in theirs and item.kind not in quiet}
     for item in objects:

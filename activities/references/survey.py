@@ -29,7 +29,7 @@ from activities.clusters.kubernetes.resources import PREFIX as FENCE
 from activities.clusters.kubernetes.resources import Resource
 from activities.references.rights import Right, missing, rights
 from activities.traffic.weighted.companions import is_ours
-from activities.workloads.secret import Place, RecordSecret, records
+from activities.workloads.secret import records
 from workflows.contracts.references import ClusterSeen, Leftover
 from workflows.errors import Denied, NotFound, ProviderError
 
@@ -74,7 +74,7 @@ async def _place(api: Api, namespace: str) -> tuple[str, list[Leftover]]:
 def _needed(api: Api, namespace: str) -> set[Right]:
     """What every release takes, whatever its router."""
     stable, canary = (Resource(api, DEPLOYMENT, namespace, name) for name in ("any", canary_name("any")))
-    secret = RecordSecret.beside(api, Place(namespace, "any"))
+    secret = Resource(api, SECRET, namespace, f"{_BESIDE}any")
     return rights((stable, secret, canary), (stable,), router="none", is_beside=True)
 
 

@@ -85,7 +85,8 @@ class Targets(TargetActivities):
 
     async def _baseline(self, target: Target) -> TargetState:
         """The target with what its plan must know and nothing later asks again."""
-        state, router = await self._inspect(target), self._router(target)
+        state, found = await asyncio.gather(self._inspect(target), self._workload(target).autoscalers(target))
+        state, router = state.model_copy(update={"autoscalers": found}), self._router(target)
         if state.traffic is None or not isinstance(router, Sticky):
             return state
         traffic = state.traffic.model_copy(update={"affinity": await router.affinity(target)})
@@ -131,13 +132,13 @@ class Targets(TargetActivities):
         placed = await self._workload(target).put_mark(mark, claim)
         if placed.rollout_run_id != mark.rollout_run_id:
             return await self._marked(placed, request)
-        return self._captured(placed, claim, request)
+        return await self._captured(placed, claim, request)
 
     async def _marked(self, mark: Mark, request: CaptureRequest) -> Captured:
         """Answers for a target that carries a mark already: ours, an open run's, or an orphan."""
         target = request.target
         if mark.rollout_run_id == caller().run_id:
-            return self._captured(mark, await self._claim(target, "release"), request)
+            return await self._captured(mark, await self._claim(target, "release"), request)
         holder = f"{mark.target.rollout_id} run {mark.rollout_run_id} of {mark.release.workflow_id} ({mark.version})"
         if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
             return Captured(status="held", holder=holder, mark=mark, message=f"{target.key} is held by {holder}")
@@ -148,20 +149,22 @@ class Targets(TargetActivities):
             message=f"{target.key} carries the mark of {holder}, which has ended; it must be undone first",
         )
 
-    def _captured(self, mark: Mark, claim: Claim, request: CaptureRequest) -> Captured:
+    async def _captured(self, mark: Mark, claim: Claim, request: CaptureRequest) -> Captured:
+        """What follows a mark, whichever attempt wrote it."""
+        await self._workload(mark.target).hold(mark, claim)
         return Captured(
             status="captured",
             baseline=mark.baseline,
             claim=claim,
             mark=mark,
-            advisory=tuple(item.label for item in self._objects(mark.target) if item.is_advisory),
+            advisory=tuple(item.label for item in await self._objects(mark.target) if item.is_advisory),
             planned=planned(request, mark.baseline),
         )
 
     async def _claim(self, target: Target, purpose: str) -> Claim:
         """Raises the fence, unless this is a late attempt of a run that has ended while another one took over."""
         who = caller()
-        objects = self._objects(target)
+        objects = await self._objects(target)
         held = [await item.claim(target.key) for item in objects]
         if any(claim and Caller(claim.workflow_id, claim.run_id) != who for claim in held) and not (
             await self._runs.is_open(*who)
@@ -177,8 +180,9 @@ class Targets(TargetActivities):
         # Its run may have settled it and ended since it was read.
         return await self.find_mark(mark.target) == mark
 
-    def _objects(self, target: Target) -> list[FencedObject]:
-        return [*self._workload(target).objects(target), *self._router(target).objects(target)]
+    async def _objects(self, target: Target) -> list[FencedObject]:
+        workload = self._workload(target)
+        return [*workload.objects(target), *await workload.scalers(target), *self._router(target).objects(target)]
 
     def _workload(self, target: Target) -> WorkloadProvider:
         return self._workloads.get(str(target.workload.get("kind", "")))

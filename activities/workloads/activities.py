@@ -49,10 +49,15 @@ class Workloads(WorkloadActivities):
             target=request.target,
             claim=request.claim,
             slot=request.slot,
-            replicas=request.replicas,
+            replicas=_wanted(request, state),
             timeout_seconds=request.ready_within_seconds,
         )
         return await self.wait_ready(wait)
 
     def _of(self, target: Target) -> WorkloadProvider:
         return self._providers.get(str(target.workload.get("kind", "")))
+
+
+def _wanted(request: DeployRequest | ScaleRequest, state: SlotState) -> int:
+    """How many instances to wait for: a canary's share may be more than was planned, and nobody else changes it."""
+    return max(request.replicas, state.replicas) if request.share and request.slot == "canary" else request.replicas

@@ -1,7 +1,7 @@
 """ConfigMaps and Secrets that pods refer to: whether they still are what they were when the release began.
 
 A version must not be judged by a configuration that changed meanwhile. Only digests are kept, with a key of their own
-in the record beside the Deployment, which who may not read Secrets cannot read: so neither Temporal's history nor a log
+in the record beside the workload, which who may not read Secrets cannot read: so neither Temporal's history nor a log
 holds anything by which a short password could be guessed.
 """
 
@@ -23,7 +23,7 @@ from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import CONFIG_MAP, SECRET, Kind
 from activities.clusters.kubernetes.resources import Resource
 from activities.workloads.protocol import Configuration, Record
-from activities.workloads.secret import Place, RecordSecret
+from activities.workloads.secret import RecordSecret
 from workflows.errors import ForeignChange
 from workflows.model.target import Claim, Target
 
@@ -122,4 +122,4 @@ def _resource(api: Api, namespace: str, name: str) -> Resource:
 
 
 def _secret(api: Api, target: Target) -> RecordSecret:
-    return RecordSecret.beside(api, Place(target.namespace, str(target.workload["deployment"])))
+    return RecordSecret.beside(api, target)

@@ -1,4 +1,4 @@
-"""A slot of a Kubernetes target as it is: its Deployment, its ReplicaSets and its pods, read and understood together.
+"""A slot of a Kubernetes target as it is: its workload, the revisions and the pods, read and understood together.
 
 Whatever is said of a slot is derived from one look: nothing is remembered, and nothing is asked twice.
 """
@@ -9,17 +9,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from activities.clusters.kubernetes.api import Api, Object
-from activities.clusters.kubernetes.kinds import DEPLOYMENT, POD, REPLICA_SET
+from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.labels import canary_labels, canary_name, selector_text
 from activities.clusters.kubernetes.pods import is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
 from activities.clusters.kubernetes.templates import Notes, described, notes_of
+from activities.workloads.controllers import Controller, controller_of, owner
 from activities.workloads.protocol import Endpoint
 from workflows.errors import Rejected
-from workflows.model.target import Slot, SlotState, Target, Template
+from workflows.model.target import SLOTS, Slot, SlotState, Target, Template
 
 
 @dataclass(frozen=True)
@@ -27,62 +27,82 @@ class Sight:
     """What one look at a slot found."""
 
     name: str
-    deployment: Object | None
-    sets: tuple[Object, ...]
+    controller: Controller
+    workload: Object | None
+    """The Deployment, StatefulSet or DaemonSet."""
+    revisions: tuple[Object, ...]
     pods: tuple[Object, ...]
     """Those that still run or may run, terminating ones included."""
 
     @property
     def notes(self) -> Notes:
-        """Ours on the Deployment."""
-        return notes_of(self.deployment) if self.deployment else Notes()
+        """Ours on the workload."""
+        return notes_of(self.workload) if self.workload else Notes()
 
     @property
     def template(self) -> Template | None:
         """The wanted one."""
-        return described(self.deployment["spec"]["template"], self.notes) if self.deployment else None
+        return described(self.workload["spec"]["template"], self.notes) if self.workload else None
 
     @property
     def replicas(self) -> int:
         """The wanted number."""
-        return int(self.deployment["spec"].get("replicas", 1)) if self.deployment else 0
+        return self.controller.size(self.workload) if self.workload else 0
 
     @property
     def templates(self) -> Mapping[str, Template]:
-        """By the uid of the ReplicaSet."""
-        return {found["metadata"]["uid"]: described(found["spec"]["template"], self.notes) for found in self.sets}
+        """By what pods call their revision."""
+        how, notes = self.controller, self.notes
+        return {how.revision(found): described(how.template_of(found), notes) for found in self.revisions}
 
     @property
     def state(self) -> SlotState:
         """The slot as workflows see it."""
         templates, ready = self.templates, Counter[str]()
-        staying = Counter(owner(pod) for pod in self.pods if not is_leaving(pod))
-        for found in self.sets:
-            uid, available = found["metadata"]["uid"], (found.get("status") or {}).get("availableReplicas", 0)
-            ready[templates[uid].digest] += min(available, staying[uid])  # A status comes later than what it tells.
+        serving = Counter(self.controller.of_pod(pod) for pod in self.pods if is_ready(pod) and not is_leaving(pod))
+        for found in self.revisions:
+            name = self.controller.revision(found)
+            ready[templates[name].digest] += min(self._available(found), serving[name])
         return SlotState(template=self.template, replicas=self.replicas, ready=dict(+ready), running=len(self.pods))
+
+    def _available(self, revision: Object) -> int:
+        """Pods that stayed ready for long enough, of a revision or, where that one has no status, of all of them."""
+        status = revision.get("status") or (self.workload or {}).get("status") or {}
+        return int(status.get(self.controller.available, 0))
 
     @property
     def wanted_pods(self) -> list[Object]:
         """Pods of the wanted template that shall stay."""
         templates, template = self.templates, self.template
         digest = template.digest if template else ""
+        of_pod = self.controller.of_pod
         return [
             pod
             for pod in self.pods
-            if not is_leaving(pod) and (found := templates.get(owner(pod))) and found.digest == digest
+            if not is_leaving(pod) and (found := templates.get(of_pod(pod))) and found.digest == digest
         ]
+
+    @property
+    def stuck_pods(self) -> list[Object]:
+        """Pods of other templates that serve nobody, where the controller itself would wait for them for ever."""
+        if not self.controller.leaves_broken or not self.is_followed:
+            return []
+        wanted = {pod["metadata"]["uid"] for pod in self.wanted_pods}
+        others = [pod for pod in self.pods if pod["metadata"]["uid"] not in wanted]
+        return [pod for pod in others if not is_ready(pod) and not is_leaving(pod)]
 
     @property
     def is_followed(self) -> bool:
         """Whether the controller has seen what is wanted."""
-        if self.deployment is None:
+        if self.workload is None:
             return True
-        seen: int = (self.deployment.get("status") or {}).get("observedGeneration", 0)
-        return seen >= int(self.deployment["metadata"]["generation"])
+        seen: int = (self.workload.get("status") or {}).get("observedGeneration", 0)
+        return seen >= int(self.workload["metadata"]["generation"])
 
     def is_done(self, replicas: int) -> bool:
         """Whether so many instances of the wanted template are available and nothing else is left."""
+        if not self.controller.is_sized:
+            replicas = min(replicas, self.replicas)  # A node that has left takes its instance with it.
         if replicas == 0:
             return not self.pods and self.replicas == 0 and self.is_followed
         state = self.state
@@ -95,7 +115,7 @@ class Sight:
         """The ready pods. Errors: Rejected when nobody says which port they serve."""
         templates, found = self.templates, []
         for pod in self.pods:
-            template = templates.get(owner(pod))
+            template = templates.get(self.controller.of_pod(pod))
             address = (pod.get("status") or {}).get("podIP")
             if template and address and is_ready(pod) and not is_leaving(pod):
                 host = f"[{address}]" if ":" in address else address
@@ -104,50 +124,60 @@ class Sight:
         return found
 
 
+def slots_of(target: Target) -> tuple[Slot, ...]:
+    """The slots that a target can have."""
+    return ("stable",) if target.is_in_place else SLOTS
+
+
 def resource(api: Api, target: Target, slot: Slot) -> Resource:
-    """The Deployment of a slot, there or not."""
-    name = str(target.workload["deployment"])
-    return Resource(api, DEPLOYMENT, target.namespace, name if slot == "stable" else canary_name(name))
+    """What runs a slot, there or not."""
+    name = target.name if slot == "stable" else canary_name(target.name)
+    return Resource(api, controller_of(target).kind, target.namespace, name)
 
 
-def pods_of(target: Target, slot: Slot, deployment: Object | None) -> str:
+def pods_of(target: Target, slot: Slot, workload: Object | None) -> str:
     """The selector of a slot's pods, which for the canary does not depend on its Deployment."""
-    if slot == "canary" or deployment is None:
+    if slot == "canary" or workload is None:
         return selector_text({"matchLabels": canary_labels(target.key)})
-    return selector_text(deployment["spec"]["selector"])
+    return selector_text(workload["spec"]["selector"])
 
 
 async def look(api: Api, target: Target, slot: Slot) -> Sight:
-    """Reads a slot. Errors: NotFound when the user's own Deployment is not there."""
+    """Reads a slot. Errors: NotFound when the user's own workload is not there."""
+    if target.is_in_place and slot == "canary":
+        return nothing(api, target, slot)
     place = resource(api, target, slot)
     return await look_at(api, target, slot, await (place.find() if slot == "canary" else place.get()))
 
 
-async def look_at(api: Api, target: Target, slot: Slot, deployment: Object | None) -> Sight:
-    """Reads what belongs to a Deployment that was just read."""
-    labels = pods_of(target, slot, deployment)
-    sets, pods = await asyncio.gather(
-        api.search(REPLICA_SET, target.namespace, labels=labels), api.search(POD, target.namespace, labels=labels)
+def nothing(api: Api, target: Target, slot: Slot) -> Sight:
+    """An empty slot."""
+    return Sight(resource(api, target, slot).name, controller_of(target), None, (), ())
+
+
+async def look_at(api: Api, target: Target, slot: Slot, workload: Object | None) -> Sight:
+    """Reads what belongs to a workload that was just read."""
+    if workload is None and target.is_in_place:
+        return nothing(api, target, slot)
+    labels, controller = pods_of(target, slot, workload), controller_of(target)
+    revisions, pods = await asyncio.gather(
+        api.search(controller.revisions, target.namespace, labels=labels),
+        api.search(POD, target.namespace, labels=labels),
     )
-    if slot == "stable" and deployment is not None:
-        sets = [found for found in sets if owner(found) == deployment["metadata"]["uid"]]
-        ours = {found["metadata"]["uid"] for found in sets}
-        pods = [pod for pod in pods if owner(pod) in ours]
+    if slot == "stable" and workload is not None:
+        uid = workload["metadata"]["uid"]
+        revisions = [found for found in revisions if owner(found) == uid]
+        owners = {uid, *(found["metadata"]["uid"] for found in revisions)}
+        pods = [pod for pod in pods if owner(pod) in owners]
     running = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
-    return Sight(resource(api, target, slot).name, deployment, tuple(sets), tuple(running))
-
-
-def owner(found: Object) -> str:
-    """The uid of the object that controls another."""
-    references: list[dict[str, Any]] = found["metadata"].get("ownerReferences") or []
-    return next((reference["uid"] for reference in references if reference.get("controller")), "")
+    return Sight(resource(api, target, slot).name, controller, workload, tuple(revisions), tuple(running))
 
 
 def _port(pod: Object, name: str) -> int:
     ports = [port for container in pod["spec"]["containers"] for port in container.get("ports") or []]
     if not ports:
         raise Rejected(
-            f"Deployment {name} declares no port; write workload.port, so that its pods can be asked",
+            f"{name} declares no port; write workload.port, so that its pods can be asked",
             provider="kubernetes",
         )
     named = [port for port in ports if port.get("name") == "http"]

@@ -21,7 +21,7 @@ from activities.clusters.kubernetes.kinds import EVENT, SECRET
 from activities.clusters.kubernetes.labels import MANAGED, TARGET, target_label
 from activities.clusters.kubernetes.patch import drop, put
 from activities.clusters.kubernetes.pods import is_ready
-from activities.workloads.deployments import Sight, look, owner, resource
+from activities.workloads.deployments import Sight, look, resource
 from workflows.contracts.workloads import Gathered, GatherRequest
 from workflows.errors import Conflict, ProviderError
 from workflows.model.target import SLOTS
@@ -72,7 +72,7 @@ class Failure:
         sights = await asyncio.gather(*(look(self.api, self.request.target, slot) for slot in SLOTS))
         pods = [pod for sight in sights for pod in _of_version(sight, self.request.template.digest)]
         pods = sorted(pods, key=lambda pod: (is_ready(pod), -_restarts(pod)))[:PODS]
-        owners = [found for sight in sights for found in (sight.deployment, *sight.sets) if found]
+        owners = [found for sight in sights for found in (sight.workload, *sight.revisions) if found]
         events, logs = await asyncio.gather(self._events([*owners, *pods]), self._logs(pods))
         return without_secrets("\n".join(_written(self.request, pods, events, logs)))[:TEXT_LIMIT]
 
@@ -139,8 +139,8 @@ def _leaving(there: Mapping[str, str], key: str, size: int, now: datetime) -> li
 
 
 def _of_version(sight: Sight, digest: str) -> list[Object]:
-    templates = sight.templates
-    return [pod for pod in sight.pods if (found := templates.get(owner(pod))) and found.digest == digest]
+    templates, of_pod = sight.templates, sight.controller.of_pod
+    return [pod for pod in sight.pods if (found := templates.get(of_pod(pod))) and found.digest == digest]
 
 
 def _written(

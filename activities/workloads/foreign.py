@@ -11,9 +11,9 @@ from typing import Any
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.patch import Path, pointer
 from activities.clusters.kubernetes.templates import is_foreign, notes_of, plain, pod_hash
-from activities.workloads.deployments import look_at, resource
+from activities.workloads.deployments import look_at, resource, slots_of
 from workflows.errors import ForeignChange
-from workflows.model.target import SLOTS, Slot, Target
+from workflows.model.target import Slot, Target
 
 _TEMPLATE = ("spec", "template")
 _NAMED = 3
@@ -22,16 +22,16 @@ _NAMED = 3
 
 async def refuse_foreign(api: Api, target: Target) -> None:
     """Errors: ForeignChange where a slot's pod template is not what was written last."""
-    for slot in SLOTS:
+    for slot in slots_of(target):
         found = await resource(api, target, slot).find()
         if found is not None and is_foreign(found):
             raise foreign_change(found, await written(api, target, slot, found))
 
 
 def foreign_change(found: Object, written: Object | None = None) -> ForeignChange:
-    """What became of a Deployment's pod template; values only of images, because others may be secrets."""
+    """What became of a workload's pod template; values only of images, because others may be secrets."""
     metadata, there = found["metadata"], plain(found["spec"]["template"])
-    field = f"Deployment {metadata['namespace']}/{metadata['name']}: {pointer(_TEMPLATE)}"
+    field = f"{found['kind']} {metadata['namespace']}/{metadata['name']}: {pointer(_TEMPLATE)}"
     differing = list(_differences(written, there)) if written else []
     words = [_words(path, before, after) for path, before, after in differing[:_NAMED]]
     more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
@@ -43,8 +43,8 @@ def foreign_change(found: Object, written: Object | None = None) -> ForeignChang
 async def written(api: Api, target: Target, slot: Slot, found: Object) -> Object | None:
     """The pod template of a slot that was written last, where the controller still keeps it."""
     wrote = notes_of(found).wrote
-    sets = (await look_at(api, target, slot, found)).sets
-    templates = [plain(one["spec"]["template"]) for one in sets]
+    sight = await look_at(api, target, slot, found)
+    templates = [plain(sight.controller.template_of(revision)) for revision in sight.revisions]
     return next((pod for pod in templates if pod_hash(pod) == wrote), None)
 
 

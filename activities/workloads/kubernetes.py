@@ -1,4 +1,6 @@
-"""Deployments: the user's own is the stable slot, and a copy beside it, made and taken away here, the canary slot.
+"""Kubernetes: the user's own workload is the stable slot; a copy beside it, made and taken away here, the canary slot.
+
+StatefulSets and DaemonSets have no such copy, because their pods have names or nodes of their own.
 
 Nothing runs between activities: the cluster's own controllers bring about what is written, and waiting is watching.
 """
@@ -18,13 +20,14 @@ from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.templates import is_foreign
 from activities.foreign import Shared
+from activities.workloads.autoscalers import Autoscalers
 from activities.workloads.configuration import SharedConfiguration, recorded
-from activities.workloads.deployments import Sight, look, look_at, pods_of, resource
+from activities.workloads.deployments import Sight, look, look_at, pods_of, resource, slots_of
 from activities.workloads.failures import Failure
 from activities.workloads.foreign import refuse_foreign
 from activities.workloads.obstacles import blocker, is_hopeless
 from activities.workloads.protocol import Configuration, Endpoint, Record
-from activities.workloads.secret import Place, RecordSecret, records, settled
+from activities.workloads.secret import RecordSecret, records, settled
 from activities.workloads.slots import Writer
 from activities.workloads.waiting import waited_before
 from workflows.contracts.workloads import (
@@ -37,7 +40,7 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
 )
 from workflows.errors import NotFound, ProviderError
-from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +49,25 @@ BEAT = 2.0
 
 
 class KubernetesWorkloads:
-    """Runs the versions of Deployments in the clusters of the worker's settings."""
+    """Runs the versions of workloads in the clusters of the worker's settings."""
 
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
         self.shared: Sequence[Shared] = (self, SharedConfiguration(clusters))
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
-        api = self._api(target)
-        return (resource(api, target, "stable"), self._secret(target), resource(api, target, "canary"))
+        stable, *beside = (resource(self._api(target), target, slot) for slot in slots_of(target))
+        return (stable, self._secret(target), *beside)
+
+    async def scalers(self, target: Target) -> Sequence[FencedObject]:
+        autoscalers, mark = self._autoscalers(target), (await self._secret(target).read()).mark
+        return autoscalers.objects(mark.baseline.autoscalers if mark else await autoscalers.find())
+
+    async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
+        return await self._autoscalers(target).find()
+
+    async def hold(self, mark: Mark, claim: Claim) -> None:
+        await self._autoscalers(mark.target).hold(mark, claim)
 
     async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
         sights = await asyncio.gather(*(look(self._api(target), target, slot) for slot in slots))
@@ -69,7 +82,7 @@ class KubernetesWorkloads:
 
     async def scale(self, request: ScaleRequest) -> SlotState:
         target, slot = request.target, request.slot
-        found = await self._writer(target, request.claim).scale(slot, request.replicas)
+        found = await self._writer(target, request.claim).scale(request)
         if found is None and request.replicas:
             raise NotFound(f"slot {slot} of {target.key} is empty; deploy something first", provider="kubernetes")
         return (await look_at(self._api(target), target, slot, found)).state
@@ -80,10 +93,11 @@ class KubernetesWorkloads:
         async with self._changes(target, slot, await resource(api, target, "stable").get()) as changes:
             while True:
                 sight = await self._held(target, request.claim, slot)
-                if request.claim.purpose == "release" and sight.deployment and is_foreign(sight.deployment):
+                if request.claim.purpose == "release" and sight.workload and is_foreign(sight.workload):
                     await self.look(target)
                 if sight.is_done(request.replicas):
                     return ReadyResult(ready=True, state=sight.state)
+                await self._writer(target, request.claim).replace_broken(sight.stuck_pods)
                 is_lost = bool(request.replicas) and is_hopeless(sight)
                 while not is_lost and (waited := time.monotonic() - started) < request.timeout_seconds:
                     beats.send(waited)
@@ -95,13 +109,13 @@ class KubernetesWorkloads:
                     return ReadyResult(ready=False, state=sight.state, message=f"{message} (waited {waited:.0f} s)")
 
     async def retire(self, request: RetireRequest) -> None:
-        """The user's own Deployment is scaled to nothing and stays."""
+        """The user's own workload is scaled to nothing and stays."""
         target, slot, writer = request.target, request.slot, self._writer(request.target, request.claim)
         sight = await self._held(target, request.claim, slot)
         if sight.replicas and any(sight.state.ready.values()):
             await self._drain(request.drain_seconds)
-        await writer.scale(slot, 0)
-        async with self._changes(target, slot, sight.deployment) as changes:
+        await writer.scale(ScaleRequest(target=target, claim=request.claim, slot=slot, replicas=0))
+        async with self._changes(target, slot, sight.workload) as changes:
             while not (await self._held(target, request.claim, slot)).is_done(0):
                 beats.send(request.drain_seconds)
                 await changes.next(BEAT)
@@ -116,7 +130,7 @@ class KubernetesWorkloads:
 
     def changes(self, target: Target) -> Changes:
         api = self._api(target)
-        return Changes(api, *(Watched.one(resource(api, target, slot)) for slot in SLOTS))
+        return Changes(api, *(Watched.one(resource(api, target, slot)) for slot in slots_of(target)))
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         await self._writer(target, claim).put_back()
@@ -140,9 +154,10 @@ class KubernetesWorkloads:
 
     async def settle(self, target: Target, claim: Claim, promoted: Promoted | None) -> None:
         secret = self._secret(target)
-        if (await secret.read()).mark is None:
+        if (mark := (await secret.read()).mark) is None:
             return
         template = await self._writer(target, claim).end()
+        await self._autoscalers(target).restore(mark, claim)
         if promoted and template and template.digest == promoted.template.digest:
             # The whole pod template, so that a later rollback brings back more than the image.
             promoted = promoted.model_copy(update={"template": template})
@@ -172,19 +187,22 @@ class KubernetesWorkloads:
             beats.send(drained)
             await asyncio.sleep(min(BEAT, seconds - drained))
 
-    def _changes(self, target: Target, slot: Slot, deployment: Object | None) -> Changes:
+    def _changes(self, target: Target, slot: Slot, workload: Object | None) -> Changes:
         api = self._api(target)
         return Changes(
             api,
             Watched.one(resource(api, target, slot)),
-            Watched(POD, target.namespace, labels=pods_of(target, slot, deployment)),
+            Watched(POD, target.namespace, labels=pods_of(target, slot, workload)),
         )
 
     def _writer(self, target: Target, claim: Claim) -> Writer:
         return Writer(self._api(target), target, claim)
 
+    def _autoscalers(self, target: Target) -> Autoscalers:
+        return Autoscalers(self._api(target), target)
+
     def _secret(self, target: Target) -> RecordSecret:
-        return RecordSecret.beside(self._api(target), Place(target.namespace, str(target.workload["deployment"])))
+        return RecordSecret.beside(self._api(target), target)
 
     def _api(self, target: Target) -> Api:
         return self._clusters.get(target.cluster)

@@ -12,7 +12,7 @@ from activities.clusters.local.state import ServiceState, Wish
 from activities.workloads.protocol import Endpoint, Record
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
 from workflows.errors import NotFound
-from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target
 
 
 class NullWorkloads:
@@ -23,6 +23,17 @@ class NullWorkloads:
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
         return (_Memory(target.key, self._state(target)),)
+
+    async def scalers(self, target: Target) -> Sequence[FencedObject]:
+        del target
+        return ()
+
+    async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
+        del target
+        return ()
+
+    async def hold(self, mark: Mark, claim: Claim) -> None:
+        """Nothing but releases changes a number here."""
 
     async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
         return {slot: self._slot(target, slot) for slot in slots}

@@ -1,4 +1,4 @@
-"""What keeps a Deployment from being ready, in one sentence, and whether waiting can help.
+"""What keeps a workload from being ready, in one sentence, and whether waiting can help.
 
 The first part is pure and reads one look at the slot; the last words of a container are asked for only in the end.
 """
@@ -26,7 +26,7 @@ _NEVER = ("not found", "manifest unknown", "denied", "unauthorized", "invalid re
 
 
 class Obstacle(NamedTuple):
-    """Why a pod, or the whole Deployment, is not ready."""
+    """Why a pod, or the whole workload, is not ready."""
 
     sentence: str
     is_final: bool = False
@@ -65,7 +65,7 @@ async def blocker(api: Api, sight: Sight, slot: Slot, replicas: int) -> str:
     )
     if state.replicas < replicas:
         return f"{said}, but only {state.replicas} are wanted"
-    found = obstacle(sight)
+    found = obstacle(sight) or await _refusal(api, sight)
     if found is None:
         others = len(sight.pods) - len(sight.wanted_pods)
         return f"{said}, and {others} others have not left yet" if others else f"{said}; the others have just started"
@@ -74,13 +74,13 @@ async def blocker(api: Api, sight: Sight, slot: Slot, replicas: int) -> str:
 
 
 def _obstacles(sight: Sight) -> Iterator[Obstacle]:
-    deployment = sight.deployment or {}
-    if deployment.get("spec", {}).get("paused"):
+    workload = sight.workload or {}
+    if workload.get("spec", {}).get("paused"):
         yield Obstacle("the Deployment is paused; resume it with kubectl rollout resume", is_final=True)
     for pod in sight.wanted_pods:
         if not is_ready(pod):
             yield from _of_pod(pod)
-    for condition in (deployment.get("status") or {}).get("conditions") or []:
+    for condition in (workload.get("status") or {}).get("conditions") or []:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             yield Obstacle(f"no more pods can be made: {_cut(condition.get('message', ''))}")
 
@@ -116,6 +116,19 @@ def _of_container(pod: str, container: dict[str, Any]) -> Iterator[Obstacle]:
         sentence += f", {restarts} times so far" if restarts else ""
         said = ended.get("message", "")
         yield Obstacle(sentence, restarts >= CRASHES, pod, name, said, has_crashed=True)
+
+
+async def _refusal(api: Api, sight: Sight) -> Obstacle | None:
+    """Why a pod that is missing could not be made; StatefulSets and DaemonSets say so in events only."""
+    if sight.workload is None or len(sight.wanted_pods) >= sight.replicas:
+        return None
+    metadata = sight.workload["metadata"]
+    fields = f"involvedObject.uid={metadata['uid']},reason=FailedCreate"
+    try:
+        events = await api.search(EVENT, metadata["namespace"], fields=fields)
+    except ProviderError:  # As of all words.
+        return None
+    return Obstacle(f"no more pods can be made: {_cut(events[-1].get('message', ''))}") if events else None
 
 
 async def _last_words(api: Api, sight: Sight, found: Obstacle) -> str:

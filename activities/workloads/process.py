@@ -30,7 +30,7 @@ from activities.workloads.reconcile import Guard, Reconciler
 from activities.workloads.waiting import waited_before
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
 from workflows.errors import HeadgateError, NotFound, Rejected
-from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,17 @@ class ProcessWorkloads:
     def objects(self, target: Target) -> Sequence[FencedObject]:
         service = self.service(target)
         return (FencedFile(service.label, service.file, after=lambda _: endpoints.prepare(service)),)
+
+    async def scalers(self, target: Target) -> Sequence[FencedObject]:
+        del target
+        return ()
+
+    async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
+        del target
+        return ()
+
+    async def hold(self, mark: Mark, claim: Claim) -> None:
+        """Nothing but releases changes a number here."""
 
     async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
         state = await asyncio.to_thread(self.service(target).file.read)

@@ -16,7 +16,7 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
 )
 from workflows.model.shapes import Message
-from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target
 
 
 class Endpoint(NamedTuple):
@@ -57,6 +57,18 @@ class WorkloadProvider(Protocol):
         """This provider's part of the write set. Errors: NotFound for a cluster it does not know."""
         ...
 
+    async def scalers(self, target: Target) -> Sequence[FencedObject]:
+        """The autoscalers in the write set: those of the mark, or those that are there now."""
+        ...
+
+    async def autoscalers(self, target: Target) -> tuple[Autoscaler, ...]:
+        """What moves the stable slot's number besides releases; changes nothing."""
+        ...
+
+    async def hold(self, mark: Mark, claim: Claim) -> None:
+        """Keeps autoscalers from shrinking the old version until the target is settled; idempotent. Errors: Fenced."""
+        ...
+
     async def observe(self, target: Target, slots: Sequence[Slot] = SLOTS) -> dict[Slot, SlotState]:
         """What slots want, and what is ready in them now, asked and not remembered; changes nothing."""
         ...
@@ -86,7 +98,10 @@ class WorkloadProvider(Protocol):
         ...
 
     async def settle(self, target: Target, claim: Claim, promoted: Promoted | None) -> None:
-        """Takes the mark away and keeps the version, in one write; without a mark it does nothing. Errors: Fenced."""
+        """Lets autoscalers go, takes the mark away and keeps the version; without a mark it does nothing.
+
+        Errors: Fenced.
+        """
         ...
 
     async def records(self) -> list[Record]:

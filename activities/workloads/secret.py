@@ -1,4 +1,4 @@
-"""What stands beside a Deployment: mark and kept versions, in a Secret of the same namespace.
+"""What stands beside a workload: mark and kept versions, in a Secret of the same namespace.
 
 A Secret and not a ConfigMap, because pod templates may hold what not everybody should read.
 """
@@ -9,7 +9,6 @@ import base64
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -21,7 +20,7 @@ from activities.clusters.kubernetes.patch import Operation, put, replace, test
 from activities.clusters.kubernetes.resources import Resource
 from activities.workloads.protocol import Record
 from workflows.errors import Fenced, Rejected
-from workflows.model.target import Claim, Promoted
+from workflows.model.target import Claim, Promoted, Target
 
 logger = logging.getLogger(__name__)
 
@@ -32,21 +31,14 @@ _FIELD = "record"
 _TYPE = "headgate.dev/record"
 
 
-class Place(NamedTuple):
-    """A Deployment."""
-
-    namespace: str
-    name: str
-
-
 @dataclass(frozen=True)
 class RecordSecret(Resource):
-    """The record of one Deployment; the Secret is made when it is claimed first, and stays."""
+    """The record of one workload; the Secret is made when it is claimed first, and stays."""
 
     @classmethod
-    def beside(cls, api: Api, place: Place) -> RecordSecret:
-        """Whose Deployment need not be there."""
-        return cls(api, SECRET, place.namespace, f"headgate-deployment-{place.name}")
+    def beside(cls, api: Api, target: Target) -> RecordSecret:
+        """Whose workload need not be there."""
+        return cls(api, SECRET, target.namespace, f"headgate-{target.sort.lower()}-{target.name}")
 
     async def replace_claim(self, key: str, *, expected: Claim | None, claim: Claim) -> bool:
         if expected is not None or await self.find() is not None:

@@ -1,4 +1,4 @@
-"""Every write to the Deployments of a target, each under its claim.
+"""Every write to the workloads of a target, each under its claim.
 
 The first write of a release notes the user's own update strategy, the last one puts it back. What one run of ours wrote
 and somebody else changed is not written over: a release stops there, and only its undo restores what was.
@@ -7,13 +7,14 @@ and somebody else changed is not written over: a release stops there, and only i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.copies import canary_body, changed_labels, isolated, refuse_unsuited
-from activities.clusters.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, SERVICE
+from activities.clusters.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, POD, SERVICE
 from activities.clusters.kubernetes.patch import Operation, put, test
 from activities.clusters.kubernetes.resources import Change, Resource
 from activities.clusters.kubernetes.templates import (
@@ -27,12 +28,13 @@ from activities.clusters.kubernetes.templates import (
     wanted_pod,
 )
 from activities.workloads.configuration import refuse_changed
-from activities.workloads.deployments import resource
+from activities.workloads.controllers import Controller, controller_of
+from activities.workloads.deployments import resource, slots_of
 from activities.workloads.foreign import foreign_change, refuse_foreign, written
 from activities.workloads.policies import admit
-from workflows.contracts.workloads import DeployRequest
+from workflows.contracts.workloads import DeployRequest, ScaleRequest
 from workflows.errors import Fenced, NotFound, Rejected, Unsupported
-from workflows.model.target import SLOTS, Claim, Slot, Target, Template
+from workflows.model.target import Claim, Slot, Target, Template
 
 
 @dataclass(frozen=True)
@@ -44,43 +46,45 @@ class Writer:
     claim: Claim
 
     async def held(self, slot: Slot) -> Object | None:
-        """A slot's Deployment, or None, while the claim holds. Errors: Fenced, NotFound for the user's own.
+        """A slot's workload, or None, while the claim holds. Errors: Fenced, NotFound for the user's own.
 
-        The stable Deployment is asked for the canary too: its copy may have been made by a run that was superseded
+        The stable one is asked for the canary too: its copy may have been made by a run that was superseded
         meanwhile, under a claim that has gone everywhere else.
         """
         stable = await self._place("stable").held(self.target.key, self.claim)
         return stable if slot == "stable" else await self._canary()
 
     async def deploy(self, request: DeployRequest) -> Object:
-        """The slot's Deployment with another template. Errors: every permanent one."""
-        strategy = _strategy(request)
+        """The slot's workload with another template. Errors: every permanent one."""
+        strategy = self._controller.pace(request.max_surge, request.max_unavailable)
         await self._look()
         if request.slot == "canary":
             return await self._deploy_canary(request, strategy)
-        self._refuse_two(await self._place("stable").get(), request)
+        self._refuse_unsuited(await self._place("stable").get(), request)
 
         def change(found: Object) -> list[Operation]:
             notes = self._notes(found)
             base = found["spec"]["template"]
             pod = wanted_pod(request.template, base, notes, name=found["metadata"]["name"])
-            return _put(found, template=pod, replicas=request.replicas, strategy=strategy)
+            replicas = self._number(request, found, found)
+            return self._put(found, template=pod, replicas=replicas, strategy=strategy)
 
         return await self._write("stable", change, request.template)
 
-    async def scale(self, slot: Slot, replicas: int) -> Object | None:
-        """The slot's Deployment with another size; None when there is none. Errors: Fenced, ForeignChange."""
-        if await self.held(slot) is None:
+    async def scale(self, request: ScaleRequest) -> Object | None:
+        """The slot's workload with another size; None when there is none. Errors: Fenced, ForeignChange."""
+        stable = await self._place("stable").held(self.target.key, self.claim)
+        if request.slot == "canary" and await self._canary() is None:
             return None
-        if replicas:
+        if request.replicas:
             await self._look()
 
         def change(found: Object) -> list[Operation]:
-            if replicas:  # What is emptied may be anybody's.
+            if request.replicas:  # What is emptied may be anybody's.
                 self._notes(found)
-            return _put(found, replicas=replicas)
+            return self._put(found, replicas=self._number(request, stable, found))
 
-        return await self._place(slot).change(self.target.key, self.claim, change)
+        return await self._place(request.slot).change(self.target.key, self.claim, change)
 
     async def remove_canary(self) -> None:
         """Deletes the canary's Deployment; none is fine."""
@@ -89,7 +93,7 @@ class Writer:
 
     async def put_back(self) -> None:
         """Writes the pod templates again that somebody else changed. Errors: Fenced, Rejected."""
-        for slot in SLOTS:
+        for slot in slots_of(self.target):
             found = await self._place(slot).find()
             if found is not None and is_foreign(found):
                 await self._put_back(slot, await written(self.api, self.target, slot, found))
@@ -98,34 +102,40 @@ class Writer:
         place = self._place(slot)
         if pod is None:
             raise Rejected(
-                f"{place.label} has no ReplicaSet any more that tells what the release wrote; put it back by hand",
+                f"{place.label} has no revision any more that tells what the release wrote; put it back by hand",
                 provider="kubernetes",
             )
 
         def change(found: Object) -> list[Operation]:
-            return _put(found, template=pod) if notes_of(found).wrote == pod_hash(pod) else []
+            return self._put(found, template=pod) if notes_of(found).wrote == pod_hash(pod) else []
 
         await place.change(self.target.key, self.claim, change)
+
+    async def replace_broken(self, pods: Iterable[Object]) -> None:
+        """Ends pods, so that the controller makes them anew of the template that is wanted."""
+        for pod in pods:
+            place = pod["metadata"]
+            await self.api.delete(POD, place["namespace"], place["name"], uid=place["uid"])
 
     async def begin(self, baseline: Template | None) -> None:
         """Notes what a release finds: the user's update strategy, and the pod template that was captured."""
 
         def change(found: Object) -> list[Operation]:
             pod = baseline.body["pod"] if baseline else found["spec"]["template"]
-            known = {"strategy": found["spec"].get("strategy"), "wrote": pod_hash(pod)}
+            known = {"strategy": found["spec"].get(self._controller.strategy), "wrote": pod_hash(pod)}
             return note(found, notes_of(found).model_copy(update=known))
 
         await self._place("stable").change(self.target.key, self.claim, change)
 
     async def end(self) -> Template | None:
-        """Puts the user's update strategy back and returns what runs; None when the Deployment is gone."""
+        """Puts the user's update strategy back and returns what runs; None when the workload is gone."""
         place = self._place("stable")
         if await place.find() is None:
             return None
 
         def change(found: Object) -> list[Operation]:
             notes = notes_of(found)
-            operations = _put(found, strategy=notes.strategy) if notes.strategy else []
+            operations = self._put(found, strategy=notes.strategy) if notes.strategy else []
             return operations + note(found, Notes(templates=notes.templates))
 
         found = await place.change(self.target.key, self.claim, change)
@@ -133,6 +143,8 @@ class Writer:
 
     async def _deploy_canary(self, request: DeployRequest, strategy: Object) -> Object:
         place, stable = self._place("canary"), await self._place("stable").held(self.target.key, self.claim)
+        if self.target.is_in_place:
+            raise Unsupported(f"{self._label(stable)} cannot have a copy beside it; release it with rolling")
         self._notes(stable)
         if await self._canary() is None:
             canary = await self._make_canary(place, stable, request, strategy)
@@ -142,18 +154,21 @@ class Writer:
         def change(found: Object) -> list[Operation]:
             self._notes(found)
             pod = self._canary_pod(stable, request.template, _changed(stable, found))
-            return _put(found, template=pod, replicas=request.replicas, strategy=strategy)
+            replicas = self._number(request, stable, found)
+            return self._put(found, template=pod, replicas=replicas, strategy=strategy)
 
         canary = await self._write("canary", change, request.template)
         await admit(self.api, self.target, self.claim, stable=stable, canary=canary)
         return canary
 
     async def _make_canary(self, place: Resource, stable: Object, request: DeployRequest, strategy: Object) -> Object:
-        refuse_unsuited({**stable, "spec": {**stable["spec"], "strategy": _own(stable)}}, await self._volumes(stable))
+        own = {**stable, "spec": {**stable["spec"], "strategy": self._own(stable)}}
+        refuse_unsuited(own, await self._volumes(stable))
         services = await self.api.search(SERVICE, self.target.namespace)
         changed = changed_labels(stable, services, shared=self.target.shared_service)
         pod = self._canary_pod(stable, request.template, changed)
-        body = canary_body(stable, pod, key=self.target.key, replicas=request.replicas, strategy=strategy)
+        replicas = self._number(request, stable)
+        body = canary_body(stable, pod, key=self.target.key, replicas=replicas, strategy=strategy)
         body["metadata"] |= {"name": place.name, "namespace": place.namespace}
         stored = await self.api.create(place.kind, place.namespace, body, dry=True)
         notes = Notes().knowing(request.template, stored["spec"]["template"])
@@ -173,6 +188,8 @@ class Writer:
     async def _canary(self) -> Object | None:
         """The canary under our claim, which the stable Deployment bears; one of a superseded run becomes ours."""
         place, key = self._place("canary"), self.target.key
+        if self.target.is_in_place:
+            return None
         try:
             return await place.held(key, self.claim)
         except NotFound:
@@ -200,26 +217,46 @@ class Writer:
             raise foreign_change(found)
         return notes_of(found)
 
-    def _refuse_two(self, stable: Object, request: DeployRequest) -> None:
-        """A Deployment of type Recreate keeps two versions from meeting, which a release must not undermine."""
-        recreates = (_own(stable) or {}).get("type") == "Recreate"
-        if recreates and not self.target.exclusive and self.claim.purpose == "release" and request.replicas:
-            raise Unsupported(
-                f"{self._label(stable)} has the update strategy Recreate, so two versions must not run at the same "
-                "time; release it with recreate",
-                provider="kubernetes",
-            )
+    def _refuse_unsuited(self, stable: Object, request: DeployRequest) -> None:
+        """What the user's own strategy keeps from happening, a release must not undermine."""
+        if self.target.exclusive or self.claim.purpose != "release" or not request.replicas:
+            return
+        pod, own = stable["spec"]["template"], self._own(stable) or {}
+        if problem := self._controller.unsuited(own, pod, request.max_surge):
+            raise Unsupported(f"{self._label(stable)} {problem}", provider="kubernetes")
+
+    def _number(self, request: DeployRequest | ScaleRequest, stable: Object, there: Object | None = None) -> int:
+        """How many pods a slot gets; what an autoscaler has raised meanwhile is never lowered by a share."""
+        if not request.share:
+            return request.replicas
+        size = self._controller.size
+        share = ceil(round(request.share * size(stable) / 100, 6))
+        return max(request.replicas, share, size(there) if there else 0)
+
+    def _own(self, stable: Object) -> Object | None:
+        """The user's own update strategy, also while a release has another one there."""
+        return notes_of(stable).strategy or stable["spec"].get(self._controller.strategy)
+
+    def _put(self, found: Object, *, strategy: Object | None = None, **wanted: Any) -> list[Operation]:
+        """Sets fields of the spec that differ, after testing that the whole spec still is what was read."""
+        if strategy is not None:
+            wanted[self._controller.strategy] = strategy
+        if not self._controller.is_sized:
+            wanted.pop("replicas", None)
+        operations = [
+            put(("spec", field), value) for field, value in wanted.items() if found["spec"].get(field) != value
+        ]
+        return [test(("metadata", "generation"), found["metadata"]["generation"]), *operations] if operations else []
 
     def _label(self, found: Object) -> str:
-        return f"Deployment {found['metadata']['namespace']}/{found['metadata']['name']}"
+        return f"{self._controller.kind.name} {found['metadata']['namespace']}/{found['metadata']['name']}"
 
     def _place(self, slot: Slot) -> Resource:
         return resource(self.api, self.target, slot)
 
-
-def _own(stable: Object) -> Object | None:
-    """The user's own update strategy, also while a release has another one there."""
-    return notes_of(stable).strategy or stable["spec"].get("strategy")
+    @property
+    def _controller(self) -> Controller:
+        return controller_of(self.target)
 
 
 def _changed(stable: Object, canary: Object) -> dict[str, str]:
@@ -227,15 +264,3 @@ def _changed(stable: Object, canary: Object) -> dict[str, str]:
     labels = stable["spec"]["template"]["metadata"].get("labels") or {}
     theirs = canary["spec"]["template"]["metadata"].get("labels") or {}
     return {key: theirs[key] for key, value in labels.items() if key in theirs and theirs[key] != value}
-
-
-def _strategy(request: DeployRequest) -> Object:
-    # The API refuses a strategy under which nothing could ever be replaced.
-    unavailable = request.max_unavailable or int(not request.max_surge)
-    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": request.max_surge, "maxUnavailable": unavailable}}
-
-
-def _put(found: Object, **wanted: Any) -> list[Operation]:
-    """Sets fields of the spec that differ, after testing that the whole spec still is what was read."""
-    operations = [put(("spec", field), value) for field, value in wanted.items() if found["spec"].get(field) != value]
-    return [test(("metadata", "generation"), found["metadata"]["generation"]), *operations] if operations else []

@@ -43,8 +43,10 @@ class Site:
         """The name that users ask for."""
         return f"{self.namespace.name}.example.com"
 
-    def shop(self, name: str = "shop", *, replicas: int = 3, version: str = "1.0.0") -> None:
-        """A Deployment, its Service, and a route to it."""
+    def shop(
+        self, name: str = "shop", *, kind: str = "Deployment", replicas: int = 3, version: str = "1.0.0", **spec: Any
+    ) -> None:
+        """A workload, its Service, and a route to it."""
         labels = {"app": name}
         container = {
             "name": "podinfo",
@@ -60,9 +62,10 @@ class Site:
         }
         self.namespace.apply(
             "apps/v1",
-            "Deployment",
+            kind,
             name,
             spec={
+                **spec,
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
@@ -82,12 +85,38 @@ class Site:
         self.namespace.apply("networking.k8s.io/v1", "Ingress", name, spec=spec)
         return host
 
-    async def until_ready(self, name: str = "shop") -> None:
-        """Waits until every pod serves."""
+    def scale(self, bounds: tuple[int, int], name: str = "shop") -> dict[str, Any]:
+        """An HPA for the shop's Deployment, whose metric nobody measures; its spec as it is stored."""
+        each = {"type": "AverageValue", "averageValue": "20"}
+        spec = {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": bounds[0],
+            "maxReplicas": bounds[1],
+            "metrics": [{"type": "External", "external": {"metric": {"name": "queue_length"}, "target": each}}],
+        }
+        self.namespace.apply("autoscaling/v2", "HorizontalPodAutoscaler", name, spec=spec)
+        return self.autoscaler(name)
+
+    def autoscaler(self, name: str = "shop") -> dict[str, Any]:
+        """The spec of its HPA."""
+        found: dict[str, Any] = self.namespace.get(f"autoscaling/v2/horizontalpodautoscalers/{name}")["spec"]
+        return found
+
+    async def resize(self, number: int, name: str = "shop") -> None:
+        """Writes the scale as an autoscaler does, and waits for the pods to come or go."""
+        path = f"/apis/apps/v1/namespaces/{self.namespace.name}/deployments/{name}/scale"
+        body, kind = {"spec": {"replicas": number}}, "application/merge-patch+json"
+        await asyncio.to_thread(self.namespace.api.request, "PATCH", path, body, kind=kind)
+        await self.until_ready(name)
+
+    async def until_ready(self, name: str = "shop", *, plural: str = "deployments") -> None:
+        """Waits until every pod serves, and no more than are wanted."""
         async with asyncio.timeout(60):
             while True:
-                found = await asyncio.to_thread(self.namespace.get, f"apps/v1/deployments/{name}")
-                if found["status"].get("availableReplicas") == found["spec"]["replicas"]:
+                found = await asyncio.to_thread(self.namespace.get, f"apps/v1/{plural}/{name}")
+                wanted, status = found["spec"]["replicas"], found["status"]
+                is_seen = status.get("observedGeneration") == found["metadata"]["generation"]
+                if is_seen and status.get("availableReplicas") == status.get("replicas") == wanted:
                     return
                 await asyncio.sleep(0.2)
 
@@ -141,6 +170,12 @@ class Site:
         handle = self.client.get_workflow_handle(f"release/test/{name}")
         while not true(await handle.query("status")):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
+
+    async def abort(self, name: str = "shop") -> None:
+        """Tells a release to go back."""
+        handle = self.client.get_workflow_handle(f"release/test/{name}")
+        run = (await handle.query("status"))["firstRunId"]
+        await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
 
     async def play(self, document: dict[str, Any]) -> tuple[str, str]:
         """Releases to the end: the outcome and its sentence."""

@@ -56,7 +56,7 @@ def test_every_example_can_be_planned_and_is_guarded(name: str) -> None:
     assert not unguarded(rollout)
 
 
-@pytest.mark.parametrize("name", RELEASES)
+@pytest.mark.parametrize("name", [name for name in RELEASES if name != "stateful/agent.yaml"])
 def test_every_example_can_be_a_first_release(name: str) -> None:
     plan = planned(name)
     (component,) = plan.components

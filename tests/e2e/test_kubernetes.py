@@ -117,9 +117,7 @@ async def test_an_abort_while_users_are_on_both_versions_costs_no_request(site: 
         played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
         await asyncio.sleep(1)
         await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
-        handle = site.client.get_workflow_handle("release/test/shop")
-        run = (await handle.query("status"))["firstRunId"]
-        await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
+        await site.abort()
         outcome, _ = await played
         assert outcome == "Aborted"
         assert set(await visitors.next(300)) == {("1.0.0", 200)}
@@ -146,3 +144,69 @@ async def test_a_person_who_moves_users_in_mid_release_is_not_overruled(site: Si
         await handle.execute_update("resume", {**said, "takeOver": True})
         assert await played == ("Succeeded", "1.1.0 takes all traffic")
     assert visitors.lost == {}
+
+
+ALL = {"kind": "canary", "stages": [{"weight": 50, "observe": "2s"}, {"weight": 100, "observe": "10m"}], "watch": "4s"}
+
+
+async def test_an_abort_after_an_autoscaler_had_all_the_time_to_shrink_stable_costs_no_request(site: Site) -> None:
+    """Nobody is on the old version for a while, and an autoscaler takes all pods that its minimum lets it take."""
+    before = site.scale((1, 5))
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        played = asyncio.create_task(site.play(site.release("1.1.0", ALL)))
+        await asyncio.sleep(1)
+        await site.until("shop", lambda status: status["components"][0]["weight"] == 100)
+        await visitors.next(300)
+        await site.resize(site.autoscaler()["minReplicas"])
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+        await site.abort()
+        outcome, _ = await played
+        assert outcome == "Aborted"
+        assert set(await visitors.next(300)) == {("1.0.0", 200)}
+    assert visitors.lost == {}
+    assert site.namespace.get("apps/v1/deployments/shop")["spec"]["replicas"] == 3
+    assert site.autoscaler() == before
+
+
+async def test_an_autoscaler_and_a_release_go_on_together(site: Site) -> None:
+    before, canaries = site.scale((1, 6)), []
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
+        await asyncio.sleep(1)
+        await site.until("shop", lambda status: status["components"][0]["weight"] == 20)
+        await site.resize(5)
+        await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
+        canaries.append(site.namespace.get("apps/v1/deployments/shop-canary")["spec"]["replicas"])
+        assert await played == ("Succeeded", "1.1.0 takes all traffic")
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    assert visitors.lost == {}
+    assert canaries == [3]  # Half of five, although half of the captured three would be two.
+    assert site.namespace.get("apps/v1/deployments/shop")["spec"]["replicas"] == 5
+    assert site.autoscaler() == before
+
+
+async def test_a_statefulset_is_replaced_pod_by_pod_and_restored_from_a_version_that_never_comes_up(
+    site: Site,
+) -> None:
+    name, path = "cart", "apps/v1/statefulsets/cart"
+    site.namespace.api.request(
+        "DELETE", f"/apis/gateway.networking.k8s.io/v1/namespaces/{site.namespace.name}/httproutes/shop"
+    )
+    site.shop(name, kind="StatefulSet", serviceName=name)
+    await site.until_ready(name, plural="statefulsets")
+    workload = {"kind": "kubernetes", "statefulSet": name, "namespace": site.namespace.name, "port": 9797}
+
+    def release(version: str) -> dict[str, Any]:
+        strategy = {"kind": "rolling", "timeout": "25s", "watch": "4s"}
+        return site.release(version, strategy, name, workload=workload)
+
+    async with Visitors(site.bed.gateway, site.host) as visitors:
+        assert await site.play(release("1.1.0")) == ("Succeeded", "1.1.0 takes all traffic")
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+        served = site.namespace.get(path)["spec"]
+        outcome, message = await site.play(release("1.1.4-crash"))
+        assert outcome == "RolledBack", message
+        assert "cart-2" in message
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    assert visitors.lost == {}
+    assert site.namespace.get(path)["spec"] == served

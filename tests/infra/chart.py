@@ -20,7 +20,11 @@ from infra.testbed.programs import Builder
 
 CHART = Path(__file__).parents[2] / "infra/helm/headgate"
 FULL: dict[str, Any] = yaml.safe_load((CHART / "ci/full-values.yaml").read_text())
-ROUTERS: list[str] = json.loads(FILE.read_text())["properties"]["inCluster"]["properties"]["routers"]["items"]["enum"]
+_CHOICES = json.loads(FILE.read_text())["properties"]["inCluster"]["properties"]
+ROUTERS: list[str] = _CHOICES["routers"]["items"]["enum"]
+WORKLOADS: list[str] = _CHOICES["workloads"]["items"]["enum"]
+ALL = {"routers": ROUTERS, "workloads": WORKLOADS}
+"""All that a Role can allow."""
 KUBERNETES = "1.34.0"
 """Helm does not know by itself for which version it renders when it speaks to no cluster."""
 

@@ -11,7 +11,7 @@ import yaml
 
 from activities.clusters.kubernetes import kinds
 from activities.clusters.kubernetes.kinds import Kind
-from tests.infra.chart import CHART, FULL, ROUTERS, Helm, Manifest, Refused, merged, only
+from tests.infra.chart import ALL, CHART, FULL, Helm, Manifest, Refused, merged, only
 from worker.reference import _ALERTS
 from worker.service import OVERTIME
 from worker.settings import Settings, load
@@ -216,13 +216,12 @@ def test_every_right_is_explained_and_every_explained_one_is_there(helm: Helm) -
     )
     explained = {(group, resource, verb) for group, resource, verbs in rows for verb in verbs.split(", ")}
 
-    assert explained == rules(helm.render(inCluster={"namespaces": ["shop"], "routers": ROUTERS}))
+    assert explained == rules(helm.render(inCluster={"namespaces": ["shop"], **ALL}))
 
 
 def test_every_kind_that_releases_touch_has_a_rule(helm: Helm) -> None:
     allowed = {
-        (group, resource)
-        for group, resource, _ in rules(helm.render(inCluster={"namespaces": ["shop"], "routers": ROUTERS}))
+        (group, resource) for group, resource, _ in rules(helm.render(inCluster={"namespaces": ["shop"], **ALL}))
     }
     known = [found for found in vars(kinds).values() if isinstance(found, Kind)]
     forgotten = [kind.name for kind in known if (_group(kind), kind.plural) not in allowed]
@@ -254,6 +253,7 @@ WRONG: list[Any] = [
     pytest.param({"temporal": {"address": "x"}}, "at '/temporal/address': 'x' does not match", id="no port"),
     pytest.param({"temporal": {"apiKey": "k"}}, "at '/temporal/apiKey': got string, want object", id="a key itself"),
     pytest.param({"inCluster": {"routers": ["haproxy"]}}, "at '/inCluster/routers/0'", id="unknown router"),
+    pytest.param({"inCluster": {"workloads": ["job"]}}, "at '/inCluster/workloads/0'", id="unknown workload"),
     pytest.param({"inCluster": {"namespaces": ["A"]}}, "at '/inCluster/namespaces/0'", id="no namespace"),
     pytest.param({"secretEnv": [{"name": "A", "value": "x"}]}, "at '/secretEnv/0'", id="a secret's value"),
     pytest.param({"env": {"HEADGATE_TASK_QUEUE": "x"}}, "'/env/HEADGATE_TASK_QUEUE': .* under settings", id="setting"),

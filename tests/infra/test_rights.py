@@ -32,16 +32,17 @@ from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
+from infra.testbed import crds
 from infra.testbed.api import Api
 from tests.activities.traffic.conftest import INGRESSES, SETUPS
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.world import a_release, a_template, until
 from tests.cluster import Namespace
-from tests.infra.chart import ROUTERS, Helm
+from tests.infra.chart import ALL, Helm
 from tests.infra.cluster import Account, Server
 from tests.temporal import unique
 from workflows.contracts.references import DescribeRequest, ReferencesChecked, ReferencesRequest
-from workflows.contracts.targets import SettleRequest, TakeOverRequest
+from workflows.contracts.targets import AcquireRequest, SettleRequest, TakeOverRequest
 from workflows.contracts.workloads import DeployRequest, GatherRequest, WaitReadyRequest
 from workflows.errors import Denied
 from workflows.model.plan import ComponentPlan
@@ -60,6 +61,7 @@ OTHER_ROUTE = {"gatewayApi": "grpcroutes", "grpc": "httproutes"}
 
 @pytest.fixture
 def server(routing_kubeconfig: Path) -> Server:
+    crds.install(Api(routing_kubeconfig), ("keda",))
     return Server(routing_kubeconfig)
 
 
@@ -121,6 +123,24 @@ class Shop:
         divided = self.target.traffic | {"destinationRule": "shop"}
         self.target = self.target.model_copy(update={"traffic": divided})
 
+    async def replace(self) -> None:
+        """A version that does not come up, in place, and back."""
+        world, run = self.world, self.world.run(f"run-{self.target.sort}", self.target.rollout_id)
+        claim = await world.capture(run, self.target, "v2")
+        pace: Any = {"slot": "stable", "replicas": 1, "max_surge": 0, "max_unavailable": 1}
+        deploy = DeployRequest(target=self.target, claim=claim, template=a_template("v3-unready"), **pace)
+        await run.call(world.workloads.deploy, deploy)
+        wait = WaitReadyRequest(target=self.target, claim=claim, slot="stable", replicas=1, timeout_seconds=3)
+        await run.call(world.workloads.wait_ready, wait)
+        undone = await run.call(world.targets.acquire, AcquireRequest(target=self.target))
+        assert undone.claim
+        assert undone.mark
+        old = undone.mark.baseline.slot("stable").template
+        assert old
+        ready = await world.deploy(run, self.target, undone.claim, template=old, **pace)
+        assert ready.ready, ready.message
+        await run.call(world.targets.settle, SettleRequest(target=self.target, claim=undone.claim))
+
     async def failure(self, tag: str) -> str:
         """A release of a version that does not come up; what was said about it."""
         world, run = self.world, self.world.run(f"run-{tag}")
@@ -162,7 +182,9 @@ class Shop:
     def asked(self) -> set[tuple[str, str, str]]:
         """Every right that the check asks for."""
         [api] = self.clusters
-        objects = (*self.world.targets._objects(self.target),)
+        router = self.world.routers.get(self.target.traffic["kind"])
+        workload = self.world.providers.get("kubernetes")
+        objects = (*workload.objects(self.target), *router.objects(self.target))
         return {(right.group, right.resource, right.verb) for right in needed(Look(self.component, objects), api)}
 
     def used(self) -> set[tuple[str, str, str]]:
@@ -182,16 +204,17 @@ class Found(Namespace):
 
 
 @asynccontextmanager
-async def opened(server: Server, helm: Helm, folder: Path, router: str) -> AsyncIterator[Shop]:
+async def opened(server: Server, helm: Helm, folder: Path, router: str, **own: Any) -> AsyncIterator[Shop]:
     world = KubernetesWorld(folder, server.kubeconfig, router)
     await (SETUPS | INGRESSES).get(router, KubernetesWorld.open)(world)
     namespace = Found(server.kubeconfig, world.place)
     volume(namespace)
     namespace.deployment(replicas=2)
     with_volume(namespace)
+    autoscalers(namespace)
     assert await until(lambda: is_rolled_out(namespace.get("apps/v1/deployments/trip")))
     routers = [] if router == "none" else [world.kinds[1]]
-    account = server.join(helm, folder, namespaces=[world.place], routers=routers)
+    account = server.join(helm, folder, namespaces=[world.place], routers=routers, **own)
     cluster = KubernetesCluster(kubeconfig=account.kubeconfig, namespaces=(world.place,), calls_per_second=1000)
     clusters = Clusters(KubernetesSettings(clusters={"test": cluster}))
     world.providers = workload_providers(world.process, clusters)
@@ -230,6 +253,16 @@ def volume(namespace: Namespace) -> None:
     )
     claim = {**modes, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}}
     namespace.apply("v1", "PersistentVolumeClaim", "menu", spec=claim)
+
+
+def autoscalers(namespace: Namespace) -> None:
+    """One of each kind, with minimums below what runs."""
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "trip"}
+    spec = {"scaleTargetRef": reference, "minReplicas": 1, "maxReplicas": 4}
+    namespace.apply("autoscaling/v2", "HorizontalPodAutoscaler", "trip", spec=spec)
+    trigger = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 6 * * *", "end": "0 8 * * *"}}
+    spec = {"scaleTargetRef": {"name": "trip"}, "maxReplicaCount": 4, "triggers": [trigger]}
+    namespace.apply("keda.sh/v1alpha1", "ScaledObject", "trip", spec=spec)
 
 
 def with_volume(namespace: Namespace) -> None:
@@ -280,14 +313,15 @@ async def test_a_release_may_do_all_that_it_does_and_nothing_else(shop: Shop, ro
 
 REFUSED = [
     # Within the namespace: pods and rights come from others.
-    *[(verb, "", "pods", True) for verb in ("get", "create", "patch", "delete")],
+    *[(verb, "", "pods", True) for verb in ("get", "create", "patch", "deletecollection")],
     *[("create", "", f"pods/{sub}", True) for sub in ("exec", "attach", "portforward", "eviction")],
     *[(verb, "", "secrets", True) for verb in ("update", "delete", "deletecollection")],
     *[(verb, "", "configmaps", True) for verb in ("list", "create", "patch")],
     *[(verb, "", "services", True) for verb in ("update", "deletecollection")],
     *[(verb, "apps", "deployments", True) for verb in ("list", "update", "deletecollection")],
     *[("patch", "apps", kind, True) for kind in ("deployments/status", "deployments/scale", "replicasets")],
-    *[(verb, "apps", "statefulsets", True) for verb in ("get", "patch")],
+    *[(verb, "apps", kind, True) for kind in ("statefulsets", "daemonsets") for verb in ("list", "create", "delete")],
+    *[(verb, "autoscaling", "horizontalpodautoscalers", True) for verb in ("create", "update", "delete")],
     *[("create", "", kind, True) for kind in ("serviceaccounts", "serviceaccounts/token", "events")],
     *[
         (verb, "rbac.authorization.k8s.io", kind, True)
@@ -315,7 +349,7 @@ REFUSED = [
 
 def test_everything_else_is_refused(server: Server, helm: Helm, tmp_path: Path) -> None:
     shop = server.namespace()
-    account = server.join(helm, tmp_path, namespaces=[shop], routers=ROUTERS)
+    account = server.join(helm, tmp_path, namespaces=[shop], **ALL)
 
     allowed = [
         (verb, group, resource, where)
@@ -328,10 +362,34 @@ def test_everything_else_is_refused(server: Server, helm: Helm, tmp_path: Path) 
 
 
 def test_a_namespace_that_is_not_listed_gives_no_rights_at_all(server: Server, helm: Helm, tmp_path: Path) -> None:
-    account = server.join(helm, tmp_path, namespaces=[server.namespace()], routers=ROUTERS)
+    account = server.join(helm, tmp_path, namespaces=[server.namespace()], **ALL)
 
     for other in (account.home, server.namespace(), "kube-system", "default"):
         assert account.rights(other) == set()
+
+
+async def test_a_statefulset_and_a_daemonset_take_a_few_rights_more(
+    server: Server, helm: Helm, tmp_path: Path, denied: list[str]
+) -> None:
+    async with opened(server, helm, tmp_path, "none", workloads=["statefulSet", "daemonSet"]) as shop:
+        own: dict[str, Any] = {"replicas": 2, "serviceName": "trip"}
+        for kind, field, spec in (("StatefulSet", "statefulSet", own), ("DaemonSet", "daemonSet", {})):
+            Found(server.kubeconfig, shop.world.place).workload(kind, **spec)
+            shop.target = shop.target.model_copy(update={"workload": {"kind": "kubernetes", field: "trip"}})
+            await shop.replace()
+        more = {
+            *[("apps", kind, verb) for kind in ("statefulsets", "daemonsets") for verb in ("get", "watch", "patch")],
+            ("apps", "controllerrevisions", "list"),
+            ("", "pods", "delete"),
+        }
+
+        assert denied == []
+        assert shop.used() >= more
+        given = shop.account.rights(shop.world.place)
+        assert shop.used() <= given
+        # The Role of another installation in the same namespace takes its place.
+        plain = server.join(helm, tmp_path, namespaces=[shop.world.place])
+        assert given - plain.rights(shop.world.place) == more
 
 
 def test_without_a_router_no_service_is_written(server: Server, helm: Helm, tmp_path: Path) -> None:
@@ -343,7 +401,7 @@ def test_without_a_router_no_service_is_written(server: Server, helm: Helm, tmp_
 
 def test_a_request_that_goes_too_far_is_answered_with_403(server: Server, helm: Helm, tmp_path: Path) -> None:
     shop = server.namespace()
-    account = server.join(helm, tmp_path, namespaces=[shop], routers=ROUTERS)
+    account = server.join(helm, tmp_path, namespaces=[shop], **ALL)
     other = f"/api/v1/namespaces/{account.home}"
 
     assert account.status("GET", f"/api/v1/namespaces/{shop}/secrets") == 200

@@ -20,6 +20,8 @@ class DeployRequest(Message):
     replicas: int
     max_surge: int = 1
     max_unavailable: int = 0
+    share: float = 0
+    """Percent of the stable slot's present number: the slot gets this, `replicas`, or what it has, whatever is most."""
     ready_within_seconds: float | None = None
     """Given, the activity goes on to wait as `wait_ready` does: one activity costs half the history of two."""
 
@@ -29,6 +31,8 @@ class ScaleRequest(Message):
     claim: Claim
     slot: Slot
     replicas: int
+    share: float = 0
+    """As in DeployRequest."""
     ready_within_seconds: float | None = None
     """As in DeployRequest."""
 

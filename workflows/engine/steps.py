@@ -90,6 +90,7 @@ class StepRunner:
                 replicas=action.replicas,
                 max_surge=action.max_surge,
                 max_unavailable=action.max_unavailable,
+                share=action.share,
                 ready_within_seconds=within,
             )
             result = await self.reach.call(WorkloadActivities.deploy, wish, profile, summary)
@@ -99,6 +100,7 @@ class StepRunner:
                 claim=self.claim,
                 slot=action.slot,
                 replicas=action.replicas,
+                share=action.share,
                 ready_within_seconds=within,
             )
             result = await self.reach.call(WorkloadActivities.scale, size, profile, summary)

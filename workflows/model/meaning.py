@@ -22,12 +22,15 @@ from workflows.model.release import (
     ProcessWorkload,
     ReleaseSpec,
     ReplicasTraffic,
+    Rolling,
     ServiceTraffic,
 )
 
 _ZERO = timedelta(0)
 _NGINX_VALUE = re.compile(r"^[-._~a-zA-Z0-9/: ]+\Z")
 """What ingress-nginx 1.12 and later let through in `canary-by-header-value`."""
+_SORTS = {"deployment": "Deployment", "statefulSet": "StatefulSet", "daemonSet": "DaemonSet"}
+"""What people call the workloads of a Kubernetes cluster."""
 
 
 def release_problems(spec: ReleaseSpec) -> list[Problem]:
@@ -37,6 +40,7 @@ def release_problems(spec: ReleaseSpec) -> list[Problem]:
         at = f"spec.components[{i}]"
         found = (
             *_artifact(component, spec.version),
+            *_in_place(component),
             *_strategy(component),
             *_traffic(component),
             *_judgement(component),
@@ -90,9 +94,8 @@ def _shared_places(spec: ReleaseSpec) -> Iterator[Problem]:
     routes: dict[tuple[str | None, ...], str] = {}
     for i, component in enumerate(spec.components):
         work, at = component.workload, f"spec.components[{i}]"
-        if other := _taken(workloads, (work.kind, work.cluster, work.namespace, work.name), component.name):
-            field = "service" if isinstance(work, ProcessWorkload) else "deployment"
-            yield Problem(f"{at}.workload.{field}", f"{work.name} is the workload of component {other} already")
+        if other := _taken(workloads, (work.sort, work.cluster, work.namespace, work.name), component.name):
+            yield Problem(f"{at}.workload.{work.sort}", f"{work.name} is the workload of component {other} already")
         if (route := _route(component)) and (other := _taken(routes, route, component.name)):
             yield Problem(f"{at}.traffic.{route[0]}", f"{route[-1]} is the {route[0]} of component {other} already")
 
@@ -125,13 +128,14 @@ def _artifact(component: Component, version: str) -> Found:
             if getattr(artifact, name):
                 yield f"artifact.{name}", f"process workloads run a program of the worker's settings; leave {name} out"
         return
+    kind = _SORTS[component.workload.sort]
     for name in ("program", "args", "env"):
         if getattr(artifact, name):
-            yield f"artifact.{name}", f"is the Deployment's own business, which runs images; leave {name} out"
+            yield f"artifact.{name}", f"is the {kind}'s own business, which runs images; leave {name} out"
     if artifact.image and artifact.images:
         yield "artifact.images", "image says it already; leave one of the two out"
     elif not (artifact.image or artifact.images):
-        yield "artifact", "a Deployment needs image, or images by container, to run"
+        yield "artifact", f"a {kind} needs image, or images by container, to run"
     named = {"image": artifact.image} if artifact.image else {}
     for place, image in (named | {f"images.{name}": image for name, image in artifact.images.items()}).items():
         if "+" in tagged(image, version):
@@ -143,8 +147,24 @@ def tagged(image: str, version: str) -> str:
     return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:{version}"
 
 
+def _in_place(component: Component) -> Found:
+    """What StatefulSets and DaemonSets cannot do: their pods have names or nodes of their own."""
+    sort, strategy = component.workload.sort, component.strategy
+    if sort == "daemonSet" and "replicas" in component.workload.model_fields_set:
+        yield "workload.replicas", "a DaemonSet has a pod on every node that it is for; leave replicas out"
+    if isinstance(strategy, Rolling) and "max_surge" in strategy.model_fields_set and strategy.max_surge:
+        if sort == "statefulSet":
+            yield "strategy.maxSurge", "a StatefulSet has no room above its number; leave maxSurge out"
+        if sort == "daemonSet" and strategy.max_unavailable:
+            yield "strategy.maxSurge", "a DaemonSet takes maxSurge or maxUnavailable, not both; leave one of them out"
+
+
 def _strategy(component: Component) -> Found:
-    strategy = component.strategy
+    strategy, sort = component.strategy, component.workload.sort
+    if sort in ("statefulSet", "daemonSet") and not isinstance(strategy, Rolling):
+        message = f"a {_SORTS[sort]} cannot be released with {strategy.kind}, only with rolling"
+        yield "strategy.kind", f"{message}; use that, or run it as a Deployment"
+        return
     beside = isinstance(strategy, Canary | BlueGreen)
     if beside and isinstance(component.traffic, NoTraffic):
         message = f"{strategy.kind} needs a router to send users to both versions, and traffic is none"

@@ -12,8 +12,6 @@ from workflows.model.complaints import shown
 
 _AWS = "arrives with AWS support"
 _LATER = "is not supported yet"
-_ARE_LATER = "are not supported yet"
-_DEPLOYMENTS = "workloads of kind kubernetes are Deployments for now"
 _WORKLOADS = "this version runs workloads of kind process and kubernetes"
 _ROUTERS = (
     "this version has traffic of kind envoy, gatewayApi, contour, istio, traefik, nginx, ingress, service, replicas "
@@ -44,10 +42,8 @@ _COPYING = ("gatewayApi", "contour", "istio")
 RELEASE = (
     NotYet(
         "spec.components.*.artifact.template",
-        f"template {_LATER}; image and images are; change the rest in the Deployment itself, before the release",
+        f"template {_LATER}; image and images are; change the rest in the workload itself, before the release",
     ),
-    NotYet("spec.components.*.workload.statefulSet", f"StatefulSets {_ARE_LATER}; {_DEPLOYMENTS}", hides=1),
-    NotYet("spec.components.*.workload.daemonSet", f"DaemonSets {_ARE_LATER}; {_DEPLOYMENTS}", hides=1),
     NotYet("spec.components.*.workload.kind", f"{{}} {_AWS}; {_WORKLOADS}", _is("aws", "asg", "ec2"), 1),
     NotYet("spec.components.*.workload.targets", f"targets {_LATER}; write one component per target"),
     NotYet("spec.components.*.traffic.kind", f"{{}} {_AWS}; {_ROUTERS}", _is("alb"), 1),

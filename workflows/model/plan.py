@@ -35,6 +35,8 @@ class Deploy(Message):
     replicas: int
     max_surge: int = 1
     max_unavailable: int = 0
+    share: float = 0
+    """Percent of the stable slot's number that the slot must have at least, where an autoscaler has raised that one."""
 
 
 class Scale(Message):
@@ -43,6 +45,8 @@ class Scale(Message):
     kind: Literal["scale"] = "scale"
     slot: Slot
     replicas: int
+    share: float = 0
+    """As in Deploy."""
 
 
 class WaitReady(Message):

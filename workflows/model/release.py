@@ -75,17 +75,26 @@ class ProcessWorkload(Document):
     """Instances that a first release starts; later ones keep the number that runs."""
 
     @property
+    def sort(self) -> str:
+        """The field that names what runs it."""
+        return "service"
+
+    @property
     def name(self) -> str:
         """What it is called in its namespace."""
         return self.service
 
 
 class KubernetesWorkload(Document):
-    """A Deployment that is there already; its pod template gets the new images, and everything else stays yours."""
+    """A workload that is there already; its pod template gets the new images, and everything else stays yours."""
 
     kind: Literal["kubernetes"]
-    deployment: Name
+    deployment: Name | None = None
     """The Deployment's name in its namespace."""
+    stateful_set: Name | None = None
+    """The StatefulSet's name in its namespace, in place of deployment; for rolling only."""
+    daemon_set: Name | None = None
+    """The DaemonSet's name in its namespace, in place of deployment; for rolling only."""
     cluster: Name | None = None
     """Needed only where the environment names more than one cluster."""
     namespace: Name | None = None
@@ -93,13 +102,31 @@ class KubernetesWorkload(Document):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """The port of its pods that checks and metrics ask; the one named `http`, or the first, when not given."""
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Pods that a first release starts where the Deployment is scaled to nothing; later ones keep the number that
+    """Pods that a first release starts where the workload is scaled to nothing; later ones keep the number that
     runs."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> KubernetesWorkload:
+        if len(self.named) != 1:
+            have = f"names {' and '.join(self.named)}" if self.named else "names none of them"
+            raise ValueError(f"must name exactly one of deployment, statefulSet and daemonSet; this one {have}")
+        return self
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What runs it, by the field that names it: one each time."""
+        fields = {"deployment": self.deployment, "statefulSet": self.stateful_set, "daemonSet": self.daemon_set}
+        return {field: name for field, name in fields.items() if name}
+
+    @property
+    def sort(self) -> str:
+        """The field that names what runs it."""
+        return next(iter(self.named))
 
     @property
     def name(self) -> str:
         """What it is called in its namespace."""
-        return self.deployment
+        return self.named[self.sort]
 
 
 Workload = Annotated[ProcessWorkload | KubernetesWorkload, Field(discriminator="kind")]
@@ -384,9 +411,10 @@ class Rolling(Document):
 
     kind: Literal["rolling"]
     max_surge: Annotated[int, Field(ge=0, le=100)] = 1
-    """Instances above the wanted number while replacing."""
+    """Instances above the wanted number while replacing; StatefulSets have none, and DaemonSets have none where
+    maxUnavailable is given."""
     max_unavailable: Annotated[int, Field(ge=0, le=100)] = 0
-    """Instances below the wanted number while replacing."""
+    """Instances below the wanted number while replacing; at least 1 with a StatefulSet."""
     timeout: Duration = timedelta(minutes=10)
     """When the replacement must be ready, else the recorded version comes back."""
     watch: Duration = timedelta(minutes=10)

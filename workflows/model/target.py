@@ -15,6 +15,9 @@ Backend = Literal["stable", "canary", "maintenance"]
 
 SLOTS: tuple[Slot, ...] = ("stable", "canary")
 
+OBJECTS = ("deployment", "statefulSet", "daemonSet")
+"""The fields of a Kubernetes workload that name what runs it, one of them each time."""
+
 PURPOSES = ("restore", "release", "undo")
 """What a run claims a target for, in the order in which one run may: it settles what a lost run left, then releases,
 then undoes its own. A late attempt of an earlier one never takes the target from a later one."""
@@ -48,16 +51,34 @@ class Target(Message):
     """The task queue of the workers inside the cluster; empty where the release's own workers reach it."""
 
     @property
+    def sort(self) -> str:
+        """What runs it: the one of `OBJECTS` in a Kubernetes cluster, else the workload's kind."""
+        return next((field for field in OBJECTS if field in self.workload), str(self.workload["kind"]))
+
+    @property
+    def name(self) -> str:
+        """What its workload is called in its namespace."""
+        return str(self.workload.get(self.sort) or self.workload.get("service") or self.workload.get("name", ""))
+
+    @property
     def key(self) -> str:
         """The lock: equal for every release that would touch the same workload, whatever its environment or router."""
-        kind = self.workload["kind"]
-        name = self.workload.get("service") or self.workload.get("deployment") or self.workload.get("name", "")
-        return f"{self.cluster}/{self.namespace}/{kind}/{name}"
+        return f"{self.cluster}/{self.namespace}/{self.sort.lower()}/{self.name}"
 
     @property
     def rollout_id(self) -> str:
         """The workflow id that holds the lock."""
         return f"rollout/{self.key}"
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether no second version can stand beside the first: its pods have a name or a node of their own."""
+        return self.sort in ("statefulSet", "daemonSet")
+
+    @property
+    def is_per_node(self) -> bool:
+        """Whether the cluster's nodes say how many instances there are, and nobody writes it."""
+        return self.sort == "daemonSet"
 
     @property
     def is_routed(self) -> bool:
@@ -128,6 +149,11 @@ class SlotState(Message):
         return self.ready.get(digest, 0)
 
     @property
+    def serving(self) -> int:
+        """Ready instances of the wanted template, surplus left out."""
+        return min(self.replicas, self.ready_of(self.template.digest)) if self.template else 0
+
+    @property
     def template_version(self) -> str:
         """The wanted version, for sentences."""
         return self.template.version if self.template else "nothing"
@@ -155,12 +181,31 @@ class TrafficState(Message):
     """What only the router itself understands and needs to restore its exact state."""
 
 
+class Autoscaler(Message):
+    """What moves the number of the stable slot's instances besides a release."""
+
+    kind: str
+    name: str
+    maximum: int = 0
+    fields: dict[str, Any] = {}
+    """What a release may change of it, as it was captured; None for what was not there."""
+    shared: tuple[str, ...] = ()
+    """What it measures beyond the instances that it scales, so that the work of another version may count."""
+
+    @property
+    def label(self) -> str:
+        """How people know it."""
+        return f"{self.kind} {self.name}"
+
+
 class TargetState(Message):
     """A target as observed at one moment; the one recorded before the first change is the baseline."""
 
     slots: dict[Slot, SlotState] = {}
     traffic: TrafficState | None = None
     """None where no router stands before the workload."""
+    autoscalers: tuple[Autoscaler, ...] = ()
+    """What moves the stable slot's number; only a baseline knows."""
     observed_at: datetime | None = None
     """By the provider's clock."""
 

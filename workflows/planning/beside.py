@@ -13,7 +13,7 @@ from workflows.model.target import Backend
 from workflows.planning.draft import Draft
 
 
-def prepare(draft: Draft, replicas: int) -> None:
+def prepare(draft: Draft, weight: float) -> None:
     """Starts the new version without users, opens the preview and checks it.
 
     Gates that policy wants come after the checks, so that approvers can look at the preview; but where a header match
@@ -25,7 +25,7 @@ def prepare(draft: Draft, replicas: int) -> None:
     has_preview = not isinstance(traffic, NoTraffic) and bool(traffic.match or traffic.preview or mirror)
     if draft.plan.target.shared_service:
         _divide(draft)
-    draft.deploy("canary", draft.new, replicas)
+    draft.deploy("canary", draft.new, draft.share(weight), weight=weight)
     draft.wait("canary")
     if match or mirror:
         draft.ask(draft.entry_gates)
@@ -58,7 +58,7 @@ def climb(draft: Draft, stages: Iterable[Stage]) -> None:
     preview = draft.state.traffic.preview_to if draft.state.traffic else None
     for number, stage in enumerate(stages, 1):
         draft.ask(draft.gate(stage.approval))
-        draft.scale("canary", max(draft.share(stage.weight), draft.state.slot("canary").replicas))
+        draft.scale("canary", max(draft.share(stage.weight), draft.state.slot("canary").replicas), weight=stage.weight)
         draft.shift(split(stage.weight), preview_to=preview)
         draft.observe(stage.observe, stage=number)
 

@@ -12,7 +12,7 @@ from workflows.planning.draft import Draft
 
 def steps(draft: Draft, strategy: BlueGreen) -> None:
     """Prepares green, switches, watches, then gives blue the new version and the users."""
-    beside.prepare(draft, draft.share(100))
+    beside.prepare(draft, 100)
     beside.climb(draft, strategy.stages)
     draft.await_group_to_promote()
     draft.observe(strategy.watch)

@@ -40,6 +40,7 @@ class Ratio(NamedTuple):
 
 def steps(draft: Draft, strategy: Canary) -> None:
     """Adds pods in stages, replaces the others, takes the added ones away and watches."""
+    _refuse_scaled(draft)
     draft.ask(draft.entry_gates)
     draft.phase = "Shifting"
     parts = [stage for stage in strategy.stages if stage.weight < 100]
@@ -66,6 +67,15 @@ def nearest(weight: float, stable: int, *, tolerance: float) -> Ratio | None:
     None where both are further away than `tolerance`, in percentage points.
     """
     return next((r for r in _around(weight, stable) if abs(r.share - weight) <= tolerance + _EXACT), None)
+
+
+def _refuse_scaled(draft: Draft) -> None:
+    for autoscaler in draft.baseline.autoscalers:
+        raise PlanRefused(
+            "Inexpressible",
+            f"{draft.plan.name}: {autoscaler.label} changes the number of pods, which is the weight here, whenever it "
+            "likes; use a router with weights, or rolling, or take the autoscaler away for the release",
+        )
 
 
 def _grow(draft: Draft, stage: Stage) -> None:

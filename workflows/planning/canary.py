@@ -12,10 +12,10 @@ def steps(draft: Draft, strategy: Canary) -> None:
     if draft.plan.target.is_counted:
         by_replicas.steps(draft, strategy)
         return
-    beside.prepare(draft, draft.share(strategy.stages[0].weight))
+    beside.prepare(draft, strategy.stages[0].weight)
     beside.climb(draft, strategy.stages)
     draft.await_group_to_promote()
-    draft.scale("canary", max(draft.size, draft.state.slot("canary").replicas))
+    draft.scale("canary", max(draft.size, draft.state.slot("canary").replicas), weight=100)
     if draft.state.weight("canary") < 100:
         draft.shift({"canary": 100})
     beside.update_stable(draft)
@@ -31,5 +31,5 @@ def _stand_by(draft: Draft, strategy: Canary) -> None:
         beside.leave(draft)
         return
     # Nobody reaches the slot now, so all of it is replaced at once, with no instance more than there was.
-    draft.deploy("canary", draft.old, draft.size, surge=0, unavailable=draft.state.slot("canary").replicas)
+    draft.deploy("canary", draft.old, draft.size, surge=0, unavailable=draft.state.slot("canary").replicas, weight=100)
     draft.wait("canary")

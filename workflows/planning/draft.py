@@ -76,20 +76,42 @@ class Draft:
         """Gates before users first reach the new version that policy wants although no stage names them."""
         return (*([self.plan.gate] if self.plan.gate else []), *self.plan.further_gates)
 
-    def deploy(self, slot: Slot, template: Template, replicas: int, *, surge: int = 1, unavailable: int = 0) -> None:
-        """Runs a template in a slot; `surge` and `unavailable` matter where something else runs there."""
+    def deploy(  # noqa: PLR0913 - what a Deploy has.
+        self,
+        slot: Slot,
+        template: Template,
+        replicas: int,
+        *,
+        surge: int = 1,
+        unavailable: int = 0,
+        weight: float = 0,
+    ) -> None:
+        """Runs a template in a slot; `surge` and `unavailable` matter where something else runs there.
+
+        A canary that is for a weight follows an autoscaler of stable, as stable itself always does.
+        """
         before = self.state.slot(slot)
         extra = surge if before.replicas and before.template != template else 0
         elsewhere = sum(self.state.slot(other).replicas for other in SLOTS if other != slot)
         self.peak = max(self.peak, elsewhere + max(before.replicas, replicas) + extra)
-        self._add(Deploy(slot=slot, template=template, replicas=replicas, max_surge=surge, max_unavailable=unavailable))
+        self._add(
+            Deploy(
+                slot=slot,
+                template=template,
+                replicas=replicas,
+                max_surge=surge,
+                max_unavailable=unavailable,
+                share=self._following(100 if slot == "stable" else weight),
+            )
+        )
 
-    def scale(self, slot: Slot, replicas: int) -> None:
-        """Changes the number of instances; says nothing when it is right already."""
-        if self.state.slot(slot).replicas != replicas:
+    def scale(self, slot: Slot, replicas: int, *, weight: float = 0) -> None:
+        """Changes the number of instances for a weight; says nothing when it is surely right already."""
+        share = self._following(weight)
+        if self.state.slot(slot).replicas != replicas or share:
             elsewhere = sum(self.state.slot(other).replicas for other in SLOTS if other != slot)
             self.peak = max(self.peak, elsewhere + replicas)
-            self._add(Scale(slot=slot, replicas=replicas))
+            self._add(Scale(slot=slot, replicas=replicas, share=share))
             self.wait(slot)
 
     def wait(self, slot: Slot, *, timeout: timedelta | None = None, rounds: int = 1) -> None:
@@ -142,6 +164,11 @@ class Draft:
         if weight >= 100:
             return self.size if wanted == "proportional" else max(self.size, wanted)
         return max(1, ceil(round(weight * self.size / 100, 6))) if wanted == "proportional" else wanted
+
+    def _following(self, weight: float) -> float:
+        """The share of the stable slot's number that follows what an autoscaler makes of that one meanwhile."""
+        is_free = self.component.capacity == "proportional" or weight >= 100
+        return weight if self.baseline.autoscalers and is_free else 0
 
     def _add(self, action: Action, phase: Phase | None = None) -> None:
         before, after = self.state, applied(self.state, action)

@@ -13,11 +13,11 @@ AVAILABLE_WITHIN = timedelta(seconds=120)
 
 
 def steps(draft: Draft) -> None:
-    """Takes the fastest way that keeps users served: a switch where there is a router, else in place."""
+    """Takes the fastest way that keeps users served: a switch where users can be switched, else in place."""
     draft.component = draft.component.model_copy(update={"ready_within": AVAILABLE_WITHIN})
     if draft.plan.target.exclusive:
         recreate.steps(draft, Recreate(kind="recreate", timeout=AVAILABLE_WITHIN, watch=AVAILABLE_WITHIN))
-    elif draft.is_routed:
+    elif draft.is_routed and not draft.plan.target.is_in_place:
         switch = BlueGreen(kind="blueGreen", stages=(Stage(weight=100),), watch=AVAILABLE_WITHIN)
         blue_green.steps(draft, switch)
     else:

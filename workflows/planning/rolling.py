@@ -7,17 +7,30 @@ from workflows.model.release import Rolling
 from workflows.planning import sentences
 from workflows.planning.draft import Draft
 
+_REMEDY = "use maxSurge 1, or recreate, which shows them a maintenance answer"
+
 
 def steps(draft: Draft, strategy: Rolling) -> None:
     """Replaces, waits, checks, watches."""
     draft.ask((*draft.entry_gates, *draft.gate(strategy.approval)))
     draft.phase = "Shifting"
+    strategy = _fitted(draft, strategy)
     draft.deploy("stable", draft.new, draft.size, surge=strategy.max_surge, unavailable=_unavailable(draft, strategy))
     draft.wait("stable", timeout=strategy.timeout)
     draft.check("stable")
     draft.await_group_to_promote()
     draft.observe(strategy.watch)
     draft.await_group_to_commit()
+
+
+def _fitted(draft: Draft, strategy: Rolling) -> Rolling:
+    """What a StatefulSet and a DaemonSet can do of it."""
+    unavailable = strategy.max_unavailable
+    if draft.plan.target.is_per_node:
+        return strategy.model_copy(update={"max_surge": 0}) if unavailable else strategy
+    if draft.plan.target.is_in_place:
+        return strategy.model_copy(update={"max_surge": 0, "max_unavailable": max(1, unavailable)})
+    return strategy
 
 
 def _unavailable(draft: Draft, strategy: Rolling) -> int:
@@ -27,10 +40,11 @@ def _unavailable(draft: Draft, strategy: Rolling) -> int:
         return wanted
     if strategy.max_surge == 0 and size == 1:
         if draft.is_routed:
+            remedy = "run a second one" if draft.plan.target.is_in_place else _REMEDY
             raise PlanRefused(
                 "UsersUnserved",
-                f"{draft.plan.name}: replacing its only instance with maxSurge 0 leaves nobody to serve users; use "
-                "maxSurge 1, or recreate, which shows them a maintenance answer",
+                f"{draft.plan.name}: replacing its only instance with maxSurge 0 leaves nobody to serve users; "
+                f"{remedy}",
             )
         return size
     draft.warnings.append(

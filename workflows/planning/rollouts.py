@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from workflows.errors import PlanRefused
@@ -50,7 +51,7 @@ def rollout_plan(
         analysis=steadied(analysis) if affinity else analysis,
         peak_replicas=draft.peak,
     )
-    warnings = (*draft.warnings, *_warnings(result, analysis_required=analysis_required))
+    warnings = (*draft.warnings, *_scaled(result), *_warnings(result, analysis_required=analysis_required))
     return result.model_copy(update={"undo": worst_undo(result), "warnings": warnings})
 
 
@@ -66,6 +67,7 @@ def _renewed(plan: ComponentPlan, baseline: TargetState) -> ComponentPlan:
 def _write(draft: Draft, kind: Literal["release", "rollback"]) -> Kind:
     strategy = draft.component.strategy
     if draft.baseline.slot("stable").is_empty:
+        _refuse_nowhere(draft)
         initial.steps(draft)
         return "initial"
     if kind == "rollback":
@@ -81,6 +83,23 @@ def _write(draft: Draft, kind: Literal["release", "rollback"]) -> Kind:
         case Recreate():
             recreate.steps(draft, strategy)
     return strategy.kind
+
+
+def _refuse_nowhere(draft: Draft) -> None:
+    if draft.plan.target.is_per_node:
+        message = f"{draft.plan.name}: no node runs its DaemonSet, so nothing could show whether the new version works"
+        raise PlanRefused("UnhealthyBaseline", f"{message}; write its image with kubectl set image")
+
+
+def _scaled(plan: RolloutPlan) -> Iterator[str]:
+    """What an autoscaler does to a plan that nobody can keep it from."""
+    for autoscaler in plan.baseline.autoscalers:
+        if autoscaler.shared and plan.kind in ("canary", "blueGreen", "rollback"):
+            follows = f"{autoscaler.label} follows {' and '.join(autoscaler.shared)}"
+            yield (
+                f"{plan.target.component}: {follows}, which may count what both versions do; it may keep more "
+                "instances of stable than its share of the work needs"
+            )
 
 
 def _warnings(plan: RolloutPlan, *, analysis_required: bool) -> tuple[str, ...]:

@@ -51,8 +51,9 @@ def _of_instances(action: Deploy | Scale | WaitReady | Retire, before: TargetSta
             return _deploy(action, before)
         case Scale(slot=slot, replicas=0):
             return f"Drain and stop {_place(before, slot)}"
-        case Scale(slot=slot, replicas=replicas):
-            return f"Scale {_place(after, slot)} to {instances(replicas)}"
+        case Scale(slot=slot, replicas=replicas, share=share):
+            least = f"{share:g} % of stable, at least " if share else ""
+            return f"Scale {_place(after, slot)} to {least}{instances(replicas)}"
         case WaitReady(slot=slot, replicas=0):
             return f"Wait until {slot} has stopped"
         case WaitReady(slot=slot, replicas=replicas):

@@ -85,7 +85,18 @@ class _Return:
     @property
     def captured(self) -> int:
         """Instances that were ready: what the old version needs to serve everybody."""
-        return min(self.size, self.baseline.slot("stable").ready_of(self.old.digest))
+        ready = self.baseline.slot("stable").serving
+        return min(ready, self.observed.slot("stable").replicas) if self.target.is_per_node else ready
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether as many instances are wanted as there were; more are an autoscaler's own business."""
+        now = self.observed.slot("stable").replicas
+        return self.target.is_per_node or now == self.size or (self._follows and now >= max(1, self.captured))
+
+    @property
+    def _follows(self) -> bool:
+        return bool(self.baseline.autoscalers)
 
     @property
     def is_routed(self) -> bool:
@@ -173,10 +184,9 @@ class _Return:
 
     def _restore(self) -> Action:
         """The user's own workload gets back the old version and its size."""
-        stable = self.observed.slot("stable")
         if not self._is_wanted("stable"):
             return self._make_way() or self._deploy()
-        if stable.replicas != self.size:
+        if not self.is_sized:
             return Scale(slot="stable", replicas=self.size)
         return WaitReady(slot="stable", replicas=max(1, self.captured))
 
@@ -204,18 +214,25 @@ class _Return:
 
     def _deploy(self) -> Deploy:
         """In place; at once where nobody is served from there, else with as many extra instances as fit."""
+        if self.target.is_in_place:
+            few = max(1, self.size // 4) if self.target.is_per_node else 1
+            return self._deployed(surge=0, unavailable=few)
         is_left = self.is_routed and self.observed.weight("stable") == 0 and not self.target.keeps_stable
         idle = self.target.exclusive or is_left
+        return self._deployed(surge=0 if idle else self.size, unavailable=self.size if idle else 0)
+
+    def _deployed(self, *, surge: int, unavailable: int) -> Deploy:
         return Deploy(
             slot="stable",
             template=self.old,
             replicas=self.size,
-            max_surge=0 if idle else self.size,
-            max_unavailable=self.size if idle else 0,
+            max_surge=surge,
+            max_unavailable=unavailable,
+            share=100 if self._follows else 0,
         )
 
     def _tidy(self) -> Action | None:
-        if self.observed.slot("stable").replicas != self.size:
+        if not self.is_sized:
             return Scale(slot="stable", replicas=self.size)
         if not self.observed.slot("canary").is_empty:
             return Retire(slot="canary", drain_seconds=self.target.drain_seconds)

@@ -36,7 +36,7 @@ def drop(path: Path) -> Operation:
 
 def entries(there: Mapping[str, Any], path: Path, wanted: Mapping[str, str | None]) -> list[Operation]:
     """Sets and drops entries of a map of an object, such as annotations, whether the map is there or not."""
-    found = _at(there, path)
+    found = at(there, path)
     if not isinstance(found, Mapping):
         values = {key: value for key, value in wanted.items() if value is not None}
         return [test(path, None), put(path, values)] if values else []
@@ -50,9 +50,9 @@ def entries(there: Mapping[str, Any], path: Path, wanted: Mapping[str, str | Non
 
 
 def replace(there: Mapping[str, Any], path: Path, value: Any) -> list[Operation]:
-    """Sets a field after testing that it still is what was read; nothing when it is the value already."""
-    found = _at(there, path)
-    return [] if found == value else [test(path, found), put(path, value)]
+    """Sets a field, or drops it for None, after testing that it still is what was read; nothing when it is so."""
+    found = at(there, path)
+    return [] if found == value else [test(path, found), drop(path) if value is None else put(path, value)]
 
 
 def patched(there: Mapping[str, Any], operations: Iterable[Operation]) -> dict[str, Any]:
@@ -81,7 +81,8 @@ def _apply(operation: Operation, parent: Any, key: Any) -> None:
             del parent[key]
 
 
-def _at(there: Any, path: Iterable[str | int]) -> Any:
+def at(there: Any, path: Iterable[str | int]) -> Any:
+    """The field of an object; None where it is not there."""
     for part in path:
         if isinstance(there, Mapping):
             there = there.get(str(part))

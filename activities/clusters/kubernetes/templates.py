@@ -1,7 +1,7 @@
 """Pod templates as versions: which of ours a template is, and how a version's images are put into one; pure.
 
 A pod template carries no mark of ours, because a mark would restart the user's pods. What we wrote is known again by a
-hash of what the API server stored, in notes on the Deployment's own metadata.
+hash of what the API server stored, in notes on the workload's own metadata.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from workflows.model.target import Template
 from workflows.planning.templates import digest_of
 
 NOTES = "headgate.dev/release"
-"""The annotation on a Deployment that holds our notes."""
+"""The annotation on a workload that holds our notes."""
 RESTART = "headgate.dev/restart"
 """The annotation on a pod template that replaces pods which would otherwise stay, where a restart is asked for."""
 KEPT = 20
-"""Templates that a Deployment's notes know; more than the old ReplicaSets that it keeps, as a rule."""
+"""Templates that a workload's notes know; more than the old revisions that it keeps, as a rule."""
 
 _HASH_LABEL = "pod-template-hash"
 
@@ -38,7 +38,7 @@ class Known(Message):
 
 
 class Notes(Message):
-    """What we remember on a Deployment."""
+    """What we remember on a workload."""
 
     templates: dict[str, Known] = {}
     """By hash of the pod template, the one written last at the end."""
@@ -71,7 +71,7 @@ def note(found: Object, notes: Notes) -> list[Operation]:
 
 
 def pod_hash(pod: Object) -> str:
-    """The same for a Deployment's pod template and for those of its ReplicaSets that come from it."""
+    """The same for a workload's pod template and for those of its revisions that come from it."""
     return digest_of(plain(pod))
 
 
@@ -99,9 +99,7 @@ def wanted_pod(template: Template, base: Object, notes: Notes, *, name: str) -> 
         return dict(pod)
     images = template.body.get("images")
     if not isinstance(images, dict) or not images:
-        raise Rejected(
-            f"version {template.version} is no template of a Deployment: it needs images", provider="kubernetes"
-        )
+        raise Rejected(f"version {template.version} is no pod template: it needs images", provider="kubernetes")
     pod = _with_images(base, images, name)
     known = notes.templates.get(pod_hash(pod))
     if pod == base and known and known.digest != template.digest:
@@ -121,7 +119,7 @@ def _containers(pod: Object, wanted: str, image: str, name: str) -> list[Object]
     """The containers that an image is for.
 
     Without a name those that run the same repository, init containers too; else the only container, or the one that is
-    called as the Deployment.
+    called as the workload.
     """
     everything = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
     if wanted:
@@ -132,9 +130,7 @@ def _containers(pod: Object, wanted: str, image: str, name: str) -> list[Object]
         return found
     known = ", ".join(container["name"] for container in everything)
     asked = f"no container {wanted}" if wanted else f"several containers, and none runs {repository(image)}"
-    raise Rejected(
-        f"Deployment {name} has {asked}; name its containers ({known}) in artifact.images", provider="kubernetes"
-    )
+    raise Rejected(f"{name} has {asked}; name its containers ({known}) in artifact.images", provider="kubernetes")
 
 
 def _main(pod: Object, name: str) -> list[Object]:

@@ -80,9 +80,7 @@ async def test_each_container_that_is_not_there_is_told(shop: Shop) -> None:
     images = {"trip": "registry.test/trip", "proxy": "registry.test/proxy", "log": "registry.test/log"}
     told = await shop.told(shop.release(artifact={"images": images}))
     assert list(told) == ["artifact.images.log", "artifact.images.proxy"]
-    assert told["artifact.images.log"] == (
-        "Deployment trip has no container log; name its containers (trip) in artifact.images"
-    )
+    assert told["artifact.images.log"] == ("trip has no container log; name its containers (trip) in artifact.images")
 
 
 async def test_a_namespace_that_is_not_there_is_told_once(shop: Shop) -> None:
@@ -135,7 +133,8 @@ async def test_rights_that_are_missing_are_listed(shop: Shop, tmp_path: Path) ->
     assert list(told) == ["workload.cluster"]
     assert told["workload.cluster"].startswith(
         "the worker may not create deployments.apps, create secrets, create services, delete deployments.apps, "
-        "delete services, patch deployments.apps, patch httproutes.gateway.networking.k8s.io, patch secrets, "
+        "delete services, patch deployments.apps, patch horizontalpodautoscalers.autoscaling, "
+        "patch httproutes.gateway.networking.k8s.io, patch scaledobjects.keda.sh, patch secrets, "
         f"patch services in namespace {shop.namespace.name} of cluster local; give its account these rights"
     )
     rolling = shop.release().rolling()

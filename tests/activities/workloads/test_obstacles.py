@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from activities.workloads.controllers import CONTROLLERS
 from activities.workloads.deployments import Sight
 from activities.workloads.obstacles import CRASHES, WORDS, is_hopeless, obstacle
 
@@ -26,7 +27,7 @@ def sight(*pods: dict[str, Any], seen: int = 1, **spec: Any) -> Sight:
         "status": {"observedGeneration": seen},
     }
     replica_set = {"metadata": {"uid": "set"}, "spec": {"template": TEMPLATE}}
-    return Sight("trip", deployment, (replica_set,), pods)
+    return Sight("trip", CONTROLLERS["deployment"], deployment, (replica_set,), pods)
 
 
 def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:

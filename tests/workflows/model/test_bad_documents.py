@@ -129,10 +129,45 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         "keeps their number; leave capacity out",
     ),
     "no workload": (a_release().without("workload").document(), f"{C}.workload", "is missing: where it runs"),
-    "a StatefulSet": (
-        release(workload={"kind": "kubernetes", "statefulSet": "trip"}),
-        f"{C}.workload.statefulSet",
-        "StatefulSets are not supported yet; workloads of kind kubernetes are Deployments",
+    "a canary of a StatefulSet": (
+        a_release().canary(5).of("statefulSet").document(),
+        f"{S}.kind",
+        "a StatefulSet cannot be released with canary, only with rolling; use that, or run it as a Deployment",
+    ),
+    "a recreated DaemonSet": (
+        a_release().recreate().of("daemonSet").document(),
+        f"{S}.kind",
+        "a DaemonSet cannot be released with recreate, only with rolling",
+    ),
+    "a StatefulSet with more pods than it has names for": (
+        a_release().rolling(surge=1).of("statefulSet").document(),
+        f"{S}.maxSurge",
+        "a StatefulSet has no room above its number; leave maxSurge out",
+    ),
+    "a DaemonSet with more and fewer pods": (
+        a_release().rolling(surge=1, unavailable=1).of("daemonSet").document(),
+        f"{S}.maxSurge",
+        "a DaemonSet takes maxSurge or maxUnavailable, not both",
+    ),
+    "a DaemonSet of a size": (
+        a_release().rolling(surge=0, unavailable=1).of("daemonSet", replicas=3).document(),
+        f"{C}.workload.replicas",
+        "a DaemonSet has a pod on every node that it is for; leave replicas out",
+    ),
+    "two workloads in one": (
+        deployed(workload={"kind": "kubernetes", "deployment": "trip", "statefulSet": "trip"}),
+        f"{C}.workload",
+        "must name exactly one of deployment, statefulSet and daemonSet; this one names deployment and statefulSet",
+    ),
+    "a workload without a name": (
+        deployed(workload={"kind": "kubernetes"}),
+        f"{C}.workload",
+        "must name exactly one of deployment, statefulSet and daemonSet; this one names none of them",
+    ),
+    "a StatefulSet of nothing": (
+        a_release().rolling(surge=0, unavailable=1).of("statefulSet").with_(artifact={}).document(),
+        f"{C}.artifact",
+        "a StatefulSet needs image, or images by container, to run",
     ),
     "a Deployment behind a local router": (
         deployed(traffic={"kind": "envoy", "route": "trip"}),

@@ -135,7 +135,8 @@ def is_at(world: World, baseline: TargetState) -> bool:
         return routed_away and all(state.slot(slot).is_empty for slot in SLOTS)
     wanted, found = baseline.slot("stable"), state.slot("stable")
     digest = wanted.template.digest if wanted.template else ""
-    same_slot = found.template == wanted.template and found.replicas == wanted.replicas
+    is_sized = found.replicas >= wanted.serving if baseline.autoscalers else found.replicas == wanted.replicas
+    same_slot = found.template == wanted.template and is_sized
     return (
         same_slot
         and found.is_purely(digest)

@@ -20,7 +20,7 @@ from tests.workflows.planning.simulation import (
     is_at,
 )
 from workflows.model.plan import Deploy, Observe, RolloutPlan, Shift, WaitReady
-from workflows.model.target import TargetState
+from workflows.model.target import Autoscaler, TargetState
 from workflows.planning.guarded import unguarded
 from workflows.planning.rollouts import rollout_plan
 from workflows.planning.undo import next_undo_step
@@ -44,6 +44,7 @@ STRATEGIES = {
     "rolling": a_release().rolling(surge=2, unavailable=1),
     "rolling without extra instances": a_release().rolling(surge=0, unavailable=1).unrouted(),
     "rolling without a router": a_release().rolling().unrouted(),
+    "rolling of a StatefulSet": a_release().rolling(surge=0, unavailable=2).of("statefulSet"),
     "recreate": a_release().recreate(),
     "recreate without a router": a_release().recreate().unrouted(),
 }
@@ -63,7 +64,8 @@ def ends_well(plan: RolloutPlan, moment: Moment) -> bool:
     size = plan.baseline.slot("stable").replicas or 1
     return (
         stable.template == plan.template
-        and stable.ready == {digest: size}
+        and stable.is_purely(digest)
+        and (stable.ready_of(digest) >= size if plan.baseline.autoscalers else stable.ready_of(digest) == size)
         and state.slot("canary").is_empty
         and (state.traffic is None or (state.traffic.weights == {"stable": 100} and state.traffic.preview_to is None))
     )
@@ -124,6 +126,22 @@ def test_a_release_ends_with_the_new_version_for_everybody_and_can_be_undone_fro
             undo = Undo(plan, moment.world.copy(), Random(2), is_patient)
             undo.run()
             assert is_at(undo.world, plan.baseline), (moment.step.summary, undo.world)
+
+
+@pytest.mark.parametrize("kind", ["release", "rollback"])
+@pytest.mark.parametrize(
+    "strategy", [name for name in STRATEGIES if "by replicas" not in name and "Stateful" not in name]
+)
+def test_an_autoscaler_that_never_rests_stands_in_no_ones_way(strategy: str, kind: str) -> None:
+    hpa = Autoscaler(kind="HorizontalPodAutoscaler", name="trip", maximum=9, fields={"minimum": 2})
+    baseline = a_baseline(replicas=4).model_copy(update={"autoscalers": (hpa,)})
+    plan = plan_of(STRATEGIES[strategy], baseline, kind=kind)
+    moments = walk(plan, seed=1, is_proportional="fixed" not in strategy)
+    assert ends_well(plan, moments[-1])
+    for seed, moment in enumerate(moments):
+        undo = Undo(plan, moment.world.copy(), Random(seed), is_patient=bool(seed % 2))
+        undo.run()
+        assert is_at(undo.world, plan.baseline), (moment.step.summary, undo.world)
 
 
 @st.composite

@@ -224,4 +224,4 @@ def test_a_deployment_runs_its_images_at_the_version(artifact: dict[str, Any], i
     workload = {"kind": "kubernetes", "deployment": "trip-service"}
     component = a_release().rolling().unrouted().with_(workload=workload, artifact=artifact).component()
     assert component.template.body == {"images": images}
-    assert component.target.key == "local/default/kubernetes/trip-service"
+    assert component.target.key == "local/default/deployment/trip-service"

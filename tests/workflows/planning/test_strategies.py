@@ -7,7 +7,7 @@ import pytest
 from tests.builders import ReleaseBuilder, a_baseline, a_policy, a_release
 from workflows.errors import PlanRefused
 from workflows.model.plan import Approve, Barrier, Deploy, Observe, Retire, RolloutPlan, RunChecks, Scale, Shift
-from workflows.model.target import TargetState
+from workflows.model.target import Autoscaler, TargetState
 from workflows.planning.by_replicas import nearest
 from workflows.planning.rollouts import rollout_plan
 
@@ -340,3 +340,93 @@ def test_an_observer_learns_the_comparison_arm_only_while_it_surely_runs_the_old
     assert arms["Wait until 4 instances of v1 (canary) are ready"] == (("stable",), ())
     watch = "Watch v2 with all users for 30m; v1 (canary) stands by at full size"
     assert arms[watch] == (("stable",), ("canary",))
+
+
+@pytest.mark.parametrize(
+    ("sort", "strategy", "pace"),
+    [
+        ("statefulSet", {}, (0, 1)),
+        ("statefulSet", {"maxUnavailable": 3}, (0, 3)),
+        ("daemonSet", {}, (1, 0)),
+        ("daemonSet", {"maxUnavailable": 2}, (0, 2)),
+        ("daemonSet", {"maxSurge": 2}, (2, 0)),
+    ],
+)
+def test_pods_with_a_name_or_a_node_of_their_own_are_replaced_as_their_controller_can(
+    sort: str, strategy: dict[str, int], pace: tuple[int, int]
+) -> None:
+    release = a_release().of(sort).with_(strategy={"kind": "rolling", **strategy})
+    for kind in ("release", "rollback"):
+        [deploy, *_] = plan(release, a_baseline(routed=False), kind=kind).steps
+        assert isinstance(deploy.action, Deploy)
+        if kind == "release":
+            assert (deploy.action.max_surge, deploy.action.max_unavailable) == pace
+        assert deploy.action.slot == "stable"
+
+
+def test_the_only_pod_of_a_routed_statefulset_is_not_taken_away() -> None:
+    release = a_release().of("statefulSet").with_(strategy={"kind": "rolling"})
+    release = release.with_(traffic={"kind": "service", "service": "trip"})
+    with pytest.raises(PlanRefused, match="leaves nobody to serve users; run a second one"):
+        plan(release, a_baseline(replicas=1))
+    assert plan(release, a_baseline(replicas=2)).steps
+
+
+def test_a_routed_statefulset_goes_back_to_an_earlier_version_in_place() -> None:
+    release = a_release().of("statefulSet").with_(strategy={"kind": "rolling"})
+    release = release.with_(traffic={"kind": "service", "service": "trip"})
+    made = plan(release, a_baseline(), kind="rollback")
+    assert {step.action.slot for step in made.steps if isinstance(step.action, Deploy)} == {"stable"}
+
+
+def test_a_daemonset_without_a_node_is_refused() -> None:
+    release = a_release().of("daemonSet").with_(strategy={"kind": "rolling"})
+    with pytest.raises(PlanRefused, match="no node runs its DaemonSet") as refused:
+        plan(release, a_baseline(None, routed=False))
+    assert refused.value.reason == "UnhealthyBaseline"
+
+
+HPA = Autoscaler(kind="HorizontalPodAutoscaler", name="trip", maximum=9, fields={"minimum": 2})
+
+
+def scaled(release: ReleaseBuilder, **fields: object) -> RolloutPlan:
+    baseline = a_baseline(replicas=4).model_copy(update={"autoscalers": (HPA.model_copy(update=fields),)})
+    return plan(release, baseline)
+
+
+def test_a_share_follows_what_an_autoscaler_makes_of_stable() -> None:
+    made = scaled(a_release().canary(5, 25))
+    sized = [step for step in made.steps if isinstance(step.action, Deploy | Scale)]
+    assert [(s.action.slot, s.action.replicas, s.action.share) for s in sized] == [  # type: ignore[union-attr]
+        ("canary", 1, 5),
+        ("canary", 1, 5),
+        ("canary", 1, 25),
+        ("canary", 4, 100),
+        ("stable", 4, 100),
+        ("canary", 4, 100),
+    ]
+    assert sized[2].summary == "Scale v2 (canary) to 25 % of stable, at least 1 instance"
+
+
+def test_a_fixed_size_is_not_followed_until_everybody_comes() -> None:
+    made = scaled(a_release().canary(5, 25).with_(capacity=3))
+    shares = [step.action.share for step in made.steps if isinstance(step.action, Deploy | Scale)]
+    assert shares == [0, 100, 100, 100]
+
+
+def test_without_an_autoscaler_numbers_are_what_they_were() -> None:
+    actions = [step.action for step in plan(a_release().canary(5, 25, 100)).steps]
+    assert not any(action.share for action in actions if isinstance(action, Deploy | Scale))
+
+
+def test_an_autoscaler_that_measures_both_versions_is_named() -> None:
+    made = scaled(a_release().canary(5), shared=("queue_length",))
+    [warning] = made.warnings
+    assert warning.startswith("trip: HorizontalPodAutoscaler trip follows queue_length, which may count what both")
+    assert scaled(a_release().rolling(), shared=("queue_length",)).warnings == ()
+
+
+def test_a_weight_that_is_a_number_of_pods_is_not_left_to_an_autoscaler() -> None:
+    with pytest.raises(PlanRefused, match="changes the number of pods, which is the weight here") as refused:
+        scaled(a_release().canary(50, 100).counted())
+    assert refused.value.reason == "Inexpressible"

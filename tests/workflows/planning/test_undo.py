@@ -196,3 +196,23 @@ def test_status_can_say_what_an_undo_would_do_now() -> None:
     assert told[1] == "users are not affected; only what was started for this release is removed"
     assert told[3] == "one write to the router brings all users back"
     assert told[9] == "4 instances of v1 must start before all users are back"
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [
+        (
+            slot(3, wants="v2", v1=1, v2=2),
+            Deploy(slot="stable", template=OLD, replicas=4, max_surge=0, max_unavailable=1),
+        ),
+        (slot(3, v1=2), WaitReady(slot="stable", replicas=3)),
+        (slot(3, v1=3), None),
+        (slot(5, v1=5), None),
+    ],
+    ids=["the new version", "one that starts", "all on fewer nodes", "all on more nodes"],
+)
+def test_an_undo_leaves_the_number_of_a_daemonsets_pods_to_the_nodes(state: SlotState, wanted: object) -> None:
+    target = a_release().of("daemonSet").with_(strategy={"kind": "rolling"}).component().target
+    baseline = seen(slot(4, v1=4)).model_copy(update={"traffic": None})
+    step = next_undo_step(baseline, baseline.model_copy(update={"slots": {"stable": state}}), target)
+    assert (step.action if step else None) == wanted

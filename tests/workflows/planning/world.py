@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil
 from random import Random
 
 from workflows.model.plan import Action, Deploy, Retire, Scale, Shift, WaitReady
@@ -97,6 +98,8 @@ class World:
     """Digests whose instances never become ready."""
     is_counted: bool = False
     """Whether the number of instances is the weight."""
+    scaled: range = range(0)
+    """Numbers between which an autoscaler moves the stable slot whenever it likes."""
 
     @classmethod
     def at(cls, baseline: TargetState, *, is_counted: bool = False) -> World:
@@ -105,7 +108,9 @@ class World:
             for slot in SLOTS
             for state in [baseline.slot(slot)]
         }
-        return cls(slots, None if is_counted else baseline.traffic, is_counted=is_counted)
+        most = max((autoscaler.maximum for autoscaler in baseline.autoscalers), default=-1)
+        scaled = range(baseline.slot("stable").serving, most + 1)
+        return cls(slots, None if is_counted else baseline.traffic, is_counted=is_counted, scaled=scaled)
 
     def copy(self) -> World:
         return replace(self, slots={slot: content.copy() for slot, content in self.slots.items()})
@@ -137,11 +142,11 @@ class World:
         match action:
             case Deploy(slot=slot):
                 content = self.slots[slot]
-                content.template, content.replicas = action.template, action.replicas
+                content.template, content.replicas = action.template, self._number(action)
                 content.surge, content.unavailable = action.max_surge, action.max_unavailable
                 content.stop_unready_others()
-            case Scale(slot=slot, replicas=replicas):
-                self.slots[slot].replicas = replicas
+            case Scale(slot=slot):
+                self.slots[slot].replicas = self._number(action)
             case Retire(slot=slot):
                 self.slots[slot] = Instances()
             case Shift():
@@ -152,16 +157,26 @@ class World:
     def tick(self, random: Random) -> bool:
         """Lets one event happen; False when nothing can any more."""
         events = [event for content in self.slots.values() for event in content.events(self.dead)]
+        if self.scaled and self.slots["stable"].replicas:  # What is scaled to nothing stays so.
+            events += [partial(setattr, self.slots["stable"], "replicas", number) for number in self.scaled]
         if events:
             random.choice(events)()
         return bool(events)
+
+    def _number(self, action: Deploy | Scale) -> int:
+        """As a provider takes it: nobody's number is lowered by a share."""
+        if not action.share:
+            return action.replicas
+        share = ceil(action.share * self.slots["stable"].replicas / 100)
+        return max(action.replicas, share, self.slots[action.slot].replicas)
 
     def is_reached(self, wait: WaitReady) -> bool:
         content = self.slots[wait.slot]
         if wait.replicas == 0:
             return not content.running()
         ready = content.ready.get(content.digest, 0)
-        return ready >= wait.replicas and content.others() == 0
+        wanted = max(wait.replicas, content.replicas) if wait.slot == "canary" else wait.replicas
+        return ready >= wanted and content.others() == 0
 
     def crash(self, slot: Slot, count: int) -> None:
         """Ready instances of a slot fall over and start again."""

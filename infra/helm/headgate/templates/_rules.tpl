@@ -14,7 +14,19 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [services], verbs: [list]}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, create, patch]}
 - {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [list]}
-- {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [list]}
+- {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [get, list, patch]}
+- {apiGroups: [keda.sh], resources: [scaledobjects], verbs: [get, list, patch]}
+{{- $workloads := .Values.inCluster.workloads }}
+{{- if $workloads }}
+- {apiGroups: [apps], resources: [controllerrevisions], verbs: [list]}
+{{- end }}
+{{- if has "statefulSet" $workloads }}
+- {apiGroups: [apps], resources: [statefulsets], verbs: [get, watch, patch]}
+- {apiGroups: [""], resources: [pods], verbs: [delete]}
+{{- end }}
+{{- if has "daemonSet" $workloads }}
+- {apiGroups: [apps], resources: [daemonsets], verbs: [get, watch, patch]}
+{{- end }}
 {{- $routers := .Values.inCluster.routers }}
 {{- if $routers }}
 - {apiGroups: [""], resources: [services], verbs: [get, patch]}
