@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.testbed.api import Api
-from infra.testbed.bed import bed
+from infra.testbed.bed import Bed, bed
 from infra.testbed.cache import root
 from infra.testbed.programs import Builder
 from tests.temporal import unique
@@ -27,6 +27,16 @@ def kubeconfig() -> Iterator[Path]:
         pytest.skip("the test bed is not built; `make e2e` builds it")
     with bed(name="pytest") as cluster:
         yield cluster.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def full_bed() -> Iterator[Bed]:
+    """Pods that really run, behind a real Gateway; skips where the test bed has not been built, which takes minutes."""
+    is_built = Builder(root(), print).path("contour").exists()
+    if not is_built and "HEADGATE_TEST_KUBECONFIG" not in os.environ:
+        pytest.skip("the test bed is not built; `make e2e` builds it")
+    with bed("full", name="pytest-full", crds=("contour",)) as found:
+        yield found
 
 
 class Namespace:

@@ -2,10 +2,10 @@
 
 import signal
 
-from tests.cluster import kubeconfig
+from tests.cluster import full_bed, kubeconfig
 from tests.temporal import client, dev_server, time_skipping
 
-__all__ = ["client", "dev_server", "kubeconfig", "time_skipping"]
+__all__ = ["client", "dev_server", "full_bed", "kubeconfig", "time_skipping"]
 
 
 def pytest_configure() -> None:

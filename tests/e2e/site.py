@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from cli.tools import Toolbox
@@ -40,13 +41,24 @@ class Site:
 
     @property
     def host(self) -> str:
-        """The name that users ask for."""
-        return f"{self.namespace.name}.example.com"
+        """The name that users of the one shop ask for."""
+        return self.host_of("shop")
 
-    def shop(
-        self, name: str = "shop", *, kind: str = "Deployment", replicas: int = 3, version: str = "1.0.0", **spec: Any
-    ) -> None:
+    def host_of(self, name: str) -> str:
+        """The name that users of a shop ask for."""
+        return f"{name}.{self.namespace.name}.example.com"
+
+    def shop(self, name: str = "shop", **workload: Any) -> None:
         """A workload, its Service, and a route to it."""
+        self.workload(name, **workload)
+        rules = [{"backendRefs": [{"name": name, "port": 80}]}]
+        spec = {"parentRefs": [PARENT], "hostnames": [self.host_of(name)], "rules": rules}
+        self.namespace.apply("gateway.networking.k8s.io/v1", "HTTPRoute", name, spec=spec)
+
+    def workload(
+        self, name: str, *, kind: str = "Deployment", replicas: int = 3, version: str = "1.0.0", **spec: Any
+    ) -> None:
+        """A workload and its Service."""
         labels = {"app": name}
         container = {
             "name": "podinfo",
@@ -73,17 +85,6 @@ class Site:
         )
         port = {"name": "web", "port": 80, "targetPort": "web"}
         self.namespace.apply("v1", "Service", name, spec={"selector": labels, "ports": [port]})
-        rules = [{"backendRefs": [{"name": name, "port": 80}]}]
-        spec = {"parentRefs": [PARENT], "hostnames": [self.host], "rules": rules}
-        self.namespace.apply("gateway.networking.k8s.io/v1", "HTTPRoute", name, spec=spec)
-
-    def ingress(self, name: str = "shop") -> str:
-        """An Ingress that leads a host of its own to a shop; the host."""
-        host, backend = f"ingress.{self.host}", {"service": {"name": name, "port": {"name": "web"}}}
-        paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
-        spec = {"rules": [{"host": host, "http": {"paths": paths}}]}
-        self.namespace.apply("networking.k8s.io/v1", "Ingress", name, spec=spec)
-        return host
 
     def scale(self, bounds: tuple[int, int], name: str = "shop") -> dict[str, Any]:
         """An HPA for the shop's Deployment, whose metric nobody measures; its spec as it is stored."""
@@ -126,43 +127,25 @@ class Site:
         return {key: gzip.decompress(base64.b64decode(text)).decode() for key, text in found["data"].items()}
 
     def release(self, version: str, strategy: dict[str, Any], name: str = "shop", **component: Any) -> dict[str, Any]:
-        """A document for the shop, judged by what its pods count."""
+        """A document for the shop, judged by what its pods count; None leaves a field out."""
+        errors = {"name": "errors", "kind": "ratio", "source": "app", "rule": {"rollback": "2%", "interval": "2s"}}
+        workload = {"kind": "kubernetes", "deployment": name, "namespace": self.namespace.name, "port": 9797}
+        usual = {
+            "name": name,
+            "artifact": {"image": "headgate.test/podinfo"},
+            "workload": workload,
+            "traffic": {"kind": "gatewayApi", "httpRoute": name, "service": name},
+            "strategy": strategy,
+            "drain": "2s",
+            "checks": [{"kind": "http", "path": "/healthz", "retries": 5, "every": "1s"}],
+            "analysis": {"tick": "1s", "metrics": [errors]},
+        }
+        asked = {key: value for key, value in (usual | component).items() if value is not None}
         return {
             "apiVersion": "headgate.dev/v1",
             "kind": "Release",
             "metadata": {"name": name},
-            "spec": {
-                "environment": "test",
-                "version": version,
-                "components": [
-                    {
-                        "name": name,
-                        "artifact": {"image": "headgate.test/podinfo"},
-                        "workload": {
-                            "kind": "kubernetes",
-                            "deployment": name,
-                            "namespace": self.namespace.name,
-                            "port": 9797,
-                        },
-                        "traffic": {"kind": "gatewayApi", "httpRoute": name, "service": name},
-                        "strategy": strategy,
-                        "drain": "2s",
-                        "checks": [{"kind": "http", "path": "/healthz", "retries": 5, "every": "1s"}],
-                        "analysis": {
-                            "tick": "1s",
-                            "metrics": [
-                                {
-                                    "name": "errors",
-                                    "kind": "ratio",
-                                    "source": "app",
-                                    "rule": {"rollback": "2%", "interval": "2s"},
-                                }
-                            ],
-                        },
-                        **component,
-                    }
-                ],
-            },
+            "spec": {"environment": "test", "version": version, "components": [asked]},
         }
 
     async def until(self, name: str, true: Callable[[dict[str, Any]], bool]) -> None:
@@ -171,11 +154,29 @@ class Site:
         while not true(await handle.query("status")):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
+    async def observed_weight(self, name: str) -> float | None:
+        """What a shop's release observes at now; None while it does anything else."""
+        with suppress(RPCError, WorkflowQueryFailedError):
+            status = await self._rollout(name).query("status")
+            return float(status["weight"]) if status["phase"] == "Observing" else None
+        return None
+
+    async def first(self, name: str, activity: str, since: float) -> float:
+        """When the newest Rollout of a shop first asked for an activity."""
+        async for event in self._rollout(name).fetch_history_events():
+            asked = event.activity_task_scheduled_event_attributes
+            if asked.activity_type.name == activity and event.event_time.ToSeconds() >= since - 1:
+                return float(event.event_time.ToNanoseconds()) / 1e9
+        return since
+
+    def _rollout(self, name: str) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(f"rollout/bed/{self.namespace.name}/kubernetes/{name}")
+
     async def abort(self, name: str = "shop") -> None:
-        """Tells a release to go back."""
+        """As a person does, whatever the release is about."""
         handle = self.client.get_workflow_handle(f"release/test/{name}")
-        run = (await handle.query("status"))["firstRunId"]
-        await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
+        described = await handle.describe()
+        await handle.signal("abort", {"firstRunId": described.raw_info.first_run_id, "by": "ann@example.com"})
 
     async def play(self, document: dict[str, Any]) -> tuple[str, str]:
         """Releases to the end: the outcome and its sentence."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.testbed.bed import Bed, bed
-from infra.testbed.cache import root
-from infra.testbed.programs import Builder
+from infra.testbed.bed import Bed
 from tests.e2e.site import Site, a_site
 from tests.e2e.visitors import Visitors
 
@@ -22,68 +20,14 @@ CANARY: dict[str, Any] = {
     "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "4s"}],
     "watch": "4s",
 }
-STRATEGIES: dict[str, dict[str, Any]] = {
-    "canary": CANARY,
-    "blueGreen": {"kind": "blueGreen", "watch": "4s"},
-    "rolling": {"kind": "rolling", "watch": "4s"},
-}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Bed]:
-    if not Builder(root(), print).path("contour").exists():
-        pytest.skip("the test bed is not built; `python -m infra.testbed up --profile full` builds it")
-    with bed("full", name="pytest-full", crds=("contour",)) as found:
-        yield found
 
 
 @pytest.fixture
-async def site(cluster: Bed, tmp_path: Path) -> AsyncIterator[Site]:
-    async with a_site(cluster, tmp_path) as made:
+async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
+    async with a_site(full_bed, tmp_path) as made:
         made.shop()
         await made.until_ready()
         yield made
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_a_good_release_loses_no_request_and_a_bad_one_leaves_nothing(site: Site, strategy: str) -> None:
-    before = site.namespace.get("gateway.networking.k8s.io/v1/httproutes/shop")["spec"]
-    async with Visitors(site.bed.gateway, site.host) as visitors:
-        assert await site.play(site.release("1.1.0", STRATEGIES[strategy])) == ("Succeeded", "1.1.0 takes all traffic")
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
-        assert visitors.lost == {}
-        served = site.namespace.get("apps/v1/deployments/shop")
-        outcome, message = await site.play(site.release("1.1.1-errors", STRATEGIES[strategy]))
-        assert outcome == "RolledBack", message
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
-    [text] = site.failures("shop").values()
-    assert "== Pods of 1.1.1-errors" in text
-    assert "ScalingReplicaSet" in text
-    if strategy != "rolling":  # There the pods may be gone, because users come first.
-        assert "Starting podinfo" in text
-    after = site.namespace.get("apps/v1/deployments/shop")
-    assert after["spec"] == served["spec"]
-    assert site.namespace.get("gateway.networking.k8s.io/v1/httproutes/shop")["spec"] == before
-    assert site.namespace.get("apps/v1/deployments/shop-canary") is None
-    assert site.namespace.get("v1/services/shop-canary") is None
-
-
-async def test_an_ingress_is_switched_and_a_bad_version_switched_back(site: Site) -> None:
-    host = site.ingress()
-    traffic = {"kind": "ingress", "ingress": "shop", "service": "shop", "preview": {"host": f"next.{host}"}}
-    before = site.namespace.get("networking.k8s.io/v1/ingresses/shop")["spec"]
-    async with Visitors(site.bed.gateway, host) as visitors:
-        await visitors.until(("1.0.0", 200))
-        good = await site.play(site.release("1.1.0", STRATEGIES["blueGreen"], traffic=traffic))
-        assert good == ("Succeeded", "1.1.0 takes all traffic")
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
-        assert visitors.lost == {}
-        bad = await site.play(site.release("1.1.1-errors", STRATEGIES["blueGreen"], traffic=traffic))
-        assert bad[0] == "RolledBack", bad
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
-    assert site.namespace.get("networking.k8s.io/v1/ingresses/shop")["spec"] == before
-    assert site.namespace.get("networking.k8s.io/v1/ingresses/shop-canary") is None
-    assert site.namespace.get("v1/services/shop-canary") is None
 
 
 async def test_recreate_shows_users_nothing_but_maintenance(site: Site) -> None:
@@ -108,21 +52,6 @@ async def test_a_release_survives_its_worker_and_a_minute_without_api_server(sit
         assert await played == ("Succeeded", "1.1.0 takes all traffic")
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
     assert visitors.lost == {}
-    assert site.namespace.get("apps/v1/deployments/shop-canary") is None
-
-
-async def test_an_abort_while_users_are_on_both_versions_costs_no_request(site: Site) -> None:
-    before = site.namespace.get("apps/v1/deployments/shop")["spec"]
-    async with Visitors(site.bed.gateway, site.host) as visitors:
-        played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
-        await asyncio.sleep(1)
-        await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
-        await site.abort()
-        outcome, _ = await played
-        assert outcome == "Aborted"
-        assert set(await visitors.next(300)) == {("1.0.0", 200)}
-    assert visitors.lost == {}
-    assert site.namespace.get("apps/v1/deployments/shop")["spec"] == before
     assert site.namespace.get("apps/v1/deployments/shop-canary") is None
 
 

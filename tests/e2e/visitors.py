@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from typing import Self
 
@@ -20,6 +21,8 @@ class Visitors:
         self._stopped = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.answers: Counter[tuple[str, int]] = Counter()
+        self.first: dict[str, float] = {}
+        """When each version was first met, as seconds since 1970."""
 
     @property
     def lost(self) -> dict[tuple[str, int], int]:
@@ -35,7 +38,7 @@ class Visitors:
 
     async def until(self, answer: tuple[str, int]) -> None:
         """Forgets all answers before the first of a kind: until then the gateway did not know the host."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not self.answers[answer]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await self.next(self._count)  # Of those that asked before that.
@@ -55,7 +58,9 @@ class Visitors:
                 try:
                     async with session.get(self._url, headers={"Host": self._host}) as answer:
                         text = await answer.text()
-                        self.answers[json.loads(text)["version"] if answer.ok else text[:60], answer.status] += 1
+                        version = json.loads(text)["version"] if answer.ok else text[:60]
+                        self.answers[version, answer.status] += 1
+                        self.first.setdefault(version, time.time())
                 except (aiohttp.ClientError, TimeoutError) as error:
                     self.answers[type(error).__name__, 0] += 1
                 await asyncio.sleep(self._pause)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from activities.clusters.kubernetes.kinds import (
     Kind,
 )
 from activities.clusters.kubernetes.patch import put
-from infra.testbed.bed import Bed, bed
+from infra.testbed.bed import Bed
 from infra.testbed.cache import root
 from infra.testbed.programs import Builder
 from tests.activities.traffic.kubernetes import KubernetesWorld
@@ -35,14 +35,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 V1, V2 = a_template("1.0.0"), a_template("1.1.0")
 CONTOUR = {"name": "contour", "namespace": "projectcontour"}
-
-
-@pytest.fixture(scope="session")
-def gateway() -> Iterator[Bed]:
-    if not Builder(root(), print).path("contour").exists():
-        pytest.skip("the test bed is not built; `make e2e` builds it")
-    with bed("full", name="pytest-full", crds=("contour",), extras=("traefik",)) as found:
-        yield found
 
 
 async def gateway_api(made: KubernetesWorld) -> None:
@@ -93,14 +85,24 @@ def router(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def shop(router: str, gateway: Bed, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
-    made = KubernetesWorld(tmp_path, gateway.kubeconfig, router, image="headgate.test/podinfo:{}")
-    made.url = str(gateway.traefik if router == "traefik" else gateway.gateway)
+async def shop(router: str, full_bed: Bed, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
+    url = _traefik_of(full_bed) if router == "traefik" else full_bed.gateway
+    made = KubernetesWorld(tmp_path, full_bed.kubeconfig, router, image="headgate.test/podinfo:{}")
+    made.url = str(url)
     try:
         await (SETUPS | {"ingress": ingress}).get(router, KubernetesWorld.open)(made)
         yield made
     finally:
         await made.finish()
+
+
+def _traefik_of(found: Bed) -> str:
+    """Where Traefik answers; skips where it is not built, which takes ten minutes."""
+    if not found.own:
+        return found.traefik or pytest.skip("HEADGATE_TEST_TRAEFIK does not say where one answers")
+    if not Builder(root(), print).path("traefik").exists():
+        pytest.skip("Traefik is not built; `python -m infra.testbed add traefik` does it for a cluster that is up")
+    return found.own.add("traefik")
 
 
 class Users:
