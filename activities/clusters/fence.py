@@ -9,7 +9,7 @@ components.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -95,14 +95,19 @@ def check(fences: Fences, key: str, *, claim: Claim, caller: Caller, label: str)
         raise Fenced(f"{label} now belongs to {_words(holder)}; {_words(claim)} may no longer write", operation="write")
 
 
-async def raise_fence(objects: Sequence[FencedObject], key: str, *, caller: Caller, purpose: str) -> Claim:
+async def raise_fence(
+    objects: Sequence[FencedObject], key: str, *, caller: Caller, purpose: str, is_open: Callable[[], Awaitable[bool]]
+) -> Claim:
     """One new claim on every object, above all that were there; the same one again for the same owner and purpose.
 
-    A run never goes back to an earlier purpose: a late attempt of an earlier step must not fence its own undo.
-    Errors: Fenced, Conflict.
+    A run never goes back to an earlier purpose: a late attempt of an earlier step must not fence its own undo. Nor does
+    one that is not open any more take a claim from another run, however late its attempt reads what is there: it asks
+    after each look, and what changes after that look fails the swap. Errors: Fenced, Conflict.
     """
     for attempt in range(ATTEMPTS):
         found = [await item.claim(key) for item in objects]
+        if any(claim and Caller(claim.workflow_id, claim.run_id) != caller for claim in found) and not await is_open():
+            raise Fenced(f"{key}: {caller.workflow_id} run {caller.run_id} has ended and may claim nothing")
         claim = _next(found, key, caller=caller, purpose=purpose)
         if await _replace_all(objects, key, found=found, claim=claim):
             return claim

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from activities.clusters.caller import Caller, caller
+from activities.clusters.caller import caller
 from activities.clusters.fence import FencedObject, raise_fence
 from activities.foreign import Lookout
 from activities.registry import Registry
@@ -30,7 +30,7 @@ from workflows.contracts.targets import (
     UndoRequest,
     UndoState,
 )
-from workflows.errors import Fenced, PlanRefused
+from workflows.errors import PlanRefused
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Target, TargetState
 from workflows.planning.rollouts import rollout_plan
 from workflows.planning.undo import next_undo_step
@@ -164,13 +164,13 @@ class Targets(TargetActivities):
     async def _claim(self, target: Target, purpose: str) -> Claim:
         """Raises the fence, unless this is a late attempt of a run that has ended while another one took over."""
         who = caller()
-        objects = await self._objects(target)
-        held = [await item.claim(target.key) for item in objects]
-        if any(claim and Caller(claim.workflow_id, claim.run_id) != who for claim in held) and not (
-            await self._runs.is_open(*who)
-        ):
-            raise Fenced(f"{target.key}: {who.workflow_id} run {who.run_id} has ended and may claim nothing")
-        return await raise_fence(objects, target.key, caller=who, purpose=purpose)
+        return await raise_fence(
+            await self._objects(target),
+            target.key,
+            caller=who,
+            purpose=purpose,
+            is_open=lambda: self._runs.is_open(*who),
+        )
 
     async def _is_orphaned(self, mark: Mark) -> bool:
         if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):

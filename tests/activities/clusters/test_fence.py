@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from activities.clusters import fence
 from activities.clusters.caller import Caller
-from activities.clusters.fence import FencedFile, FencedState, check, raise_fence
+from activities.clusters.fence import FencedFile, FencedState, check
 from activities.clusters.files import StateFile
 from workflows.errors import Conflict, Fenced
 from workflows.model.target import Claim
@@ -15,6 +16,13 @@ from workflows.model.target import Claim
 FIRST = Caller("rollout/a", "run-1")
 SECOND = Caller("rollout/a", "run-2")
 KEY = "local/test/process/trip"
+
+
+async def is_open() -> bool:
+    return True
+
+
+raise_fence = partial(fence.raise_fence, is_open=is_open)
 
 
 @pytest.fixture
@@ -73,6 +81,30 @@ async def test_a_run_that_settles_a_lost_one_may_release_afterwards(objects: lis
     with pytest.raises(Fenced, match="releasing already"):
         await raise_fence(objects, KEY, caller=FIRST, purpose="restore")
     assert await held(objects) == {release}
+
+
+async def test_a_run_that_ended_takes_no_claim_that_came_while_it_looked(
+    objects: list[FencedFile[FencedState]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run takes over between its first look and its first write."""
+    await raise_fence(objects, KEY, caller=FIRST, purpose="release")
+    looking = type(objects[2]).claim
+    newer: list[Claim] = []
+
+    async def late(item: FencedFile[FencedState], key: str) -> Claim | None:
+        found = await looking(item, key)
+        if item is objects[2] and not newer:
+            newer.append(Claim(epoch=0, workflow_id="", run_id="", purpose=""))
+            newer.append(await raise_fence(objects, KEY, caller=SECOND, purpose="undo"))
+        return found
+
+    async def has_ended() -> bool:
+        return False
+
+    monkeypatch.setattr(type(objects[2]), "claim", late)
+    with pytest.raises(Fenced, match="run-1 has ended and may claim nothing"):
+        await fence.raise_fence(objects, KEY, caller=FIRST, purpose="undo", is_open=has_ended)
+    assert await held(objects) == {newer[1]}
 
 
 async def test_components_on_one_object_do_not_fence_each_other(objects: list[FencedFile[FencedState]]) -> None:
