@@ -19,7 +19,7 @@ from activities.references.description import describe
 from activities.references.images import Credential, credentials, parsed, pinned
 from activities.references.protocol import Checked, Look
 from activities.references.registries import Answer, Registries
-from activities.references.rights import NAMESPACE, Right, is_allowed_by_name, missing, rights
+from activities.references.rights import NAMESPACE, Right, may_read_namespace, missing, rights
 from activities.references.survey import survey
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
@@ -154,7 +154,7 @@ def named(look: Look, api: Api) -> list[tuple[str, Resource]]:
 
 async def _namespace(api: Api, namespace: str, looks: Iterable[Look]) -> AsyncIterator[ReferenceProblem]:
     """Only who may read namespaces can tell that one is not there."""
-    if await is_allowed_by_name(api, NAMESPACE, namespace) and not await api.find(NAMESPACE, "", namespace):
+    if await may_read_namespace(api, namespace) and not await api.find(NAMESPACE, "", namespace):
         for look in looks:
             message = f"cluster {api.alias} has no namespace {namespace}; create it, or name another that policy allows"
             yield look.problem("workload.namespace", message)

@@ -114,9 +114,9 @@ async def missing(api: Api, namespace: str, asked: Iterable[Right]) -> list[Righ
     return [right for right, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
 
 
-async def is_allowed_by_name(api: Api, kind: Kind, name: str, *, verb: str = "get") -> bool:
-    """Whether we may do something to one object that belongs to no namespace, or is one."""
-    return await _review(api, {"verb": verb, "resource": kind.plural, "name": name, "namespace": name})
+async def may_read_namespace(api: Api, namespace: str) -> bool:
+    """Whether we can tell that a namespace is not there; a Role in it allows that too."""
+    return await _review(api, {"verb": "get", "resource": NAMESPACE.plural, "name": namespace, "namespace": namespace})
 
 
 async def _is_allowed(api: Api, namespace: str, right: Right) -> bool:
