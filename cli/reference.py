@@ -6,6 +6,7 @@ It walks the models themselves, so that a field cannot be there without its sent
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from types import UnionType
@@ -18,7 +19,7 @@ from cli.errors import BadInput
 from workflows.model.complaints import did_you_mean
 from workflows.model.documents import KINDS
 from workflows.model.locations import alternatives, field_named, field_names, tags
-from workflows.model.shapes import dump, format_duration, parse_share, parse_weight
+from workflows.model.shapes import dump, format_duration, format_percent, parse_share, parse_weight
 
 _CONTAINERS = {tuple: "list of ", list: "list of ", dict: "map of "}
 _WORDS: dict[Any, str] = {
@@ -146,13 +147,18 @@ def _summary(model: type[BaseModel]) -> str:
     return inspect.cleandoc(model.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
 
+_SHARE = "share (0.1%)"
+_READ_BY = {parse_weight: "weight (5 or 0.5%)", parse_share: _SHARE}
+
+
 def _type_of(field: FieldInfo) -> str:
-    readers = {getattr(each, "func", None) for each in field.metadata}
-    if parse_weight in readers:
-        return "weight (5 or 0.5%)"
-    if parse_share in readers:
-        return "share (0.1%)"
-    return _named(field.annotation)
+    return _read_as(field.metadata) or _named(field.annotation)
+
+
+def _read_as(metadata: Iterable[Any]) -> str:
+    """What a number is written as, by the function that reads it; empty for all others."""
+    readers = (getattr(each, "func", None) for each in metadata)
+    return next((_READ_BY[reader] for reader in readers if reader in _READ_BY), "")
 
 
 def _named(annotation: Any) -> str:
@@ -164,7 +170,7 @@ def _named(annotation: Any) -> str:
     if origin in _CONTAINERS:
         return _CONTAINERS[origin] + _named(arguments[-1] if origin is dict else arguments[0])
     if arguments:  # Annotated
-        return _named(arguments[0])
+        return _read_as(arguments[1:]) or _named(arguments[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return tags(annotation)[0] if len(tags(annotation)) == 1 else annotation.__name__
     return _WORDS.get(annotation, "anything")
@@ -173,7 +179,7 @@ def _named(annotation: Any) -> str:
 def _default(field: FieldInfo) -> str:
     value = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
     match value:
-        case None | "" | () | dict():
+        case None | "" | tuple() | dict():
             return ""
         case bool():
             return str(value).lower()
@@ -181,7 +187,7 @@ def _default(field: FieldInfo) -> str:
             return format_duration(value)
         case BaseModel():
             return ", ".join(f"{key} {item}" for key, item in dump(value).items())
-        case tuple():
-            return ""
+        case float() if _type_of(field) == _SHARE:
+            return format_percent(value * 100)
         case _:
             return str(value)

@@ -260,6 +260,12 @@ class TestExplainAndSchema:
         assert "default 4h" in said
         assert "required" in said
 
+    def test_shares_are_shown_as_they_must_be_written(self, run: Headgated) -> None:
+        metrics = "release.spec.components.analysis.metrics"
+        rule = json.loads(run("explain", f"{metrics}.ratio.rule", "-o", "json").stdout)["variants"][""]
+        assert {f["type"] for f in rule if f["name"] in ("alert", "rollback", "success")} == {"share (0.1%)"}
+        assert "share (0.1%)  default 95%" in run("explain", f"{metrics}.histogram").stdout
+
     @pytest.mark.parametrize("path", ["pipeline", "release.spec.compnents", "release.spec.holdFor.deeper"])
     def test_names_what_there_is_instead(self, run: Headgated, path: str) -> None:
         result = run("explain", path)
