@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest_asyncio
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -16,6 +17,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from cli.tools import Toolbox
 from workflows.engine.visibility import KEYS
+
+PATIENCE = timedelta(minutes=1)
+"""Until a server must answer; the SDK's five seconds are too few on a machine that does much else."""
 
 
 def unique(prefix: str) -> str:
@@ -30,6 +34,7 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(Toolbox().temporal().path),
         dev_server_log_level="error",
+        dev_server_startup_timeout=PATIENCE,
         search_attributes=KEYS,
     ) as server:
         yield server
@@ -39,7 +44,9 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
 async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     """A server whose clock jumps to the next timer while a test awaits a workflow's result."""
     async with await WorkflowEnvironment.start_time_skipping(
-        data_converter=pydantic_data_converter, test_server_existing_path=str(Toolbox().test_server().path)
+        data_converter=pydantic_data_converter,
+        test_server_existing_path=str(Toolbox().test_server().path),
+        test_server_startup_timeout=PATIENCE,
     ) as server:
         attributes = {key.name: key.indexed_value_type for key in KEYS}
         await server.client.operator_service.add_search_attributes(

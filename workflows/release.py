@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.planning import PlanningActivities, PlanRequest
 from workflows.engine.conductor import Conductor
-from workflows.engine.ends import call_planner, conduct, refused, take_plan
+from workflows.engine.ends import call_planner, conduct, only, refused, take_plan
 from workflows.engine.messages import Messages
 from workflows.engine.preflight import preflight
 from workflows.model.plan import ReleasePlan
@@ -25,17 +24,17 @@ class Release:
     """Releases one document; its id is `release/<environment>/<name>`."""
 
     @workflow.init
-    def __init__(self, document: Any) -> None:  # noqa: ARG002
+    def __init__(self, *given: Any) -> None:  # noqa: ARG002
         self.conductor = Conductor()
         self.messages = Messages(self.conductor)
 
     @workflow.run
-    async def run(self, document: Any) -> ReleaseResult:
+    async def run(self, *given: Any) -> ReleaseResult:
         """Ends `Succeeded`, or fails with the end as type.
 
         Before anything is touched that may be BadSpec, PolicyRefused or PreflightFailed, with every problem.
         """
-        plan = await _plan(document)
+        plan = await _plan(only(given, "Release document"))
         return await conduct(self.conductor, self.messages, plan)
 
     @workflow.signal(name="report", description="A Rollout tells how far it is")
@@ -53,10 +52,7 @@ class Release:
         return self.conductor.status()
 
 
-async def _plan(document: Any) -> ReleasePlan:
-    if not isinstance(document, dict):
-        message = f"the argument must be one Release document (a JSON object); got {type(document).__name__}"
-        raise ApplicationError(message, type="BadSpec", non_retryable=True)
+async def _plan(document: dict[str, Any]) -> ReleasePlan:
     planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
     found = await preflight(take_plan(planned, "release"))
     if found.plan is None or found.problems:

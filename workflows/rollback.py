@@ -18,7 +18,7 @@ from workflows.contracts.planning import PlanningActivities, RollbackPlanRequest
 from workflows.contracts.targets import FindPromoted, TargetActivities
 from workflows.engine import calls
 from workflows.engine.conductor import Conductor
-from workflows.engine.ends import call_planner, conduct, take_plan
+from workflows.engine.ends import call_planner, conduct, only, take_plan
 from workflows.engine.messages import Messages
 from workflows.engine.reach import ask_everywhere
 from workflows.model.messages import RollbackOrder
@@ -32,15 +32,15 @@ class Rollback:
     """Brings back a version that was released here before; its id is `rollback/<environment>/<name>`."""
 
     @workflow.init
-    def __init__(self, order: Any) -> None:  # noqa: ARG002
+    def __init__(self, *given: Any) -> None:  # noqa: ARG002
         self.conductor = Conductor()
         self.messages = Messages(self.conductor)
 
     @workflow.run
-    async def run(self, order: Any) -> ReleaseResult:
+    async def run(self, *given: Any) -> ReleaseResult:
         """Ends as a release does; see `Release.run`."""
         try:
-            wish = RollbackOrder.model_validate(order)
+            wish = RollbackOrder.model_validate(only(given, "order"))
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ApplicationError(wrong[:2000], type="BadSpec", non_retryable=True) from None

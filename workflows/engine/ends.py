@@ -29,6 +29,15 @@ async def conduct(conductor: Conductor, messages: Messages, plan: ReleasePlan) -
     raise ApplicationError(f"{result.outcome}: {result.message}", result, type=result.outcome, non_retryable=True)
 
 
+def only(given: tuple[Any, ...], what: str) -> dict[str, Any]:
+    """The single argument; any other number or type of them must end the workflow and not wedge it."""
+    if len(given) == 1 and isinstance(given[0], dict):
+        return given[0]
+    got = ", ".join(type(item).__name__ for item in given[:10]) or "none"
+    message = f"the argument must be one {what} (a JSON object); got {got}"
+    raise ApplicationError(message, type="BadSpec", non_retryable=True)
+
+
 def take_plan(planned: Planned, prefix: str) -> ReleasePlan:
     """The plan, or the workflow fails at once with everything that is wrong."""
     if planned.plan is None:
