@@ -27,6 +27,12 @@ def of_rule(rule: Mapping[str, Any], field: str) -> str:
     return ""
 
 
+def of_ingress(ingress: Object) -> str:
+    """What an Ingress tells ingress-nginx, or nothing; a hash decides among the pods of one version only."""
+    told = ingress["metadata"].get("annotations") or {}
+    return "session cookies of ingress-nginx" if told.get("nginx.ingress.kubernetes.io/affinity") == "cookie" else ""
+
+
 def of_destination_rules(rules: Iterable[Object]) -> str:
     """What DestinationRules of the host say, or nothing."""
     names = (rule["metadata"]["name"] for rule in rules if any(map(_holds, _balancers(rule["spec"]))))

@@ -23,6 +23,7 @@ from activities.clusters.kubernetes.kinds import INGRESS
 from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, entries
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
+from activities.traffic.affinity import of_ingress
 from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.ingresses import copies
 from activities.traffic.ingresses.annotations import canary_annotations, is_canary, told, weight
@@ -76,6 +77,9 @@ class NginxRouter:
             raise Unsupported("nginx previews the new version only, not the stable one", provider=_PROVIDER)
         match = [dict(item) for item in target.traffic.get("match") or ()] if preview_to else []
         return TrafficState(weights=weights, preview_to=preview_to, raw={"match": match} if match else {})
+
+    async def affinity(self, target: Target) -> str:
+        return of_ingress(await self._place(target).ingress.get())
 
     async def check(self, target: Target, claim: Claim) -> None:
         place = self._place(target)

@@ -10,9 +10,10 @@ import pytest
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import INGRESS, SERVICE
-from activities.clusters.kubernetes.patch import put
+from activities.clusters.kubernetes.patch import drop, put
 from activities.traffic.ingresses.annotations import PREFIX, told
 from activities.traffic.ingresses.nginx import NginxRouter
+from activities.traffic.protocol import Sticky
 from tests.activities.traffic.conftest import INGRESSES, cluster_world
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.traffic.test_kubernetes import content
@@ -197,6 +198,15 @@ async def test_the_users_own_ingress_is_never_written_to_but_for_the_fence(
         assert await ingress(shop) == before
     await shop.shift(run, target, claim, {"stable": 100})
     assert await ingress(shop) == before
+
+
+@NGINX
+async def test_sessions_of_ingress_nginx_are_noticed(shop: KubernetesWorld, run: Run, target: Target) -> None:
+    router = shop.routers.get("nginx")
+    assert isinstance(router, Sticky)
+    assert await run.call(router.affinity, target) == "session cookies of ingress-nginx"
+    await shop.api.patch(INGRESS, shop.place, "shop", [drop(("metadata", "annotations", f"{PREFIX}affinity"))])
+    assert await run.call(router.affinity, target) == ""
 
 
 @NGINX
