@@ -250,7 +250,7 @@ async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> Async
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(*bed.cluster.inside(command), env=environ, stderr=file)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):  # The machine may have other things to do.
             while "polling" not in log.read_text():
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.1)
