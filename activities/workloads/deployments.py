@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.labels import canary_labels, canary_name, selector_text
-from activities.clusters.kubernetes.pods import is_leaving, is_ready
+from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
 from activities.clusters.kubernetes.templates import Notes, described, notes_of
 from activities.workloads.controllers import Controller, controller_of, owner
@@ -169,7 +169,7 @@ async def look_at(api: Api, target: Target, slot: Slot, workload: Object | None)
         revisions = [found for found in revisions if owner(found) == uid]
         owners = {uid, *(found["metadata"]["uid"] for found in revisions)}
         pods = [pod for pod in pods if owner(pod) in owners]
-    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
+    running = [pod for pod in pods if not has_ended(pod)]
     return Sight(resource(api, target, slot).name, controller, workload, tuple(revisions), tuple(running))
 
 

@@ -10,6 +10,11 @@ def is_leaving(pod: Object) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
 
 
+def has_ended(pod: Object) -> bool:
+    """Whether nothing of a pod runs any more, though it may be listed for a moment."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def is_ready(pod: Object) -> bool:
     """Whether a pod says that it can serve."""
     conditions = (pod.get("status") or {}).get("conditions") or []

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from activities.clusters.kubernetes.kinds import (
     TRAEFIK_SERVICE,
     Kind,
 )
+from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.patch import put
 from infra.testbed.bed import Bed
 from infra.testbed.cache import root
@@ -283,6 +285,51 @@ async def open_node_port(shop: KubernetesWorld) -> None:
     host = shop.url.rpartition(":")[0]
     shop.url = f"{host}:{found['spec']['ports'][0]['nodePort']}"
     await serves(shop)
+
+
+@pytest.mark.parametrize("router", ["contour"])
+async def test_copies_reach_the_new_version_and_no_user_does(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    target = shop.target(mirror={"percent": 25})
+    port = {"port": 9797, "targetPort": 9797}
+    spec = {"type": "NodePort", "selector": canary_labels(target.key), "ports": [port]}
+    found = await shop.api.create(SERVICE, shop.place, {"metadata": {"name": "counters"}, "spec": spec})
+    counters = f"{shop.url.rpartition(':')[0]}:{found['spec']['ports'][0]['nodePort']}/metrics"
+    await shop.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    await until_reached(counters)
+    before = await served(counters)
+    shifted = await shop.shift(run, target, claim, {"stable": 100}, preview_to="canary")
+    assert shifted.verification == shop.verified, shifted.message
+    async with Users(shop) as users:
+        assert set(await users.more(2000)) == {"1.0.0"}
+    copied = await served(counters) - before
+    print(f"{copied} copies of {users.answers.total()} requests, lost {users.lost}")
+    assert abs(copied / users.answers.total() - 0.25) < 0.05
+    await shop.shift(run, target, claim, {"stable": 100})
+    before = await served(counters)
+    async with Users(shop) as users:
+        await users.more(500)
+    assert await served(counters) == before
+    assert users.lost == {}
+
+
+async def served(counters: str) -> int:
+    """Requests for the version that an instance has counted."""
+    async with aiohttp.ClientSession() as session, session.get(counters) as answer:
+        lines = (await answer.text()).splitlines()
+    found = [line for line in lines if line.startswith("http_request_duration_seconds_count") and "version" in line]
+    return sum(int(float(line.rpartition(" ")[2])) for line in found)
+
+
+async def until_reached(url: str) -> None:
+    """The node's proxy follows at most once a second."""
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+        while True:
+            with suppress(aiohttp.ClientError):
+                await session.get(url)
+                return
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("router", ["replicas"])

@@ -18,7 +18,7 @@ from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, DESTINATION_RULE, POD
 from activities.clusters.kubernetes.labels import SLOT, canary_labels, canary_name, selector_text
 from activities.clusters.kubernetes.patch import Operation
-from activities.clusters.kubernetes.pods import is_leaving, is_ready
+from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.backends import Backends, RoutePart, needed
 from activities.traffic.weighted.hosts import service_in
@@ -86,6 +86,8 @@ class Subsets(Backends):
 
     async def trouble(self, route: Object, weights: Mapping[Backend, float]) -> str:
         if "canary" not in weights:
+            if self.part.is_pinned(route) and not await self._is_canary_there():
+                return "the subsets of a canary that is gone are still there"
             return await self.unready(weights)
         rule = await self._rule.get()
         known, wanted = written(rule, self.target.key), await self._labels()
@@ -146,7 +148,7 @@ class Subsets(Backends):
         """Whether pods of the canary run or may come."""
         canary = await self.api.find(DEPLOYMENT, self.target.namespace, canary_name(self._deployment.name))
         pods = await self.api.search(POD, self.target.namespace, labels=canary_labels(self.target.key))
-        return bool(pods or (canary and canary["spec"].get("replicas")))
+        return bool(any(not has_ended(pod) for pod in pods) or (canary and canary["spec"].get("replicas")))
 
     def _refuse_other_host(self, rule: Object) -> None:
         host = str(rule["spec"].get("host"))
