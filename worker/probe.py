@@ -18,6 +18,10 @@ class TemporalRuns:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @property
+    def namespace(self) -> str:
+        return self._client.namespace
+
     async def is_open(self, workflow_id: str, run_id: str | None) -> bool:
         """Whether this run is open, or any run of the workflow without a run id; unknown workflows are not.
 

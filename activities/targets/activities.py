@@ -128,6 +128,7 @@ class Targets(TargetActivities):
             baseline=await self._baseline(target),
             version=request.template.version,
             marked_at=datetime.now(UTC),
+            temporal_namespace=self._runs.namespace,
         )
         placed = await self._workload(target).put_mark(mark, claim)
         if placed.rollout_run_id != mark.rollout_run_id:
@@ -140,7 +141,9 @@ class Targets(TargetActivities):
         if mark.rollout_run_id == caller().run_id:
             return await self._captured(mark, await self._claim(target, "release"), request)
         holder = f"{mark.target.rollout_id} run {mark.rollout_run_id} of {mark.release.workflow_id} ({mark.version})"
-        if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
+        if self._is_foreign(mark):
+            holder += f" in the Temporal namespace {mark.temporal_namespace}"
+        if await self._is_open(mark):
             return Captured(status="held", holder=holder, mark=mark, message=f"{target.key} is held by {holder}")
         return Captured(
             status="orphaned",
@@ -172,8 +175,15 @@ class Targets(TargetActivities):
             is_open=lambda: self._runs.is_open(*who),
         )
 
+    async def _is_open(self, mark: Mark) -> bool:
+        """Whether the run behind a mark is open, as far as anybody here can know."""
+        return self._is_foreign(mark) or await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id)
+
+    def _is_foreign(self, mark: Mark) -> bool:
+        return mark.temporal_namespace not in ("", self._runs.namespace)
+
     async def _is_orphaned(self, mark: Mark) -> bool:
-        if await self._runs.is_open(mark.target.rollout_id, mark.rollout_run_id):
+        if await self._is_open(mark):
             return False
         if await self._runs.is_open(mark.target.rollout_id, None):
             return False

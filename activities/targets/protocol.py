@@ -8,6 +8,11 @@ from typing import Protocol
 class RunProbe(Protocol):
     """Tells whether workflow runs are open, from the server that runs them."""
 
+    @property
+    def namespace(self) -> str:
+        """The Temporal namespace that it can ask about."""
+        ...
+
     async def is_open(self, workflow_id: str, run_id: str | None) -> bool:
         """Whether this run is open, or any run of the workflow without a run id; unknown workflows are not.
 

@@ -90,6 +90,7 @@ class Runs:
     """The server's knowledge of runs: everything is open until it is closed."""
 
     closed: set[tuple[str, str | None]] = field(default_factory=set)
+    namespace: str = "default"
 
     async def is_open(self, workflow_id: str, run_id: str | None) -> bool:
         await asyncio.sleep(0)

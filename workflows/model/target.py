@@ -229,6 +229,8 @@ class Mark(Message):
     version: str
     """The version being released."""
     marked_at: datetime | None = None
+    temporal_namespace: str = ""
+    """Where its runs can be asked about; whoever asks elsewhere leaves the mark alone."""
 
 
 class Promoted(Message):

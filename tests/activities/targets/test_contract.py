@@ -138,6 +138,20 @@ async def test_a_mark_is_orphaned_only_when_nobody_holds_the_lock(world: World, 
     assert found.orphaned
 
 
+async def test_a_mark_of_another_temporal_namespace_is_nobody_elses_orphan(
+    world: World, run: Run, target: Target
+) -> None:
+    world.runs.namespace = "elsewhere"
+    await world.capture(run, target)
+    world.runs.namespace = "default"
+    world.runs.close(run.workflow_id, run.run_id)
+    [found] = await run.call(world.targets.find_marks)
+    assert not found.orphaned
+    second = await capture(world, world.run("run-2"), target, "v3")
+    assert second.status == "held"
+    assert "in the Temporal namespace elsewhere" in second.message
+
+
 async def test_a_mark_that_is_settled_while_it_is_looked_at_is_no_orphan(world: World, target: Target) -> None:
     """A run settles and ends between the look at its mark and the question whether it still runs."""
     run = world.run()
