@@ -102,8 +102,10 @@ class Shop:
     def release(self, version: str, *, watch: str = "") -> dict[str, Any]:
         """A document that releases a version here."""
         strategy = {**self.strategy, **({"watch": watch} if watch else {})}
-        traffic = {key: value.format(self.name) for key, value in self.way.traffic.items()}
+        traffic: dict[str, Any] = {key: value.format(self.name) for key, value in self.way.traffic.items()}
         traffic |= {"kind": self.router, "service": self.name}
+        if (self.router, strategy["kind"]) == ("ingress", "blueGreen"):  # It keeps both versions known to Envoy.
+            traffic["preview"] = {"host": f"next.{self.site.host_of(self.name)}"}
         return self.site.release(version, strategy, self.name, traffic=traffic, **self.way.component)
 
     def specs(self) -> dict[str, Any]:
