@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,18 @@ async def test_a_person_who_moves_users_in_mid_release_is_not_overruled(site: Si
 ALL = {"kind": "canary", "stages": [{"weight": 50, "observe": "2s"}, {"weight": 100, "observe": "10m"}], "watch": "4s"}
 
 
+def at(weight: float) -> Callable[[dict[str, Any]], bool]:
+    """Whether a release has brought so many users to its version."""
+    return lambda status: [component["weight"] for component in status["components"]] == [weight]
+
+
 async def test_an_abort_after_an_autoscaler_had_all_the_time_to_shrink_stable_costs_no_request(site: Site) -> None:
     """Nobody is on the old version for a while, and an autoscaler takes all pods that its minimum lets it take."""
     before = site.scale((1, 5))
     async with Visitors(site.bed.gateway, site.host) as visitors:
         played = asyncio.create_task(site.play(site.release("1.1.0", ALL)))
         await asyncio.sleep(1)
-        await site.until("shop", lambda status: status["components"][0]["weight"] == 100)
+        await site.until("shop", at(100))
         await visitors.next(300)
         await site.resize(site.autoscaler()["minReplicas"])
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
@@ -102,9 +107,9 @@ async def test_an_autoscaler_and_a_release_go_on_together(site: Site) -> None:
     async with Visitors(site.bed.gateway, site.host) as visitors:
         played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
         await asyncio.sleep(1)
-        await site.until("shop", lambda status: status["components"][0]["weight"] == 20)
+        await site.until("shop", at(20))
         await site.resize(5)
-        await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
+        await site.until("shop", at(50))
         canaries.append(site.namespace.get("apps/v1/deployments/shop-canary")["spec"]["replicas"])
         assert await played == ("Succeeded", "1.1.0 takes all traffic")
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
@@ -125,15 +130,15 @@ async def test_a_statefulset_is_replaced_pod_by_pod_and_restored_from_a_version_
     await site.until_ready(name, plural="statefulsets")
     workload = {"kind": "kubernetes", "statefulSet": name, "namespace": site.namespace.name, "port": 9797}
 
-    def release(version: str) -> dict[str, Any]:
-        strategy = {"kind": "rolling", "timeout": "25s", "watch": "4s"}
+    def release(version: str, timeout: str) -> dict[str, Any]:
+        strategy = {"kind": "rolling", "timeout": timeout, "watch": "4s"}
         return site.release(version, strategy, name, workload=workload)
 
     async with Visitors(site.bed.gateway, site.host) as visitors:
-        assert await site.play(release("1.1.0")) == ("Succeeded", "1.1.0 takes all traffic")
+        assert await site.play(release("1.1.0", "3m")) == ("Succeeded", "1.1.0 takes all traffic")
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
         served = site.namespace.get(path)["spec"]
-        outcome, message = await site.play(release("1.1.4-crash"))
+        outcome, message = await site.play(release("1.1.4-crash", "25s"))
         assert outcome == "RolledBack", message
         assert "cart-2" in message
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
