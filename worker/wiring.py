@@ -22,6 +22,7 @@ from activities.clusters.envoy.bootstrap import write_bootstrap
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.endpoints import WorkloadEndpoints
 from activities.foreign import Lookout
+from activities.gitops.argo_cd import ArgoCd
 from activities.journal.activities import Journal
 from activities.metrics.activities import Metrics
 from activities.metrics.openmetrics import OpenMetricsSettings
@@ -125,7 +126,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
     keeping = Keeping(routers)
-    targets = Targets(workloads, routers, TemporalRuns(client))
+    targets = Targets(workloads, routers, TemporalRuns(client), ArgoCd(clusters))
     references = References(workloads, routers, reference_checks(clusters, settings.registries), targets.find_marks)
     return Wired(
         regular=[

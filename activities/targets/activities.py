@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from activities.clusters.caller import caller
 from activities.clusters.fence import FencedObject, raise_fence
 from activities.foreign import Lookout
+from activities.gitops.null import NoGitOps
+from activities.gitops.protocol import GitOps
 from activities.registry import Registry
 from activities.targets.protocol import RunProbe
 from activities.traffic.protocol import Sticky, TrafficRouter
@@ -19,9 +21,11 @@ from activities.workloads.protocol import Record, WorkloadProvider
 from workflows.contracts.targets import (
     Acquired,
     AcquireRequest,
+    AwaitGitRequest,
     Captured,
     CaptureRequest,
     FindPromoted,
+    GitState,
     MarkFound,
     RolloutPlanned,
     SettleRequest,
@@ -39,11 +43,18 @@ from workflows.planning.undo import next_undo_step
 class Targets(TargetActivities):
     """Carries each call to the providers of a target's workload and traffic."""
 
-    def __init__(self, workloads: Registry[WorkloadProvider], routers: Registry[TrafficRouter], runs: RunProbe) -> None:
+    def __init__(
+        self,
+        workloads: Registry[WorkloadProvider],
+        routers: Registry[TrafficRouter],
+        runs: RunProbe,
+        gitops: GitOps | None = None,
+    ) -> None:
         self._workloads = workloads
         self._routers = routers
         self._lookout = Lookout(workloads, routers)
         self._runs = runs
+        self._gitops = gitops or NoGitOps()
 
     async def capture(self, request: CaptureRequest) -> Captured:
         record = await self._workload(request.target).record(request.target)
@@ -96,10 +107,18 @@ class Targets(TargetActivities):
         state = await self._inspect(request.target)
         return UndoState(state=state, step=next_undo_step(request.mark.baseline, state, request.target))
 
+    async def await_git(self, request: AwaitGitRequest) -> GitState:
+        mark = await self.find_mark(request.target)
+        syncs = mark.baseline.syncs if mark else ()
+        behind = await self._gitops.await_git(request.target, request.claim, syncs, seconds=request.limit_seconds)
+        return GitState(named=not behind, message=behind)
+
     async def settle(self, request: SettleRequest) -> None:
         promoted = request.promoted
         if promoted and promoted.at is None:
             promoted = promoted.model_copy(update={"at": datetime.now(UTC)})
+        if (mark := await self.find_mark(request.target)) is not None:
+            await self._gitops.resume(request.target, request.claim, mark.baseline.syncs)
         await self._workload(request.target).settle(request.target, request.claim, promoted)
 
     async def find_marks(self) -> list[MarkFound]:
@@ -120,12 +139,13 @@ class Targets(TargetActivities):
 
     async def _capture(self, request: CaptureRequest) -> Captured:
         target = request.target
+        syncs = await self._gitops.find(target, request.template, await self._objects(target))
         claim = await self._claim(target, "release")
         mark = Mark(
             target=target,
             release=request.release,
             rollout_run_id=caller().run_id,
-            baseline=await self._baseline(target),
+            baseline=(await self._baseline(target)).model_copy(update={"syncs": syncs}),
             version=request.template.version,
             marked_at=datetime.now(UTC),
             temporal_namespace=self._runs.namespace,
@@ -154,6 +174,7 @@ class Targets(TargetActivities):
 
     async def _captured(self, mark: Mark, claim: Claim, request: CaptureRequest) -> Captured:
         """What follows a mark, whichever attempt wrote it."""
+        await self._gitops.pause(mark.target, claim, mark.baseline.syncs)
         await self._workload(mark.target).hold(mark, claim)
         return Captured(
             status="captured",

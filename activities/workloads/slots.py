@@ -127,6 +127,15 @@ class Writer:
 
         await self._place("stable").change(self.target.key, self.claim, change)
 
+    async def lend_strategy_back(self) -> None:
+        """Puts the user's update strategy back and keeps the notes: a later write may change it again."""
+
+        def change(found: Object) -> list[Operation]:
+            notes = self._notes(found)
+            return self._put(found, strategy=notes.strategy) if notes.strategy else []
+
+        await self._place("stable").change(self.target.key, self.claim, change)
+
     async def end(self) -> Template | None:
         """Puts the user's update strategy back and returns what runs; None when the workload is gone."""
         place = self._place("stable")

@@ -20,6 +20,7 @@ from worker.wiring import read_policy
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
+EVERYTHING = {"namespaces": ["shop"], **ALL, "argoCd": {"namespace": "argocd"}}
 PROFILE = {"temporal": {"profile": {"secret": "profiles"}}}
 
 
@@ -178,7 +179,7 @@ def test_a_profile_says_itself_where_temporal_is(helm: Helm) -> None:
 def test_nothing_is_for_the_whole_cluster(helm: Helm, values: dict[str, Any]) -> None:
     manifests = helm.render(**values)
 
-    assert {found["metadata"].get("namespace") for found in manifests} <= {"headgate", "shop", "trips"}
+    assert {found["metadata"].get("namespace") for found in manifests} <= {"headgate", "shop", "trips", "argocd"}
     assert not [found for found in manifests if found["kind"].startswith("Cluster")]
     assert not [rule for rule in rules(manifests) if "*" in rule]
 
@@ -205,6 +206,22 @@ def _is_policy(found: Manifest) -> bool:
     return bool(found["kind"] == "NetworkPolicy")
 
 
+def test_rights_on_applications_are_asked_for_and_only_where_these_are(helm: Helm, tmp_path: Path) -> None:
+    own = {"namespaces": ["shop"], "argoCd": {"namespace": "argocd"}}
+    manifests = helm.render(inCluster=own)
+
+    roles = {found["metadata"]["namespace"]: found["rules"] for found in manifests if found["kind"] == "Role"}
+    [rule] = roles["argocd"]
+    assert rule == {
+        "apiGroups": ["argoproj.io"],
+        "resources": ["applications"],
+        "verbs": ["get", "list", "watch", "patch"],
+    }
+    assert not any("argoproj.io" in rule["apiGroups"] for rule in roles["shop"])
+    assert settings_of(manifests, tmp_path, {}).kubernetes.clusters["main"].argo_cd.namespace == "argocd"
+    assert not any("argoproj.io" in str(found) for found in helm.render(inCluster={"namespaces": ["shop"]}))
+
+
 # What keeps the chart and the code together.
 
 
@@ -216,13 +233,11 @@ def test_every_right_is_explained_and_every_explained_one_is_there(helm: Helm) -
     )
     explained = {(group, resource, verb) for group, resource, verbs in rows for verb in verbs.split(", ")}
 
-    assert explained == rules(helm.render(inCluster={"namespaces": ["shop"], **ALL}))
+    assert explained == rules(helm.render(inCluster=EVERYTHING))
 
 
 def test_every_kind_that_releases_touch_has_a_rule(helm: Helm) -> None:
-    allowed = {
-        (group, resource) for group, resource, _ in rules(helm.render(inCluster={"namespaces": ["shop"], **ALL}))
-    }
+    allowed = {(group, resource) for group, resource, _ in rules(helm.render(inCluster=EVERYTHING))}
     known = [found for found in vars(kinds).values() if isinstance(found, Kind)]
     forgotten = [kind.name for kind in known if (_group(kind), kind.plural) not in allowed]
 

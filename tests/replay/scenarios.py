@@ -17,6 +17,7 @@ from tests.workflows.lab import Lab, Trial
 from workflows.contracts.metrics import ObserveRequest
 from workflows.model.decision import Decision
 from workflows.model.plan import Gate
+from workflows.model.target import Sync
 
 NAME = "shop"
 GATED = {
@@ -111,6 +112,16 @@ async def held_then_resumed(lab: Lab) -> None:
     await trial.until(lambda status: status.wait and status.wait.reason == "NoData")
     del lab.world.verdicts[key]
     await trial.say("resume")
+    await _ends(trial, "Succeeded")
+
+
+async def git_behind(lab: Lab) -> None:
+    trial = lab.release("canary", name=NAME)
+    trial.place.syncs = (Sync(name="shop", namespace="argocd", paused=True, automated={}),)
+    lab.world.behind[trial.components[0].target.key] = "Git names v1"
+    await trial.start()
+    await trial.until(lambda status: status.wait is not None and status.wait.reason == "GitBehind")
+    lab.world.behind.clear()
     await _ends(trial, "Succeeded")
 
 
@@ -291,7 +302,7 @@ SCENARIOS: dict[str, Scenario] = {
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
         rejected, steered, held_then_resumed, aborted, cancelled, superseded, waits_for_its_target, reset, group_of_two,
         group_rolled_back, undo_blocked_then_resumed, rollback, settled_by_the_janitor, orphan_restored_first,
-        continued_as_new, journal_late, taken_over,
+        continued_as_new, journal_late, taken_over, git_behind,
     )
 }  # fmt: skip
 

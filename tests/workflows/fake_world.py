@@ -41,9 +41,11 @@ from workflows.contracts.references import (
 from workflows.contracts.targets import (
     Acquired,
     AcquireRequest,
+    AwaitGitRequest,
     Captured,
     CaptureRequest,
     FindPromoted,
+    GitState,
     MarkFound,
     SettleRequest,
     TakeOverRequest,
@@ -74,6 +76,7 @@ from workflows.model.target import (
     ReleaseRef,
     Slot,
     SlotState,
+    Sync,
     Target,
     TargetState,
     Template,
@@ -97,9 +100,10 @@ class Place:
     mark: Mark | None = None
     kept: list[Promoted] = field(default_factory=list)
     log: list[tuple[str, Any]] = field(default_factory=list)
+    syncs: tuple[Sync, ...] = ()
 
     def state(self) -> TargetState:
-        return TargetState(slots=dict(self.slots), traffic=self.traffic)
+        return TargetState(slots=dict(self.slots), traffic=self.traffic, syncs=self.syncs)
 
 
 @dataclass
@@ -134,6 +138,8 @@ class FakeWorld:
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    behind: dict[str, str] = field(default_factory=dict)
+    """By target key: why Git does not name the new version."""
     introduction: Introduction = field(default_factory=lambda: Introduction(contract=CONTRACT, clusters=("local",)))
     tick: float = 0.02
     speed: float = 1.0
@@ -255,6 +261,13 @@ class _Targets(_Part):
         place = await self.world.enter(request.target, request)
         step = next_undo_step(request.mark.baseline, place.state(), request.target)
         return UndoState(state=place.state(), step=step)
+
+    async def await_git(self, request: AwaitGitRequest) -> GitState:
+        await self.world.enter(request.target, request)
+        behind = self.world.behind.get(request.target.key, "")
+        if behind:
+            await asyncio.sleep(min(request.limit_seconds, 0.2))
+        return GitState(named=not behind, message=behind)
 
     async def settle(self, request: SettleRequest) -> None:
         place = await self.world.enter(request.target, request)

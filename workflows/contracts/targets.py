@@ -101,6 +101,19 @@ class SettleRequest(Message):
     """Kept beside the target; None after an undo of a version that never took traffic."""
 
 
+class AwaitGitRequest(Message):
+    target: Target
+    claim: Claim
+    limit_seconds: float
+
+
+class GitState(Message):
+    named: bool
+    """Git says what the target runs."""
+    message: str = ""
+    """What is missing, in one sentence, when it does not."""
+
+
 class MarkFound(Message):
     mark: Mark
     orphaned: bool
@@ -149,6 +162,11 @@ class TargetActivities(ABC):
     @abstractmethod
     async def next_undo(self, request: UndoRequest) -> UndoState:
         """Reads the target and says the next step back to the mark's baseline; changes nothing."""
+
+    @activity.defn(name="targets.await_git")
+    @abstractmethod
+    async def await_git(self, request: AwaitGitRequest) -> GitState:
+        """Waits, heartbeating, until Git says what the target runs; "not yet" is a value. Errors: Fenced."""
 
     @activity.defn(name="targets.settle")
     @abstractmethod

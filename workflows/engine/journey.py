@@ -13,11 +13,13 @@ from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Arms, Guard
 from workflows.engine.steps import StepFailed, StepRunner, wait_of
 from workflows.model.messages import RolloutOrder
-from workflows.model.plan import Approve, Barrier, Observe, RolloutPlan, Step
+from workflows.model.plan import Approve, AwaitGit, Barrier, Observe, RolloutPlan, Step
 from workflows.model.status import Phase, Wait
 from workflows.model.target import Backend, Claim
 
 _LATE_PAUSE = timedelta(seconds=30)
+_GIT_SOON, _GIT_LATER = 20.0, 1500.0
+"""Seconds of the first question whether Git names a version, and of each later one; each costs history."""
 
 
 class Teller(Protocol):
@@ -154,6 +156,8 @@ class Journey:
             await self._ask(action)
         elif isinstance(action, Observe):
             await self._observe(action)
+        elif isinstance(action, AwaitGit):
+            await self._await_git()
         elif isinstance(action, Barrier):
             await self._meet(action)
         elif self.committed:
@@ -229,6 +233,19 @@ class Journey:
             self.committed = True
             self.guard.stop()
         self._teller.show()
+
+    async def _await_git(self) -> None:
+        """Waits under the guard until Git names the version; where it does not in time, the release goes back."""
+        until, seconds, is_told = workflow.now() + timedelta(seconds=self.order.hold_seconds), _GIT_SOON, False
+        while not (state := await self._runner.await_git(seconds)).named:
+            left = (until - workflow.now()).total_seconds()
+            if left <= 0:
+                raise StepFailed("GitBehind", f"nobody brought Git up to date in time: {state.message}")
+            self._teller.show("Waiting", wait=waiting("GitBehind", state.message, until))
+            if not is_told:
+                self._teller.report("hold", reason="GitBehind", message=state.message)
+            seconds, is_told = min(left, _GIT_LATER), True
+        self._teller.show("Watching")
 
     async def _perform_late(self, step: Step) -> None:
         """After commit nothing is undone: a step that fails is tried again until it succeeds."""

@@ -11,6 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows.contracts.checks import CheckActivities, CheckRequest
+from workflows.contracts.targets import AwaitGitRequest, GitState, TargetActivities
 from workflows.contracts.traffic import ShiftRequest, TrafficActivities, VerifyRequest
 from workflows.contracts.workloads import (
     DeployRequest,
@@ -142,6 +143,20 @@ class StepRunner:
         else:
             raise StepFailed("WeightNotVerified", result.message or "the data plane does not show the weights")
         self.verified = dict(result.state.weights)
+
+    async def await_git(self, seconds: float) -> GitState:
+        """Whether Git says what the target runs, after at most so many seconds. Errors: StepFailed."""
+        request = AwaitGitRequest(target=self.target, claim=self.claim, limit_seconds=seconds)
+        try:
+            state: GitState = await self.reach.call(
+                TargetActivities.await_git, request, self.wait, "Wait until Git names the version"
+            )
+        except ActivityError as error:
+            if calls.is_cancelled(error):
+                raise
+            failure = calls.failure_of(error)
+            raise StepFailed(failure.reason, failure.message) from error
+        return state
 
     async def _retire(self, action: Retire, summary: str) -> None:
         request = RetireRequest(

@@ -93,6 +93,12 @@ class Observe(Message):
     """Counted from 1; 0 is the watch."""
 
 
+class AwaitGit(Message):
+    """Waits until Git says what the target runs: a paused sync would bring the old version back."""
+
+    kind: Literal["awaitGit"] = "awaitGit"
+
+
 class Barrier(Message):
     """Waits for the rest of the group."""
 
@@ -109,7 +115,8 @@ class Retire(Message):
 
 
 Action = Annotated[
-    Deploy | Scale | WaitReady | RunChecks | Shift | Approve | Observe | Barrier | Retire, Field(discriminator="kind")
+    Deploy | Scale | WaitReady | RunChecks | Shift | Approve | Observe | AwaitGit | Barrier | Retire,
+    Field(discriminator="kind"),
 ]
 
 

@@ -198,6 +198,17 @@ class Autoscaler(Message):
         return f"{self.kind} {self.name}"
 
 
+class Sync(Message):
+    """A GitOps application that applies Git's state to objects of a target."""
+
+    name: str
+    namespace: str
+    paused: bool = False
+    """Its automated syncs would put back what the release moves, so they rest until the release has settled."""
+    automated: dict[str, Any] | None = None
+    """The policy of automated syncs that is put back."""
+
+
 class TargetState(Message):
     """A target as observed at one moment; the one recorded before the first change is the baseline."""
 
@@ -206,8 +217,15 @@ class TargetState(Message):
     """None where no router stands before the workload."""
     autoscalers: tuple[Autoscaler, ...] = ()
     """What moves the stable slot's number; only a baseline knows."""
+    syncs: tuple[Sync, ...] = ()
+    """Recorded in a baseline only."""
     observed_at: datetime | None = None
     """By the provider's clock."""
+
+    @property
+    def waits_for_git(self) -> bool:
+        """Whether a sync is paused, which would bring back what Git names until Git names the new version."""
+        return any(sync.paused for sync in self.syncs)
 
     def slot(self, slot: Slot) -> SlotState:
         """One slot's state; an unknown slot is empty."""

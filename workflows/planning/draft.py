@@ -14,6 +14,7 @@ from math import ceil
 from workflows.model.plan import (
     Action,
     Approve,
+    AwaitGit,
     Barrier,
     ComponentPlan,
     Deploy,
@@ -152,6 +153,8 @@ class Draft:
 
     def await_group_to_commit(self) -> None:
         """Until here everything can be undone."""
+        if self.baseline.waits_for_git:
+            self._add(AwaitGit(), "Watching")
         self._add(Barrier(name="commit"), "Watching")
         self.phase = "Committing"
 

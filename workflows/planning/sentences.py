@@ -7,6 +7,7 @@ from datetime import timedelta
 from workflows.model.plan import (
     Action,
     Approve,
+    AwaitGit,
     Barrier,
     Deploy,
     Gate,
@@ -39,8 +40,16 @@ def of_action(action: Action, before: TargetState, after: TargetState) -> str:
         case RunChecks(slot=slot, checks=checks):
             count = "1 check" if len(checks) == 1 else f"{len(checks)} checks"
             return f"Run {count} against every instance of {_place(after, slot)}"
+        case Approve() | AwaitGit() | Barrier():
+            return _of_wait(action, after)
+
+
+def _of_wait(action: Approve | AwaitGit | Barrier, state: TargetState) -> str:
+    match action:
         case Approve(gate=gate):
             return f"Wait for approval: {people(gate)}"
+        case AwaitGit():
+            return f"Wait until Git names {state.slot('stable').template_version}; automated sync is paused until then"
         case Barrier(name=name):
             return _BARRIERS[name]
 

@@ -78,6 +78,7 @@ class Api:
         """Calls so far, by verb and plural."""
         self.namespaces = settings.namespaces
         """Those that may be searched; all of them when empty."""
+        self.argo_cd = settings.argo_cd
         self._settings = settings
         self._client: ApiClient | None = None
         self._connecting = asyncio.Lock()

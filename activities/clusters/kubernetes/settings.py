@@ -12,6 +12,17 @@ from activities.settings import SettingsModel
 from workflows.model.shapes import Name
 
 
+class ArgoCdSettings(SettingsModel):
+    """The Argo CD that applies Git's state to the cluster."""
+
+    namespace: Name | None = None
+    """Where its Applications are, in the same cluster; those of them that own a released object are asked for a truce.
+    """
+    elsewhere: bool = False
+    """It runs in another cluster, where no truce can be made: its Applications leave alone what releases move, which is
+    taken on trust."""
+
+
 class KubernetesCluster(SettingsModel):
     """How one cluster is reached."""
 
@@ -26,6 +37,8 @@ class KubernetesCluster(SettingsModel):
     namespaces: tuple[Name, ...] = ()
     """Where marks and kept versions are looked for; all namespaces when empty, which takes the right to list Secrets in
     the whole cluster."""
+    argo_cd: ArgoCdSettings = ArgoCdSettings()
+    """Without it a Deployment that Argo CD tracks is refused."""
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 50
     """Calls to the API server in a second; more wait for their turn, those of undos and observers the shortest."""
     burst: Annotated[int, Field(ge=1, le=1000)] = 50

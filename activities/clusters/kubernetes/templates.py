@@ -133,6 +133,22 @@ def _containers(pod: Object, wanted: str, image: str, name: str) -> list[Object]
     raise Rejected(f"{name} has {asked}; name its containers ({known}) in artifact.images", provider="kubernetes")
 
 
+def image_places(template: Template, deployment: Object) -> list[tuple[str, int]]:
+    """Which images of a Deployment a version sets: the list of containers and the place in it. Errors: Rejected."""
+    pod, name = deployment["spec"]["template"], deployment["metadata"]["name"]
+    wanted = [
+        id(found)
+        for container, image in template.body["images"].items()
+        for found in _containers(pod, container, image, name)
+    ]
+    return [
+        (group, index)
+        for group in ("initContainers", "containers")
+        for index, container in enumerate(pod["spec"].get(group) or [])
+        if id(container) in wanted
+    ]
+
+
 def _main(pod: Object, name: str) -> list[Object]:
     containers: list[Object] = pod["spec"]["containers"]
     return containers if len(containers) == 1 else [c for c in containers if c["name"] == name]

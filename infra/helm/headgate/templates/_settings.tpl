@@ -6,6 +6,9 @@
 {{- end -}}
 {{- if .Values.inCluster.namespaces -}}
 {{- $own := dict "inCluster" true "namespaces" .Values.inCluster.namespaces -}}
+{{- with .Values.inCluster.argoCd.namespace -}}
+{{- $_ := set $own "argoCd" (dict "namespace" .) -}}
+{{- end -}}
 {{- $clusters := dict "clusters" (dict .Values.inCluster.alias $own) -}}
 {{- $_ := set $settings "kubernetes" (merge $clusters (default dict $settings.kubernetes)) -}}
 {{- end -}}

@@ -1,0 +1,3 @@
+from tests.activities.world import world
+
+__all__ = ["world"]

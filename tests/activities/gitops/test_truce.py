@@ -1,0 +1,249 @@
+"""Releases on a real API server while Git's state is applied again and again, with self-heal and prune."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.clusters.kubernetes.api import Api, Object
+from activities.clusters.kubernetes.clusters import Clusters
+from activities.clusters.kubernetes.kinds import APPLICATION, DEPLOYMENT
+from activities.clusters.kubernetes.settings import ArgoCdSettings, KubernetesCluster, KubernetesSettings
+from activities.gitops.argo_cd import TRUCE, ArgoCd
+from activities.targets.activities import Targets
+from activities.traffic.keeping import Keeping
+from activities.traffic.registry import traffic_routers
+from activities.workloads.activities import Workloads
+from activities.workloads.registry import workload_providers
+from infra.testbed import crds
+from infra.testbed.api import Api as Writer
+from tests.activities.world import Run, World, a_template
+from tests.cluster import Namespace
+from tests.gitops import StandIn
+from workflows.contracts.targets import AcquireRequest, AwaitGitRequest, GitState, SettleRequest
+from workflows.errors import Fenced, Unsupported
+from workflows.model.target import Claim, Target
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+AUTOMATED = {"prune": True, "selfHeal": True}
+
+
+@dataclass
+class Shop:
+    """A Deployment that Git names, an Application that applies it, and providers that know where Argo CD is."""
+
+    world: World
+    namespace: Namespace
+    api: Api
+    git: StandIn
+
+    @property
+    def target(self) -> Target:
+        return self.world.target()
+
+    def image(self) -> str:
+        pod = self.namespace.get("apps/v1/deployments/trip")["spec"]["template"]
+        return str(pod["spec"]["containers"][0]["image"]).rpartition(":")[2]
+
+    async def application(self) -> Object:
+        return await self.api.get(APPLICATION, self.git.home, self.git.application)
+
+    async def automated(self) -> Any:
+        return ((await self.application())["spec"].get("syncPolicy") or {}).get("automated")
+
+    def says(self, image: str) -> None:
+        """Git names this image from now on."""
+        container = {"name": "trip", "image": f"registry.test/trip:{image}", "ports": [{"containerPort": 8080}]}
+        labels = {"app": "trip", "team": "trips"}
+        spec = {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "trip"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        }
+        self.git.commit(DEPLOYMENT, "trip", {"metadata": {"labels": labels}, "spec": spec})
+
+    async def await_git(self, run: Run, claim: Claim, seconds: float) -> GitState:
+        request = AwaitGitRequest(target=self.target, claim=claim, limit_seconds=seconds)
+        return await run.call(self.world.targets.await_git, request)
+
+    async def settle(self, run: Run, claim: Claim) -> None:
+        await run.call(self.world.targets.settle, SettleRequest(target=self.target, claim=claim))
+
+
+@asynccontextmanager
+async def opened(world: World, kubeconfig: Path, **spec: Any) -> AsyncIterator[Shop]:
+    crds.install(Writer(kubeconfig), ("argo-cd",))
+    namespace = Namespace(kubeconfig)
+    cluster = KubernetesCluster(
+        kubeconfig=kubeconfig, argo_cd=ArgoCdSettings(namespace=namespace.name), calls_per_second=500
+    )
+    clusters = Clusters(KubernetesSettings(clusters={"local": cluster}))
+    world.kinds = ("kubernetes", "none")
+    world._namespace = namespace
+    world.providers = workload_providers(world.process, clusters)
+    world.routers = traffic_routers(None, clusters)
+    world.workloads = Workloads(world.providers, Keeping(world.routers))
+    world.targets = Targets(world.providers, world.routers, world.runs, ArgoCd(clusters))
+    own = Clusters(KubernetesSettings(clusters={"local": cluster}))
+    stand_in = StandIn(own.get("local"), Writer(kubeconfig), "shop", namespace.name, namespace.name)
+    shop = Shop(world, namespace, clusters.get("local"), stand_in)
+    shop.says("v0")
+    destination = {"server": "https://kubernetes.default.svc", "namespace": namespace.name}
+    source = {"repoURL": "https://git.test/shop", "path": "shop", "targetRevision": "main"}
+    base = {"project": "default", "destination": destination, "source": source}
+    namespace.apply(
+        "argoproj.io/v1alpha1", "Application", "shop", spec={**base, "syncPolicy": {"automated": AUTOMATED}, **spec}
+    )
+    try:
+        async with shop.git.running():
+            await until(lambda: available(namespace) == 2)
+            yield shop
+    finally:
+        await clusters.close()
+        await own.close()
+        namespace.close()
+
+
+@pytest.fixture
+async def shop(world: World, kubeconfig: Path) -> AsyncIterator[Shop]:
+    async with opened(world, kubeconfig) as made:
+        yield made
+
+
+def available(namespace: Namespace) -> int:
+    found = namespace.get("apps/v1/deployments/trip") or {}
+    return int(found.get("status", {}).get("availableReplicas", 0))
+
+
+async def until(fact: Callable[[], bool], *, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(fact):  # noqa: ASYNC110 - a cluster sends no events here.
+            await asyncio.sleep(0.1)
+
+
+async def rounds(shop: Shop, count: int = 3) -> None:
+    """Lets the controller compare, and sync where it may, so many times more."""
+    for _ in range(count):
+        await shop.git.round()
+
+
+async def test_a_paused_sync_undoes_nothing_and_prunes_no_copy(shop: Shop) -> None:
+    world, run = shop.world, shop.world.run("run-1")
+    claim = await world.capture(run, shop.target)
+    assert await shop.automated() is None
+
+    ready = await world.deploy(run, shop.target, claim, slot="canary", template=a_template("v1"), replicas=1)
+    assert ready.ready, ready.message
+    await world.deploy(run, shop.target, claim, slot="stable", template=a_template("v1"), replicas=2)
+    await rounds(shop)
+
+    assert shop.image() == "v1"
+    assert shop.git.pruned == []
+    assert shop.namespace.get("apps/v1/deployments/trip-canary") is not None
+
+
+async def test_a_copy_is_never_pruned_even_while_syncs_go_on(shop: Shop, kubeconfig: Path) -> None:
+    world, run = shop.world, shop.world.run("run-1")
+    claim = await world.capture(run, shop.target)
+    await world.deploy(run, shop.target, claim, slot="canary", template=a_template("v1"), replicas=1)
+    left = {"labels": {"app.kubernetes.io/instance": "shop"}}
+    shop.namespace.apply("v1", "Service", "left", spec={"ports": [{"port": 80}]}, metadata=left)
+    Writer(kubeconfig).request(
+        "PATCH",
+        f"/apis/argoproj.io/v1alpha1/namespaces/{shop.namespace.name}/applications/shop",
+        {"spec": {"syncPolicy": {"automated": AUTOMATED}}},
+        kind="application/merge-patch+json",
+    )
+    await rounds(shop)
+
+    assert set(shop.git.pruned) == {"left"}
+    assert shop.namespace.get("apps/v1/deployments/trip-canary") is not None
+
+
+async def test_a_sync_goes_on_only_when_git_names_the_new_version(shop: Shop) -> None:
+    world, run = shop.world, shop.world.run("run-1")
+    claim = await world.capture(run, shop.target)
+    await world.deploy(run, shop.target, claim, slot="stable", template=a_template("v1"), replicas=2)
+
+    behind = await shop.await_git(run, claim, 8)
+    assert not behind.named
+    assert "Git at" in behind.message
+    assert "Deployment trip" in behind.message
+    assert await shop.automated() is None
+
+    shop.says("v1")
+    assert (await shop.await_git(run, claim, 20)).named
+    await shop.settle(run, claim)
+    assert await shop.automated() == AUTOMATED
+    assert TRUCE not in (await shop.application())["metadata"]["annotations"]
+    await rounds(shop)
+    assert shop.image() == "v1"
+    used = {call.split(" ")[0] for call in shop.api.calls if call.endswith(" applications")}
+    assert used == {"LIST", "GET", "PATCH", "WATCH"}, "the chart gives exactly these rights"
+
+
+async def test_an_undo_puts_the_sync_back_at_once_and_from_the_mark_alone(shop: Shop) -> None:
+    world, lost = shop.world, shop.world.run("lost")
+    claim = await world.capture(lost, shop.target)
+    await world.deploy(lost, shop.target, claim, slot="stable", template=a_template("v1"), replicas=2)
+
+    other = world.run("janitor")
+    acquired = await other.call(world.targets.acquire, AcquireRequest(target=shop.target))
+    assert acquired.claim is not None
+    with pytest.raises(Fenced):
+        await shop.settle(lost, claim)
+    assert await shop.automated() is None
+    await shop.settle(other, acquired.claim)
+
+    assert await shop.automated() == AUTOMATED
+    await until(lambda: shop.image() == "v0")
+
+
+async def test_an_application_that_leaves_alone_what_moves_is_never_paused(world: World, kubeconfig: Path) -> None:
+    pointers = ["/spec/replicas", "/spec/strategy", "/spec/template/spec/containers/0/image"]
+    rule = {"group": "apps", "kind": "Deployment", "jsonPointers": pointers}
+    policy = {"automated": AUTOMATED, "syncOptions": ["RespectIgnoreDifferences=true"]}
+    async with opened(world, kubeconfig, ignoreDifferences=[rule], syncPolicy=policy) as shop:
+        run = world.run("run-1")
+        claim = await world.capture(run, shop.target)
+        assert await shop.automated() == AUTOMATED
+        await world.deploy(run, shop.target, claim, slot="stable", template=a_template("v1"), replicas=2)
+        await rounds(shop)
+        assert shop.image() == "v1"
+        assert (await shop.await_git(run, claim, 5)).named
+
+
+async def test_an_application_that_others_write_is_refused_with_the_remedy(shop: Shop, kubeconfig: Path) -> None:
+    Writer(kubeconfig).request(
+        "PATCH",
+        f"/apis/argoproj.io/v1alpha1/namespaces/{shop.namespace.name}/applications/shop",
+        {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "root:argoproj.io/Application:x/shop"}}},
+        kind="application/merge-patch+json",
+    )
+
+    with pytest.raises(Unsupported) as refused:
+        await shop.world.capture(shop.world.run("run-1"), shop.target)
+
+    assert "Application root writes the application itself" in str(refused.value)
+    assert "/spec/template/spec/containers/0/image" in str(refused.value)
+    assert "RespectIgnoreDifferences=true" in str(refused.value)
+    assert await shop.automated() == AUTOMATED
+
+
+async def test_a_tracked_deployment_is_refused_where_nobody_said_where_argo_cd_is(shop: Shop, kubeconfig: Path) -> None:
+    clusters = Clusters(KubernetesSettings(clusters={"local": KubernetesCluster(kubeconfig=kubeconfig)}))
+    shop.world.providers = workload_providers(shop.world.process, clusters)
+    shop.world.targets = Targets(shop.world.providers, shop.world.routers, shop.world.runs, ArgoCd(clusters))
+    try:
+        with pytest.raises(Unsupported, match=r"kubernetes\.clusters\.local\.argoCd"):
+            await shop.world.capture(shop.world.run("run-1"), shop.target)
+    finally:
+        await clusters.close()

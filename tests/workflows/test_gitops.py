@@ -1,0 +1,70 @@
+"""Git behind a release: who waits for it, how long, and what stands meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.workflows.lab import STRATEGIES, Lab, Trial
+from tests.workflows.test_interruptions import same
+from workflows.model.target import Sync
+
+PAUSED = (Sync(name="shop", namespace="argocd", paused=True, automated={}),)
+BEHIND = "Git at 1234 differs from Deployment shop"
+
+
+def beside_git(lab: Lab, strategy: str = "canary", **plan: float) -> Trial:
+    """A release of a target whose sync is paused, and a Git that names the old version."""
+    trial = lab.release(strategy, **plan)  # type: ignore[arg-type]
+    trial.place.syncs = PAUSED
+    lab.world.behind[trial.components[0].target.key] = BEHIND
+    return trial
+
+
+async def waiting(trial: Trial) -> None:
+    status = await trial.until(lambda status: status.wait is not None and status.wait.reason == "GitBehind")
+    assert status.phase == "Waiting"
+    assert status.wait is not None
+    assert BEHIND in status.wait.message
+    assert status.wait.until is not None
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_promoted_version_is_watched_until_git_names_it(lab: Lab, strategy: str) -> None:
+    trial = beside_git(lab, strategy)
+    await trial.start()
+    await waiting(trial)
+    assert trial.place.mark is not None
+    assert trial.place.slots["stable"].template_version == "v2"
+    described = await trial.rollout.describe()
+    pending = [item.activity_type.name for item in described.raw_description.pending_activities]
+    assert "metrics.observe" in pending
+    lab.world.behind.clear()
+    assert (await trial.end())[0] == "Succeeded"
+    assert trial.place.mark is None
+
+
+async def test_a_git_that_nobody_brings_up_to_date_brings_the_release_back(lab: Lab) -> None:
+    trial = beside_git(lab, hold_seconds=1.0)
+    before = trial.place.state()
+    await trial.start()
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("RolledBack", "GitBehind")
+    assert same(trial.place.state(), before)
+
+
+async def test_an_abort_while_git_is_behind_brings_everything_back(lab: Lab) -> None:
+    trial = beside_git(lab)
+    before = trial.place.state()
+    await trial.start()
+    await waiting(trial)
+    await trial.say("abort")
+    assert (await trial.end())[0] == "Aborted"
+    assert same(trial.place.state(), before)
+
+
+async def test_a_release_whose_sync_goes_on_asks_nobody(lab: Lab) -> None:
+    trial = beside_git(lab)
+    trial.place.syncs = (PAUSED[0].model_copy(update={"paused": False}),)
+    await trial.start()
+    assert (await trial.end())[0] == "Succeeded"
+    assert "targets.await_git" not in [name for name, _ in trial.place.log]
