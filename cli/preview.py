@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from cli.forecast import USUAL, Assumed, Forecast, forecast
 from workflows.engine.preflight import Preflight
 from workflows.model.plan import ComponentPlan, Observe, ReleasePlan, RolloutPlan, Step, WaitReady
 from workflows.model.policy import Policy
@@ -59,6 +60,11 @@ class Preview:
     replicas: int
     notes: tuple[str, ...]
     """What was assumed."""
+    assumed: Assumed = USUAL
+
+    def forecast(self, rollout: RolloutPlan) -> Forecast | None:
+        """What evidence can do with one of the rollouts."""
+        return forecast(rollout, [row.share or 0.0 for row in rows(rollout)], self.assumed)
 
     def to_json(self) -> dict[str, Any]:
         """The stable shape of `plan -o json`."""
@@ -82,6 +88,7 @@ class Preview:
                     "undo": rollout.undo,
                     "warnings": list(rollout.warnings),
                     "unguarded": unguarded(rollout),
+                    "forecast": found.to_json() if (found := self.forecast(rollout)) else None,
                     "steps": [row.to_json() for row in rows(rollout)],
                 }
                 for component, rollout in zip(self.release.components, self.rollouts, strict=True)
@@ -89,17 +96,17 @@ class Preview:
         }
 
 
-def preview(release: Release, policy: Policy | None, *, replicas: int) -> Preview:
+def preview(release: Release, policy: Policy | None, *, replicas: int, assumed: Assumed = USUAL) -> Preview:
     """Plans every component. Errors: PolicyRefused, PlanRefused."""
     notes = [f"Baseline assumed: {replicas} healthy instances of the running version get all users (--replicas)."]
     if policy is None:
         notes.append("No --policy given: approvals, floors and allowed targets are not judged.")
     plan = release_plan(release, policy or _permissive(release))
     baselines = {component.name: _baseline(component, replicas) for component in plan.components}
-    return _preview(plan, baselines, replicas, notes)
+    return replace(_preview(plan, baselines, replicas, notes), assumed=assumed)
 
 
-def checked_preview(found: Preflight, *, replicas: int) -> Preview:
+def checked_preview(found: Preflight, *, replicas: int, assumed: Assumed = USUAL) -> Preview:
     """The worker's own plan, from what it has found to be running. Errors: PlanRefused."""
     assert found.plan is not None  # noqa: S101 - whoever asks gets a refusal as an error.
     seen = {one.component: one for one in found.seen}
@@ -114,7 +121,7 @@ def checked_preview(found: Preflight, *, replicas: int) -> Preview:
             running = f"{one.replicas} instances of {one.running}" if one.replicas else "nothing"
             notes.append(f"{component.name}: {running} running now.")
             baselines[component.name] = _baseline(component, one.replicas, version=one.running)
-    return _preview(found.plan, baselines, replicas, notes)
+    return replace(_preview(found.plan, baselines, replicas, notes), assumed=assumed)
 
 
 def _preview(plan: ReleasePlan, baselines: Mapping[str, TargetState], replicas: int, notes: list[str]) -> Preview:

@@ -54,6 +54,7 @@ class Observer:
             _compared(request),
             need_seconds=request.need_seconds,
             stage=_stage(request),
+            is_entry=request.entry,
         )
         self._started = clock.now()
         self._state = SessionState()

@@ -35,12 +35,17 @@ def plan(  # noqa: PLR0913 (an option is a parameter)
             help="Ask a worker whether all that it needs is there: objects, images, room, rights. Touches nothing.",
         ),
     ] = False,
+    requests_per_second: Annotated[
+        float,
+        typer.Option("--requests-per-second", min=0.001, help="Users assumed, for what evidence can do with them."),
+    ] = 100,
     version: Version = None,
     environment: Environment = None,
     settings: Set = None,
 ) -> None:
     """Show every step a release would take: weights, times, gates, what guards it, and how it is undone."""
     from cli.errors import BadInput
+    from cli.forecast import Assumed
     from cli.preview import checked_preview, preview
     from cli.reading import Overrides, as_release, located, named, only, read_policy
     from cli.render.plan import render
@@ -53,8 +58,10 @@ def plan(  # noqa: PLR0913 (an option is a parameter)
         source = only(file, "Release")
         release = as_release(source, Overrides(version, environment, tuple(settings or ())))
         with located(source):
+            assumed = Assumed(requests_per_second)
             if check:
-                made = checked_preview(session.run(lambda headgate: headgate.check(dump(release))), replicas=replicas)
+                found = session.run(lambda headgate: headgate.check(dump(release)))
+                made = checked_preview(found, replicas=replicas, assumed=assumed)
             else:
-                made = preview(release, judged, replicas=replicas)
+                made = preview(release, judged, replicas=replicas, assumed=assumed)
     session.show(made.to_json(), render(made))

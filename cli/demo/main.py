@@ -37,7 +37,7 @@ THINKING = 2.0
 AFTERGLOW = 1.0
 """Seconds after a release in which its last answers are still counted."""
 INTERRUPTED = 130
-LIMIT = 240.0
+LIMIT = 420.0
 """Seconds after which a release that should have ended long ago is aborted, so that nobody waits for ever."""
 
 

@@ -61,7 +61,7 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("canary-good", "a good version reaches everybody in stages"),
-        Scenario("canary-bad", "a version with 5 % errors is caught in its first stage", "RolledBack", is_error),
+        Scenario("canary-bad", "a version with 5 % errors is caught while few users meet it", "RolledBack", is_error),
         Scenario("canary-slow", "a version that answers 800 ms later is caught", "RolledBack", is_slow),
         Scenario("blue-green-bad", "a switch to a version with 5 % errors is taken back", "RolledBack", is_error),
         Scenario("rolling", "instances are replaced in place, and nobody notices"),

@@ -17,6 +17,9 @@ SLOW_RATE       that share                                        100%
 CRASH           seconds after which it ends with status 1, or
                 `start`: at once                                  never
 NEVER_READY     `/ready` always answers 503                       unset
+INCIDENT        a file: while it is there, the share of answers
+                that it names is 500; one for all versions is
+                what stands behind them all                       unset
 QUEUE_DEPTH     the gauge `queue_depth`                           0
 DRAIN           seconds that open requests may take after SIGTERM 10
 =============== ================================================ =========
@@ -35,6 +38,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -51,6 +55,7 @@ class Behaviour(NamedTuple):
     latency: float
     slow_rate: float
     queue_depth: float
+    incident: Path | None
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Behaviour:
@@ -63,7 +68,16 @@ class Behaviour(NamedTuple):
             latency=seconds(env.get("LATENCY", "0ms")),
             slow_rate=share(env.get("SLOW_RATE", "100%")),
             queue_depth=float(env.get("QUEUE_DEPTH", "0")),
+            incident=Path(env["INCIDENT"]) if env.get("INCIDENT") else None,
         )
+
+    @property
+    def failing(self) -> float:
+        """The share of answers that are errors now."""
+        try:
+            return max(self.error_rate, share(self.incident.read_text())) if self.incident else self.error_rate
+        except OSError:
+            return self.error_rate
 
 
 def share(text: str) -> float:
@@ -190,7 +204,7 @@ class Service:
         started = time.monotonic()
         if self._behaviour.latency and random.random() < self._behaviour.slow_rate:  # noqa: S311 - no secret.
             await asyncio.sleep(self._behaviour.latency)
-        status = 500 if random.random() < self._behaviour.error_rate else 200  # noqa: S311 - no secret.
+        status = 500 if random.random() < self._behaviour.failing else 200  # noqa: S311 - no secret.
         self._metrics.count(status, time.monotonic() - started)
         body = {"version": self._behaviour.version, "pid": os.getpid()} | ({"error": "demo"} if status == 500 else {})
         return status, "application/json", json.dumps(body).encode() + b"\n"

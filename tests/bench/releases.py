@@ -93,10 +93,10 @@ async def end(ground: Ground, started: Started, outcome: str = "Succeeded") -> E
     return ending
 
 
-async def first(ground: Ground, *routes: str, environment: str = "bench", replicas: int = 1) -> None:
+async def first(ground: Ground, *routes: str, environment: str = "bench", **more: Any) -> None:
     """Brings a first version to each route."""
     rolling = {"kind": "rolling", "watch": "0s"}
-    documents = [a_release(route, rolling, environment=environment, replicas=replicas) for route in routes]
+    documents = [a_release(route, rolling, environment=environment, **more) for route in routes]
     await asyncio.gather(*(finish(ground, document) for document in documents))
 
 

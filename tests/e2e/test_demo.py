@@ -17,7 +17,7 @@ import pytest
 from cli.demo.sweeper import marked
 
 # In one worker of xdist, because each of them wants the machine for itself.
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
 HEADGATE = [sys.executable, "-m", "cli.app"]
 SEED = os.environ.get("HEADGATE_TEST_SEED", "20")

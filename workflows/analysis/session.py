@@ -54,6 +54,8 @@ class Segment:
     """Observed time wanted; None watches without ever passing."""
     stage: str = ""
     """The same for segments of one stage; extensions and samples are counted per stage."""
+    is_entry: bool = False
+    """It belongs to the soft entry, where traffic decides how much can be seen."""
 
     @property
     def roles(self) -> dict[Slot, Role]:
@@ -164,7 +166,7 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
             "weighed": weights.weighed,
         }
     )
-    where = progress(counted, need=segment.need_seconds)
+    where = progress(counted, need=segment.need_seconds, is_entry=segment.is_entry)
     decision = combined(analysis, [look.judged for look in looks], weights.decision, where)
     if moved.age < warmup and decision.verdict == "continue":
         message = f"samples count after a warm-up of {duration(warmup)}"
@@ -175,9 +177,11 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     return Step(_rearmed(counted, decision), decision, reports, weights.report)
 
 
-def progress(state: SessionState, *, need: float | None) -> Progress:
+def progress(state: SessionState, *, need: float | None, is_entry: bool = False) -> Progress:
     """Where the stage stands."""
-    return Progress(observed=state.observed, need=need, stage_need=state.stage_need, short=state.short)
+    return Progress(
+        observed=state.observed, need=need, stage_need=state.stage_need, short=state.short, is_entry=is_entry
+    )
 
 
 def gap_after(tick: timedelta) -> float:

@@ -15,6 +15,7 @@ from workflows.model.analysis import Analysis, GaugeMetric, Metric
 from workflows.model.decision import Decision
 
 _ABOUT_DATA = frozenset({reasons.NO_DATA, reasons.PROVIDER_ERRORS})
+_MATTERS_AT_ENTRY = frozenset({reasons.LEANING_BAD, reasons.PROVIDER_ERRORS})
 _INSUFFICIENT = frozenset({reasons.TOO_FEW_REQUESTS, reasons.TOO_FEW_SAMPLES})
 
 
@@ -43,6 +44,8 @@ class Progress:
     """Observed time that the whole stage wanted."""
     short: float
     """Seconds that the stage has been extended already."""
+    is_entry: bool = False
+    """A stage of the soft entry passes with few requests or none: it is there to lose few, not to learn much."""
 
     @property
     def is_over(self) -> bool:
@@ -65,6 +68,8 @@ def combined(analysis: Analysis, judged: Sequence[Judged], weighed: Decision, pr
     if not progress.is_over:
         return Decision(verdict="continue", reason=reasons.OBSERVING, message=_progress(progress, judged))
     lacking = list(_lacking(analysis, judged, weighed)) if progress.stage_need > 0 else []
+    if progress.is_entry:
+        lacking = [item for item in lacking if item.reason in _MATTERS_AT_ENTRY]
     if not lacking:
         return Decision(verdict="pass", reason=reasons.TIME_REACHED, message=_progress(progress, judged))
     if progress.short < extension(analysis, progress):

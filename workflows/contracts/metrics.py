@@ -34,6 +34,8 @@ class ObserveRequest(Message):
     """Evidence of the earlier segments of this release."""
     need_seconds: float | None = None
     """Observed time wanted; None watches without ever passing."""
+    entry: bool = False
+    """The stage belongs to the soft entry: it asks for no minimum of requests."""
     limit_seconds: float = 1800
     holding: bool = False
     """A hold stands already and people decide: the segment watches on instead of saying `hold` again."""

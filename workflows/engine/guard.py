@@ -23,6 +23,7 @@ from workflows.contracts.metrics import Beat, MetricActivities, Observed, Observ
 from workflows.engine import calls
 from workflows.engine.reach import Reach
 from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
+from workflows.model.plan import Observe
 from workflows.model.target import Slot
 
 SEGMENT = timedelta(minutes=31)
@@ -68,12 +69,14 @@ class Guard:
     """Seconds of observed time that count for the current stage."""
     need: float | None = None
     """Seconds the current stage needs; None outside stages."""
+    entry: bool = False
+    """The current stage belongs to the soft entry."""
     last_observation: datetime | None = None
 
     def __post_init__(self) -> None:
         self._arms = Arms()
         self._weights: dict[str, float] = {}
-        self._upcoming: float | None = None
+        self._upcoming: Observe | None = None
         self._stage_since: datetime | None = None
         self._task: asyncio.Task[None] | None = None
         self._handle: ActivityHandle[Observed] | None = None
@@ -97,8 +100,8 @@ class Guard:
             self._task.result()
             raise RuntimeError("the watch ended without a verdict")
 
-    def watch(self, arms: Arms, weights: Mapping[Any, float], upcoming: float | None) -> None:
-        """Says which slots to watch from now on, and what the stage after this step needs when one follows directly."""
+    def watch(self, arms: Arms, weights: Mapping[Any, float], upcoming: Observe | None) -> None:
+        """Says which slots to watch from now on, and the stage after this step when one follows directly."""
         self._weights, self._upcoming = dict(weights), upcoming
         # A slot more to compare with can wait for the next segment: an interruption costs history.
         changed = arms.new != self._arms.new or not set(self._arms.old) <= set(arms.old)
@@ -109,9 +112,11 @@ class Guard:
         elif changed:
             self._interrupt()
 
-    async def pass_stage(self, seconds: float, *, already: float = 0) -> None:
-        """Returns once the stage has `seconds` of observed time, counted from now, and the evidence lets it pass."""
+    async def pass_stage(self, stage: Observe, *, already: float = 0) -> None:
+        """Returns once the stage has its observed time, counted from now, and the evidence lets it pass."""
+        seconds = stage.seconds
         self.observed, self.need, self._stage_since = already, seconds, workflow.now()
+        self.entry = stage.entry
         if seconds > 0 and self._request is not None and self._request.need_seconds is None:
             self._interrupt()
         try:
@@ -165,16 +170,21 @@ class Guard:
             except TimeoutError:
                 return
 
-    def _next_need(self) -> float | None:
+    def _next_stage(self) -> Observe | None:
+        """What the next segment is to see: the rest of the current stage, or the one that follows."""
         if self.hold is not None:
             return None
         if self.need is not None and self.observed < self.need:
-            return self.need - self.observed
-        return None if self._upcoming is None else self._upcoming + min(self._upcoming * _MARGIN, _MARGIN_LIMIT)
+            return Observe(seconds=self.need - self.observed, entry=self.entry)
+        if self._upcoming is None:
+            return None
+        seconds = self._upcoming.seconds
+        return self._upcoming.model_copy(update={"seconds": seconds + min(seconds * _MARGIN, _MARGIN_LIMIT)})
 
     async def _observe(self) -> Observed | None:
         self.segment += 1
         self._woken = False
+        stage = self._next_stage()
         self._request = ObserveRequest(
             target=self.reach.target,
             segment=self.segment,
@@ -183,7 +193,8 @@ class Guard:
             weights=self._weights,
             analysis=self.analysis,
             evidence=self.evidence,
-            need_seconds=self._next_need(),
+            need_seconds=None if stage is None else stage.seconds,
+            entry=stage is not None and stage.entry,
             limit_seconds=SEGMENT.total_seconds(),
             holding=self.hold is not None,
             version=self.version,

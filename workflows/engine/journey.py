@@ -192,11 +192,11 @@ class Journey:
         steps = self._plan.steps
         return steps[index] if index < len(steps) else None
 
-    def _upcoming(self) -> float | None:
-        """What the next stage needs, when nothing has to be waited for before it."""
+    def _upcoming(self) -> Observe | None:
+        """The next stage, when nothing has to be waited for before it."""
         for step in self._plan.steps[self.index + 1 :]:
             if isinstance(step.action, Observe):
-                return step.action.seconds or None
+                return step.action if step.action.seconds else None
             if isinstance(step.action, Approve | Barrier):
                 return None
         return None
@@ -206,7 +206,7 @@ class Journey:
         self._teller.report("stage")
         if action.seconds and not (self.full and action.stage):
             already = self.guard.observed if self._resumed_at == self.index else 0
-            await self.guard.pass_stage(action.seconds, already=already)
+            await self.guard.pass_stage(action, already=already)
             await workflow.wait_condition(lambda: self.guard.hold is None)
 
     async def _ask(self, action: Approve) -> None:

@@ -40,6 +40,9 @@ class Floors:
 
     def _strategy(self, strategy: Strategy, floor: StrategyFloor) -> Strategy:
         changes: dict[str, Any] = {"watch": self._at_least(strategy, "watch", floor.watch.minimum, "strategy")}
+        if isinstance(strategy, Canary) and floor.entry is not None:
+            self._entry(strategy)
+            changes["entry"] = floor.entry
         if isinstance(strategy, Canary | BlueGreen):
             self._first_weight(strategy, floor)
             changes["stages"] = tuple(self._stage(strategy, i, floor) for i in range(len(strategy.stages)))
@@ -61,6 +64,11 @@ class Floors:
             message = f"{format_duration(value)} is shorter than {self.name} demands; write at least {least}"
             self.problems.append(Problem(f"{self.at}.{path}.{name}", message))
         return minimum
+
+    def _entry(self, strategy: Canary) -> None:
+        if strategy.entry == "none":
+            message = f"{self.name} demands a soft entry; leave entry out"
+            self.problems.append(Problem(f"{self.at}.strategy.entry", message))
 
     def _first_weight(self, strategy: Canary | BlueGreen, floor: StrategyFloor) -> None:
         first = strategy.stages[0].weight

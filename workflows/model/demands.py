@@ -33,6 +33,8 @@ def _strategies(environment: Environment, at: str) -> Iterator[Problem]:
     for kind, floor in (strategies or {}).items():
         if floor.first_weight is not None and floor.first_weight <= 0:
             yield Problem(f"{at}.strategies.{kind}.firstWeight", "must be above 0, or no first stage could ever fit")
+        if floor.entry is not None and kind != "canary":
+            yield Problem(f"{at}.strategies.{kind}.entry", f"only a canary enters softly; {kind} does not")
         if floor.first_weight is not None and kind in ("rolling", "recreate"):
             yield Problem(f"{at}.strategies.{kind}.firstWeight", f"{kind} has no stages; leave firstWeight out")
         if floor.observe.minimum and kind in ("rolling", "recreate"):

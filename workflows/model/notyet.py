@@ -53,11 +53,6 @@ RELEASE = (
         lambda traffic: isinstance(traffic, dict) and "mirror" in traffic and traffic.get("kind") not in _COPYING,
     ),
     NotYet(
-        "spec.components.*.strategy.entry",
-        "soft entry arrives with the evidence modes of analysis; write the small weights as stages of their own",
-        _is("soft"),
-    ),
-    NotYet(
         "spec.components.*.strategy.retire",
         "{} needs two workloads of your own, which "
         "Kubernetes support brings; update, the default, gives your workload the new version",

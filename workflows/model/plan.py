@@ -91,6 +91,8 @@ class Observe(Message):
     seconds: float
     stage: int = 0
     """Counted from 1; 0 is the watch."""
+    entry: bool = False
+    """A stage of the soft entry: it asks for no minimum of requests."""
 
 
 class AwaitGit(Message):

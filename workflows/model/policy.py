@@ -37,6 +37,8 @@ class StrategyFloor(Document):
     """Every stage's observation."""
     first_weight: Weight | None = None
     """The largest first stage."""
+    entry: Literal["soft"] | None = None
+    """`soft`: every canary enters softly, also one that is judged by rules; `entry: none` is refused."""
 
 
 class Approval(Document):

@@ -369,7 +369,8 @@ class Canary(Document):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=50)]
     """Weights in rising order."""
     entry: Literal["none", "soft"] | None = None
-    """`soft` starts with a minute of small weights."""
+    """`soft` lets the canary in at 1, 2 and 5 % for 20 s each, below its first stage's weight, so that a gross fault
+    costs few requests. The default where a metric has `compare` or `slo`; rules alone start at the first stage."""
     watch: Duration = timedelta(minutes=30)
     """Observed time after promotion in which one write still undoes the release."""
     standby: Literal["previous", "none"] = "previous"

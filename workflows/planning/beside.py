@@ -5,7 +5,7 @@ In the end the user's own workload (stable) runs the new version with all the tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import ceil
 
 from workflows.model.release import NoTraffic, Stage
@@ -52,15 +52,19 @@ def leave(draft: Draft) -> None:
         draft.shift({"stable": 100})
 
 
-def climb(draft: Draft, stages: Iterable[Stage]) -> None:
-    """Moves users in stages: the gate, enough instances, the weight, the observation."""
+def climb(draft: Draft, stages: Sequence[Stage], entry: Sequence[Stage] = ()) -> None:
+    """Moves users in stages: the gate, enough instances, the weight, the observation.
+
+    The gate of the first stage opens the entry before it.
+    """
     draft.phase = "Shifting"
     preview = draft.state.traffic.preview_to if draft.state.traffic else None
-    for number, stage in enumerate(stages, 1):
-        draft.ask(draft.gate(stage.approval))
+    for number, stage in enumerate((*entry, *stages), 1):
+        if not entry or number != len(entry) + 1:
+            draft.ask(draft.gate(stage.approval))
         draft.scale("canary", max(draft.share(stage.weight), draft.state.slot("canary").replicas), weight=stage.weight)
         draft.shift(split(stage.weight), preview_to=preview)
-        draft.observe(stage.observe, stage=number)
+        draft.observe(stage.observe, stage=number, entry=number <= len(entry))
 
 
 def split(weight: float) -> dict[Backend, float]:

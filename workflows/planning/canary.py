@@ -5,15 +5,16 @@ from __future__ import annotations
 from workflows.model.release import Canary
 from workflows.planning import beside, by_replicas
 from workflows.planning.draft import Draft
+from workflows.planning.entry import entry
 
 
 def steps(draft: Draft, strategy: Canary) -> None:
-    """Prepares, climbs the stages, promotes and watches."""
+    """Prepares, enters softly, climbs the stages, promotes and watches."""
     if draft.plan.target.is_counted:
         by_replicas.steps(draft, strategy)
         return
     beside.prepare(draft, strategy.stages[0].weight)
-    beside.climb(draft, strategy.stages)
+    beside.climb(draft, strategy.stages, entry(draft.component, strategy))
     draft.await_group_to_promote()
     draft.scale("canary", max(draft.size, draft.state.slot("canary").replicas), weight=100)
     if draft.state.weight("canary") < 100:

@@ -142,10 +142,11 @@ class Draft:
         """The gate of a name that the spec mentions, as the policy describes it."""
         return [self.plan.gates[name]] if name and name in self.plan.gates else []
 
-    def observe(self, seconds: timedelta, *, stage: int = 0) -> None:
+    def observe(self, seconds: timedelta, *, stage: int = 0, entry: bool = False) -> None:
         """Waits for observed time; stage 0 is the watch. A stage without time is passed, and counted, at once."""
         if seconds or stage:
-            self._add(Observe(seconds=seconds.total_seconds(), stage=stage), "Observing" if stage else "Watching")
+            action = Observe(seconds=seconds.total_seconds(), stage=stage, entry=entry)
+            self._add(action, "Observing" if stage else "Watching")
 
     def await_group_to_promote(self) -> None:
         self._add(Barrier(name="promote"), "Waiting")

@@ -86,6 +86,8 @@ def _observe(action: Observe, state: TargetState) -> str:
         slot: Slot = "stable" if state.slot("canary").is_empty else "canary"
         share = f" at {state.weight(slot):g} %" if state.traffic else ""
         time = f" for {duration(action.seconds)}" if action.seconds else ", without waiting"
+        if action.entry:
+            return f"Let {version_in(state, slot)} in{share}{time} (stage {action.stage}, soft entry)"
         return f"Observe {version_in(state, slot)}{share}{time} (stage {action.stage})"
     main: Slot = "canary" if state.weight("canary") >= 100 else "stable"
     other: Slot = "stable" if main == "canary" else "canary"

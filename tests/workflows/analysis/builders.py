@@ -25,8 +25,8 @@ def an_analysis(*metrics: dict[str, Any], **fields: Any) -> Analysis:
     return Analysis.model_validate({"tick": "5s", "minRequests": 0, "metrics": metrics or [ratio()], **fields})
 
 
-def a_segment(number: int = 1, *, need: float | None = None, stage: str = "10%", **slots: Any) -> Segment:
-    return Segment(number, **{"new": ("canary",), "old": ("stable",), **slots}, need_seconds=need, stage=stage)
+def a_segment(number: int = 1, *, need: float | None = None, stage: str = "10%", **more: Any) -> Segment:
+    return Segment(number, **{"new": ("canary",), "old": ("stable",), **more}, need_seconds=need, stage=stage)
 
 
 def a_unit(

@@ -155,6 +155,26 @@ def test_warmup_of_the_new_version_is_no_evidence_against_it() -> None:
     assert rollout.last.evidence.log_e == 0
 
 
+class TestSoftEntry:
+    def test_entry_passes_on_time_with_few_requests_or_none(self) -> None:
+        rollout = a_rollout(segment=a_segment(need=20, is_entry=True), minRequests=300)
+        assert rollout.run((0, 0), OLD, times=4).decision.verdict == "pass"
+        rollout.enter(need=20, stage="2%", is_entry=True)
+        assert rollout.run((1, 0), OLD, times=5).decision.verdict == "pass"
+        rollout.enter(need=20, stage="10%")
+        assert rollout.run((1, 0), OLD, times=5).decision.reason == reasons.TOO_FEW_REQUESTS
+
+    def test_entry_does_not_pass_on_a_worry_or_without_an_answer(self) -> None:
+        rollout = a_rollout(errors(compare={}), segment=a_segment(need=20, is_entry=True))
+        rollout.run((4, 0), (396, 0), times=2)
+        while not rollout.last.evidence or rollout.last.evidence.log_e < 2.4:
+            rollout.look((4, 1), (396, 4))
+        assert rollout.run((0.001, 0), (396, 0), times=5).decision.reason == reasons.LEANING_BAD
+        silent = a_rollout(segment=a_segment(need=20, is_entry=True))
+        for _ in range(6):
+            assert silent.look(missing="canary").decision.verdict == "continue"
+
+
 class TestLeaningBad:
     def leaning(self) -> Rollout:
         rollout = a_rollout(errors(compare={}), segment=a_segment(need=60), minRequests=0)

@@ -365,11 +365,7 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         "is not the name of a Service: lower case letters, digits and dashes, at most 51",
     ),
     "a load balancer of AWS": (release(traffic={"kind": "alb"}), f"{C}.traffic.kind", "alb arrives with AWS support"),
-    "a soft entry": (
-        a_release().canary(5, entry="soft").document(),
-        f"{S}.entry",
-        "soft entry arrives with the evidence modes",
-    ),
+    "an entry of its own": (a_release().canary(5, entry="slow").document(), f"{S}.entry", "allowed: none, soft"),
     "a colour that stays": (
         a_release().blue_green(retire="keep").document(),
         f"{S}.retire",

@@ -149,6 +149,12 @@ REFUSED: dict[str, tuple[ReleaseBuilder, PolicyBuilder, str, str]] = {
         f"{C}.strategy.stages[0].weight",
         "50 is more than production allows at first; begin with at most 10",
     ),
+    "no soft entry": (
+        a_release().canary(5, entry="none"),
+        a_policy().floor("canary", entry="soft"),
+        f"{C}.strategy.entry",
+        "production demands a soft entry; leave entry out",
+    ),
     "no analysis": (
         a_release().unanalysed(),
         a_policy().with_(analysis="required"),

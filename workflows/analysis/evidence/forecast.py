@@ -6,7 +6,9 @@ Expectations, not promises: the time at which the mean growth of the best bet ha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from workflows.analysis.evidence.bets import Pair, compared
 from workflows.analysis.evidence.mixture import STAKES, Form
@@ -14,6 +16,9 @@ from workflows.analysis.evidence.parameters import Parameters
 
 RATIOS = (2.0, 5.0, 10.0)
 """Regressions that are shown."""
+
+FAULTS = (0.01, 0.05, 0.2)
+"""Shares of failing requests whose cost is shown."""
 
 _MANY = 60
 """Errors of a tick above which their split is taken for its mean."""
@@ -49,25 +54,74 @@ def request_seconds(traffic: Traffic, ratio: float, form: Form, alpha: float) ->
     return _seconds(-math.log(alpha) - math.log(form.prior[size]) - math.log(form.first), per_second)
 
 
-def expected_seconds(
-    parameters: Parameters, traffic: Traffic, ratio: float, *, max_ratio: float = 1.25, parts: int = 1
-) -> float | None:
-    """Seconds until a comparison of errors finds it, with the form that the parameters name; None if never.
+def expected_seconds(stake: Stake, traffic: Traffic, ratio: float) -> float | None:
+    """Seconds until a comparison of errors finds it, with the form that the parameters name; None if never."""
+    found = min(map(_until, stake.needed, stake.rates(traffic, ratio)))
+    return None if found == math.inf else max(found, traffic.tick)
 
-    `parts` is how many processes share the stake: metrics, and two for a metric with a limit as well.
+
+class Stretch(NamedTuple):
+    """Some time at one weight, from 0 to 1."""
+
+    weight: float
+    seconds: float
+
+
+class Cost(NamedTuple):
+    """What a fault costs until it is rolled back."""
+
+    seconds: float
+    """Since users first met it."""
+    failed: float
+    """Requests of users that fail by then."""
+
+
+class Stake(NamedTuple):
+    """What a comparison of errors has to win, and against which tolerance."""
+
+    parameters: Parameters
+    max_ratio: float = 1.25
+    parts: int = 1
+    """Processes that share the stake: metrics, and two for a metric with a limit as well."""
+
+    @property
+    def needed(self) -> list[float]:
+        """What each bet has to win, in nats, before the whole reaches 1/alpha."""
+        form = self.parameters.comparing_errors
+        stake = self.parameters.threshold - math.log(form.first) + math.log(self.parts)
+        counts = [stake - math.log(prior) + form.is_robust * math.log(2) for prior in form.prior]
+        return [*counts, *[stake + math.log(2 * len(STAKES))] * len(form.stakes)]
+
+    def rates(self, traffic: Traffic, ratio: float) -> list[float]:
+        """What each bet wins per second."""
+        form = self.parameters.comparing_errors
+        blocks = _block_growth(traffic, ratio, self.max_ratio) if form.is_robust else []
+        return [*_count_growth(form, traffic, ratio, self.max_ratio), *(found / traffic.tick for found in blocks)]
+
+
+def expected_cost(stake: Stake, stretches: Sequence[Stretch], traffic: Traffic, fault: float) -> Cost | None:
+    """What a version costs of which the share `fault` fails; None when no comparison finds it before all users have it.
+
+    Mean growths are added up over the stretches until the first bet has paid for everything that was spread.
     """
-    form = parameters.comparing_errors
-    stake = -math.log(parameters.alpha) - math.log(form.first) + math.log(parts)
-    counts = [
-        _seconds(stake - math.log(prior) + form.is_robust * math.log(2), found)
-        for prior, found in zip(form.prior, _count_growth(form, traffic, ratio, max_ratio), strict=True)
-    ]
-    blocks = [
-        _seconds(stake + math.log(2 * len(STAKES)), found / traffic.tick)
-        for found in (_block_growth(traffic, ratio, max_ratio) if form.is_robust else ())
-    ]
-    found = min((each for each in (*counts, *blocks) if each is not None), default=None)
-    return None if found is None else max(found, traffic.tick)
+    needed = stake.needed
+    held = [0.0] * len(needed)
+    cost = Cost(0.0, 0.0)
+    for weight, seconds in stretches:
+        rates = stake.rates(replace(traffic, weight=weight), fault / traffic.share)
+        left = min(_until(n - h, rate) for n, h, rate in zip(needed, held, rates, strict=True))
+        found = left <= seconds
+        # It is noticed when a tick ends.
+        spent = left + traffic.tick / 2 if found else seconds
+        cost = Cost(cost.seconds + spent, cost.failed + spent * traffic.rps * weight * fault)
+        if found:
+            return cost
+        held = [max(h + rate * seconds, 0.0) for h, rate in zip(held, rates, strict=True)]
+    return None
+
+
+def _until(needed: float, rate: float) -> float:
+    return max(needed, 0.0) / rate if rate > 1e-12 else math.inf
 
 
 def _count_growth(form: Form, traffic: Traffic, ratio: float, max_ratio: float) -> list[float]:

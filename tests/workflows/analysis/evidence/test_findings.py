@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 
@@ -13,13 +13,22 @@ from tests.workflows.analysis.evidence.builders import PARAMETERS, Four, Judge, 
 from tests.workflows.analysis.evidence.simulation import Scenario, Service, binomial, constant
 from workflows.analysis.evidence.bets import Pair
 from workflows.analysis.evidence.findings import Finding, finding
-from workflows.analysis.evidence.forecast import Traffic, expected_seconds, growth, request_seconds
+from workflows.analysis.evidence.forecast import (
+    Stake,
+    Stretch,
+    Traffic,
+    expected_cost,
+    expected_seconds,
+    growth,
+    request_seconds,
+)
 from workflows.analysis.evidence.shadow import QUIET_SECONDS, Shadow, advance, dependence
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
 
 CALM: Four = (0, 100, 1, 900)
 BAD: Four = (5, 100, 1, 900)
+STAKE = Stake(PARAMETERS)
 USUAL = Traffic(100, 0.1, 0.001, 10)
 
 
@@ -82,23 +91,40 @@ class TestForecast:
     def test_nothing_is_found_without_traffic_errors_or_a_regression(self) -> None:
         nothing: tuple[dict[str, float], ...] = ({"rps": 0}, {"weight": 0}, {"weight": 1}, {"share": 0})
         for change in nothing:
-            assert expected_seconds(PARAMETERS, replace(USUAL, **change), 10) is None
-        assert expected_seconds(PARAMETERS, USUAL, 1.1) is None
+            assert expected_seconds(STAKE, replace(USUAL, **change), 10) is None
+        assert expected_seconds(STAKE, USUAL, 1.1) is None
 
     @pytest.mark.parametrize(("ratio", "runs"), [(50, 60), (10, 60)])
     def test_expectation_is_near_what_is_simulated(self, ratio: float, runs: int) -> None:
         scenario = Scenario(Service(new=constant(0.001 * ratio)), slo=None)
         times = [scenario.release(run).rolled_back or math.inf for run in range(runs)]
-        expected = expected_seconds(PARAMETERS, USUAL, ratio)
+        expected = expected_seconds(STAKE, USUAL, ratio)
         assert expected
         assert 0.6 < median(times) / expected < 1.5
 
     def test_worse_regressions_and_more_traffic_are_found_sooner(self) -> None:
-        times = [expected_seconds(PARAMETERS, USUAL, ratio) or 0 for ratio in (2, 5, 10)]
+        times = [expected_seconds(STAKE, USUAL, ratio) or 0 for ratio in (2, 5, 10)]
         assert times == sorted(times, reverse=True)
-        more = expected_seconds(PARAMETERS, Traffic(1000, 0.1, 0.001, 10), 2)
+        more = expected_seconds(STAKE, Traffic(1000, 0.1, 0.001, 10), 2)
         assert more
         assert more < times[0]
+
+    @pytest.mark.parametrize("fault", [0.05, 0.2])
+    def test_soft_entry_costs_about_five_requests_as_forecast_and_as_simulated(self, fault: float) -> None:
+        entry = [Stretch(0.01, 20), Stretch(0.02, 20), Stretch(0.05, 20), Stretch(0.1, 1800)]
+        usual = Traffic(200, 0, 0.001, 5)
+        soft, hard = (expected_cost(STAKE, stretches, usual, fault) for stretches in (entry, entry[-1:]))
+        assert soft
+        assert hard
+        weights = Service(rps=200, weight=lambda at: (0.01, 0.02, 0.05, 0.1)[min(3, int(at // 20))], tick=5)
+        scenario = Scenario(replace(weights, new=constant(fault)))
+        failed = [scenario.release(run).failed for run in range(40)]
+        assert 3 < soft.failed < 8
+        assert 3 < fmean(failed) < 8
+        assert soft.failed < hard.failed / 3
+
+    def test_fault_that_is_found_too_late_has_no_cost(self) -> None:
+        assert expected_cost(STAKE, [Stretch(0.1, 10), Stretch(1, 600)], USUAL, 0.01) is None
 
 
 class TestShadow:
