@@ -169,6 +169,9 @@ def _strategy(component: Component) -> Found:
     if beside and isinstance(component.traffic, NoTraffic):
         message = f"{strategy.kind} needs a router to send users to both versions, and traffic is none"
         yield "strategy.kind", f"{message}; use rolling, or give the component traffic"
+    if isinstance(component.traffic, ReplicasTraffic) and isinstance(strategy, Canary) and strategy.entry == "soft":
+        message = "without a router a weight is a number of pods, and 1, 2 and 5 % cannot be had by it"
+        yield "strategy.entry", f"{message}; leave entry out, or use a router with weights"
     if isinstance(component.traffic, ServiceTraffic | IngressTraffic):
         what = "a Service" if isinstance(component.traffic, ServiceTraffic) else "an Ingress"
         message = f"{what} switches all users at once, and {strategy.kind} wants to send it a part of them"

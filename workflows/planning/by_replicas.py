@@ -41,6 +41,8 @@ class Ratio(NamedTuple):
 def steps(draft: Draft, strategy: Canary) -> None:
     """Adds pods in stages, replaces the others, takes the added ones away and watches."""
     _refuse_scaled(draft)
+    if strategy.entry == "soft":
+        draft.warnings.append(f"{draft.plan.name}: without a router there is no soft entry; users are divided by pods")
     draft.ask(draft.entry_gates)
     draft.phase = "Shifting"
     parts = [stage for stage in strategy.stages if stage.weight < 100]

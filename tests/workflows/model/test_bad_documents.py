@@ -365,6 +365,14 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         "is not the name of a Service: lower case letters, digits and dashes, at most 51",
     ),
     "a load balancer of AWS": (release(traffic={"kind": "alb"}), f"{C}.traffic.kind", "alb arrives with AWS support"),
+    "a soft entry without a router": (
+        deployed(
+            strategy={"kind": "canary", "stages": [{"weight": 25}], "entry": "soft"},
+            traffic={"kind": "replicas", "service": "trip"},
+        ),
+        f"{S}.entry",
+        "without a router a weight is a number of pods",
+    ),
     "an entry of its own": (a_release().canary(5, entry="slow").document(), f"{S}.entry", "allowed: none, soft"),
     "a colour that stays": (
         a_release().blue_green(retire="keep").document(),
