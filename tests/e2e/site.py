@@ -170,7 +170,7 @@ class Site:
         return since
 
     def _rollout(self, name: str) -> WorkflowHandle[Any, Any]:
-        return self.client.get_workflow_handle(f"rollout/bed/{self.namespace.name}/kubernetes/{name}")
+        return self.client.get_workflow_handle(f"rollout/bed/{self.namespace.name}/deployment/{name}")
 
     async def abort(self, name: str = "shop") -> None:
         """As a person does, whatever the release is about."""
