@@ -16,7 +16,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workflows.engine import visibility
 from workflows.model.decision import MetricReport
-from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Steer, Voice
+from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Steer, Voice
 from workflows.model.status import (
     GateStatus,
     Phase,
@@ -244,7 +244,7 @@ class StubRelease:
         self._check_sequence(steer)
 
     @workflow.update
-    def resume(self, steer: Steer) -> Receipt:
+    def resume(self, steer: Resume) -> Receipt:
         self._sequence += 1
         self._phase = "Observing"
         return self._receipt()
