@@ -30,6 +30,7 @@ from workflows.contracts.workloads import Gathered, GatherRequest, WorkloadActiv
 from workflows.engine import calls
 from workflows.engine.checkpoints import Checkpoint, is_due
 from workflows.engine.compensation import complete
+from workflows.engine.ends import only
 from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Guard
 from workflows.engine.journey import Journey, waiting
@@ -48,6 +49,7 @@ _ENDS = ("Succeeded", "RolledBack", "Aborted", "Failed")
 _NO_FAILURE = ("ApprovalRejected", "ApprovalExpired", "ForeignChange", "Orphaned", "PlanRefused")
 """Reasons to go back that say nothing against the version."""
 _PARENTS = ("release/", "rollback/", "headgate-janitor")
+_STRANGER = "a Rollout is started by a Release, a Rollback or the janitor; start `headgate start FILE` instead"
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ class Rollout:
     """Carries out one component's plan; see `RolloutOrder` for what it is told."""
 
     @workflow.init
-    def __init__(self, order: RolloutOrder) -> None:
-        self.order = order
+    def __init__(self, *given: Any) -> None:
+        """What a stranger gives is not looked at: `run` ends it, for a start that wedges would hold the lock."""
+        if _is_stranger():
+            return
+        self.order = order = RolloutOrder.model_validate(only(given, "order"))
         self.claim: Claim | None = None
         self.reach = Reach(order.target, self._on_reach)
         self.guard = Guard(self.reach, None, order.release.version, self._on_segment, self._on_foreign)
@@ -83,9 +88,11 @@ class Rollout:
         self.failure_log = ""
 
     @workflow.run
-    async def run(self, order: RolloutOrder) -> RolloutResult:
+    async def run(self, *given: Any) -> RolloutResult:  # noqa: ARG002
         """Runs to the end whatever happens; cancel means undo."""
-        self._refuse_strangers()
+        if _is_stranger():
+            raise ApplicationError(_STRANGER, type="BadStart", non_retryable=True)
+        order = self.order
         self.show("Pending")
         try:
             if order.mode == "undo":
@@ -557,17 +564,15 @@ class Rollout:
             failure_log=self.failure_log,
         )
 
-    def _refuse_strangers(self) -> None:
-        parent = workflow.info().parent
-        if parent is None or not parent.workflow_id.startswith(_PARENTS):
-            message = (
-                "a Rollout is started by a Release, a Rollback or the janitor; start `headgate start FILE` instead"
-            )
-            raise ApplicationError(message, type="BadStart", non_retryable=True)
-
     @property
     def _name(self) -> str:
         return self.order.target.component
+
+
+def _is_stranger() -> bool:
+    """Whether nobody started this who may."""
+    parent = workflow.info().parent
+    return parent is None or not parent.workflow_id.startswith(_PARENTS)
 
 
 def _present(value: Any) -> Any:

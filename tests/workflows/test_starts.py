@@ -32,3 +32,13 @@ async def test_anything_but_one_object_is_refused_at_once(lab: Lab, workflow: st
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == "BadSpec"
     assert said in failed.value.cause.message
+
+
+@pytest.mark.parametrize("arguments", [[], [None], [{}], ["shop"], [{}, {}]], ids=str)
+async def test_a_rollout_that_a_person_starts_gives_its_lock_back_at_once(lab: Lab, arguments: list[Any]) -> None:
+    lock = f"rollout/local/test/process/{unique('shop')}"
+    handle = await lab.client.start_workflow("Rollout", args=arguments, id=lock, task_queue=lab.queue)
+    with pytest.raises(WorkflowFailureError) as failed:
+        await handle.result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "BadStart"
