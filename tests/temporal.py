@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest_asyncio
@@ -27,9 +28,9 @@ def unique(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    """A real server on free ports with Headgate's search attributes."""
+@asynccontextmanager
+async def a_dev_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A real, empty server on free ports with Headgate's search attributes."""
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(Toolbox().temporal().path),
@@ -37,6 +38,13 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_startup_timeout=PATIENCE,
         search_attributes=KEYS,
     ) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
+    """The server that most tests share."""
+    async with a_dev_server() as server:
         yield server
 
 

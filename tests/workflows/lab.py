@@ -28,7 +28,7 @@ from workflows.inquiry import Inquiry
 from workflows.janitor import Janitor
 from workflows.model.plan import ComponentPlan, Gate, ReleasePlan
 from workflows.model.release import Component
-from workflows.model.status import ReleaseStatus
+from workflows.model.status import ReleaseStatus, RolloutStatus
 from workflows.model.target import Target
 from workflows.planning.templates import template
 from workflows.release import Release
@@ -99,6 +99,11 @@ class Trial:
             with contextlib.suppress(WorkflowQueryFailedError):  # It came too early; see worker/ordering.py.
                 status: ReleaseStatus = await self.release.query("status", result_type=ReleaseStatus)
                 return status
+
+    async def rollout_status(self) -> RolloutStatus:
+        """The first component as its Rollout sees it."""
+        status: RolloutStatus = await self.rollout.query("status", result_type=RolloutStatus)
+        return status
 
     async def until(self, true: Callable[[ReleaseStatus], Any]) -> ReleaseStatus:
         """Polls the status until it is as wanted."""
@@ -189,6 +194,8 @@ class Lab:
         waves: dict[str, int] | None = None,
         name: str = "",
         targets: dict[str, Target] | None = None,
+        environment: str = "test",
+        gate: Gate | None = None,
         **plan: Any,
     ) -> Trial:
         """Lays out a release and the world it finds."""
@@ -208,12 +215,13 @@ class Lab:
                     component=written,
                     wave=(waves or {}).get(part, 0),
                     gates=gates or {},
+                    gate=gate,
                 )
             )
         self.world.plans[name] = ReleasePlan(
-            environment="test", name=name, version=version, digest="0" * 64, components=tuple(parts), **plan
+            environment=environment, name=name, version=version, digest="0" * 64, components=tuple(parts), **plan
         )
-        return Trial(self, name, parts)
+        return Trial(self, name, parts, f"release/{environment}/{name}")
 
 
 def a_component(name: str, service: str, strategy: str | dict[str, Any]) -> dict[str, Any]:
@@ -239,9 +247,9 @@ def a_target(component: dict[str, Any]) -> Target:
 
 
 @asynccontextmanager
-async def a_lab(client: Client, **options: Any) -> AsyncIterator[Lab]:
-    """Three workers as `headgate worker` runs them, over a new world; `options` go to each of them."""
-    lab = Lab(client, unique("lab"), FakeWorld())
+async def a_lab(client: Client, world: FakeWorld | None = None, **options: Any) -> AsyncIterator[Lab]:
+    """Three workers as `headgate worker` runs them, over a new world or a given one; `options` go to each of them."""
+    lab = Lab(client, unique("lab"), world or FakeWorld())
     shared: dict[str, Any] = {
         "activities": lab.world.activities(),
         "max_heartbeat_throttle_interval": timedelta(milliseconds=200),

@@ -19,7 +19,7 @@ from worker.sandbox import workflow_runner
 from worker.wiring import workflow_classes
 from workflows.model.plan import Gate
 
-UNCACHED = {"max_cached_workflows": 0, "workflow_runner": OneByOne(UnsandboxedWorkflowRunner())}
+UNCACHED: dict[str, Any] = {"max_cached_workflows": 0, "workflow_runner": OneByOne(UnsandboxedWorkflowRunner())}
 """Without the sandbox, which would import everything again for each task."""
 
 GATED = {

@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from temporalio.client import Client
 
-from tests.workflows.lab import STRATEGIES, Lab, Trial, a_lab
-from workflows.model.target import TargetState
+from tests.workflows.lab import STRATEGIES, Holding, Lab, Trial, a_lab
+from workflows.model.target import SlotState, TargetState
 
+COMMITTED = 3
+"""At most so many activities follow a commit: from then on a pause holds nothing back."""
 Stop = Callable[[Trial], Awaitable[object]]
 
 
@@ -56,10 +58,8 @@ async def count_activities(lab: Lab, strategy: str) -> int:
     return sum(name != "metrics.observe" for name, _ in trial.place.log)
 
 
-async def interrupt(lab: Lab, strategy: str, nth: int, stop: Stop) -> tuple[Trial, TargetState, str]:
-    """Stops the world before the nth activity, interrupts, lets the late write go on, and waits for the end."""
-    trial = lab.release(strategy)
-    before = trial.place.state()
+async def start_until(trial: Trial, nth: int) -> Holding:
+    """Starts a release whose world stands still before the nth activity."""
     holding = await trial.hold_before(nth)
     await trial.start()
     try:
@@ -69,6 +69,14 @@ async def interrupt(lab: Lab, strategy: str, nth: int, stop: Stop) -> tuple[Tria
         failures = [e.workflow_task_failed_event_attributes.failure for e in history.events]
         wedged = [str(f)[:2000] for f in failures if f.message]
         pytest.fail(f"activity {nth} of {trial.name} was never reached: {await trial.status()}, {wedged}")
+    return holding
+
+
+async def interrupt(lab: Lab, strategy: str, nth: int, stop: Stop) -> tuple[Trial, TargetState, str]:
+    """Stops the world before the nth activity, interrupts, lets the late write go on, and waits for the end."""
+    trial = lab.release(strategy)
+    before = trial.place.state()
+    holding = await start_until(trial, nth)
     await stop(trial)
     await asyncio.sleep(0.05)
     holding.go.set()
@@ -86,10 +94,29 @@ async def settled(trial: Trial) -> None:
     pytest.fail(f"{trial.name} is still marked: {trial.place.log[-5:]}")
 
 
+async def until_paused_or_over(trial: Trial) -> None:
+    """Waits until the Rollout has got its pause, unless it is committed and ends."""
+    while (await trial.rollout_status()).phase not in ("Paused", "Succeeded"):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
 def same(place_state: TargetState, before: TargetState) -> bool:
     wanted = {k: (v.template, v.replicas, v.ready) for k, v in before.slots.items()}
     return {k: (v.template, v.replicas, v.ready) for k, v in place_state.slots.items()} == wanted and (
         place_state.traffic == before.traffic
+    )
+
+
+def is_promoted(after: TargetState, version: str = "v2", replicas: int = 4) -> bool:
+    """Whether everybody is served by the whole new version, and by nothing else."""
+    stable = after.slot("stable")
+    return (
+        stable.template is not None
+        and stable.template.version == version
+        and (stable.replicas, stable.ready) == (replicas, {stable.template.digest: replicas})
+        and (after.traffic is None or {k: v for k, v in after.traffic.weights.items() if v} == {"stable": 100})
+        and (after.traffic is None or after.traffic.preview_to is None)
+        and after.slot("canary") == SlotState()
     )
 
 
@@ -118,4 +145,33 @@ async def test_a_release_stopped_at_any_step_ends_at_its_baseline_or_done(
                     "recreate",
                     "canary-without-standby",
                 }, at
+        assert lab.world.violations == []
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_release_paused_at_any_step_moves_nobody_until_it_is_resumed(client: Client, strategy: str) -> None:
+    async with a_lab(client) as lab:
+
+        async def one(nth: int) -> str:
+            trial = lab.release(strategy)
+            holding = await start_until(trial, nth)
+            said = await trial.say("pause")
+            trial.free(holding)
+            await until_paused_or_over(trial)
+            seen, calls = trial.place.state(), len(trial.place.log)
+            await asyncio.sleep(0.5)
+            at = f"{strategy}, paused before activity {nth}: {said}, {[name for name, _ in trial.place.log]}"
+            paused = (await trial.rollout_status()).phase == "Paused"
+            if paused:
+                assert trial.place.state() == seen, at
+                assert {name for name, _ in trial.place.log[calls:]} <= {"metrics.observe"}, at
+                await trial.say("resume")
+            assert (await trial.end())[0] == "Succeeded", at
+            assert is_promoted(trial.place.state()), at
+            return "paused" if paused else "committed"
+
+        steps = await count_activities(lab, strategy)
+        ends = await asyncio.gather(*(one(nth) for nth in range(steps)))
+        assert ends == sorted(ends, reverse=True)
+        assert ends.count("committed") <= COMMITTED
         assert lab.world.violations == []

@@ -248,11 +248,13 @@ class Journey:
         self._teller.show("Watching")
 
     async def _perform_late(self, step: Step) -> None:
-        """After commit nothing is undone: a step that fails is tried again until it succeeds."""
+        """After commit a step that fails is tried again until it succeeds; only a run that lost its fence gives up."""
         while True:
             try:
                 await self._runner.perform(step)
             except StepFailed as error:
+                if error.reason == "Fenced":
+                    raise
                 self._teller.show(wait=waiting("RetireBlocked", error.message))
                 await workflow.sleep(_LATE_PAUSE)
             else:
