@@ -322,7 +322,7 @@ class Rollout:
             self.show("Failed", cause.message)
             return self._result(cause, undone=False)
         self.show("RollingBack", f"Undo: {cause.message}"[:200])
-        self.report("undoing", reason=cause.reason, message=cause.message)
+        self.report("undoing", outcome=cause.outcome, reason=cause.reason, message=cause.message)
         gathering = self._gathering(cause)
         undone = await self._undo_with(self.order.release.first_run_id, gathering=gathering)
         if gathering is not None:

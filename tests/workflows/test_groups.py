@@ -8,7 +8,7 @@ import pytest
 
 from tests.temporal import unique
 from tests.workflows.lab import Lab, a_component, a_target
-from tests.workflows.test_interruptions import same
+from tests.workflows.test_interruptions import same, until_paused_or_over
 from workflows.model.decision import Decision
 from workflows.model.plan import Gate
 
@@ -130,6 +130,44 @@ async def test_a_second_release_on_one_target_waits_and_names_what_it_waits_for(
     assert lab.world.places[target.key].state().slot("stable").template_version == "v3"
 
 
+async def test_two_environments_share_the_lock_of_one_target(lab: Lab) -> None:
+    target = a_target(a_component("shop", unique("shared"), "canary"))
+    first = lab.release(SLOW, targets={"shop": target}, environment="staging")
+    second = lab.release("rolling", targets={"shop": target}, environment="production", version="v3")
+    await first.start()
+    await first.until(lambda status: status.phase == "Observing")
+    await second.start()
+    status = await second.until(lambda status: status.wait)
+    assert status.wait is not None
+    assert status.wait.reason == "TargetBusy"
+    assert f"{target.rollout_id} runs for {first.id}" in status.wait.message
+    assert first.rollout.id == second.rollout.id
+    await first.say("abort")
+    assert (await first.end())[0] == "Aborted"
+    outcome, result = await second.end()
+    assert (outcome, result["environment"]) == ("Succeeded", "production")
+    assert second.place.state().slot("stable").template_version == "v3"
+
+
+async def test_a_pause_while_the_lock_is_awaited_holds_until_it_is_taken_back(lab: Lab) -> None:
+    target = a_target(a_component("shop", unique("shared"), "canary"))
+    first = lab.release(SLOW, targets={"shop": target})
+    second = lab.release("canary", targets={"shop": target}, version="v3")
+    await first.start()
+    await first.until(lambda status: status.phase == "Observing")
+    await second.start()
+    await second.until(lambda status: status.wait)
+    await second.say("pause")
+    await first.say("abort")
+    await first.end()
+    before = second.place.state()
+    await until_paused_or_over(second)
+    assert (await second.rollout_status()).phase == "Paused"
+    assert second.place.state() == before
+    await second.say("resume")
+    assert (await second.end())[0] == "Succeeded"
+
+
 async def test_a_release_that_waits_for_a_lock_can_be_aborted(lab: Lab) -> None:
     target = a_target(a_component("shop", unique("shared"), "canary"))
     first = lab.release(SLOW, targets={"shop": target})
@@ -171,11 +209,7 @@ async def test_two_groups_over_the_same_targets_never_wait_in_a_circle(lab: Lab)
 
 
 async def test_one_approval_opens_a_policy_gate_for_the_whole_group(lab: Lab) -> None:
-    trial = lab.release("canary", components=("api", "web"))
-    gate = Gate(name="production", count=1)
-    plan = lab.world.plans[trial.name]
-    gated = tuple(part.model_copy(update={"gate": gate}) for part in plan.components)
-    lab.world.plans[trial.name] = plan.model_copy(update={"components": gated})
+    trial = lab.release("canary", components=("api", "web"), gate=Gate(name="production"))
     await trial.start()
     await trial.until(lambda status: status.gates)
     await trial.say("approve", gate="production")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.workflows.lab import Lab, Trial
 from tests.workflows.test_interruptions import same
+from workflows.contracts.traffic import ShiftRequest
 from workflows.errors import Rejected
 from workflows.model.decision import Decision
 from workflows.model.target import SlotState
@@ -150,3 +151,35 @@ async def test_a_failed_check_stops_before_users_are_reached(lab: Lab) -> None:
     outcome, result = await trial.end()
     assert (outcome, result["reason"]) == ("RolledBack", "CheckFailed")
     assert all(name != "traffic.shift" for name, _ in trial.place.log)
+
+
+@pytest.mark.parametrize("waves", [{"api": 0, "web": 0}, {"api": 1, "web": 0}], ids=["same-wave", "higher-wave"])
+async def test_an_undo_that_is_blocked_holds_no_other_component_back(lab: Lab, waves: dict[str, int]) -> None:
+    trial = lab.release("canary", components=("api", "web"), waves=waves)
+    before = {name: trial.place_of(name).state() for name in waves}
+    api, web = (trial.place_of(name) for name in ("api", "web"))
+    key = next(part.target.key for part in trial.components if part.name == "api")
+    refusing = False
+
+    async def refuse(request: ShiftRequest) -> None:
+        nonlocal refusing
+        refusing = refusing or request.weights.get("canary") == 50
+        if refusing and request.weights == {"stable": 100}:
+            raise Rejected("the router refuses the old weights")
+
+    lab.world.hooks[key, "traffic.shift"] = refuse
+    lab.world.verdicts[key] = lambda _: BAD if refusing else None
+    await trial.start()
+    await blocked(trial)
+    async with asyncio.timeout(20):
+        while web.mark is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert same(web.state(), before["web"])
+    assert api.mark is not None
+    assert api.state().weight("canary") == 50
+    del lab.world.hooks[key, "traffic.shift"]
+    await trial.say("resume")
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("RolledBack", "RuleFailed")
+    assert same(api.state(), before["api"])
+    assert lab.world.violations == []

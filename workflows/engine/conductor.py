@@ -308,6 +308,7 @@ class Conductor:
             self.journal.tell("taken_over", f"{member.name}: written again", report.message, "warning")
         elif report.event == "undoing":
             self.journal.record("undo_started", component=member.name, reason=report.reason, message=report.message)
+            self._on_failure(member, End(report.outcome or "RolledBack", report.reason, report.message))
         self.refresh()
 
     def _open_gate(self, member: Member, report: Report) -> None:
@@ -322,21 +323,25 @@ class Conductor:
     def _on_member(self, member: Member) -> None:
         """A member's Rollout started, reported or ended."""
         result = member.result
-        if result is not None and result.outcome != "Succeeded" and self.end is None:
-            self._on_failure(member, result)
+        if result is not None and result.outcome != "Succeeded":
+            self._on_failure(member, End(result.outcome, result.reason, result.message))
         self.refresh()
 
-    def _on_failure(self, member: Member, result: RolloutResult) -> None:
+    def _on_failure(self, member: Member, end: End) -> None:
+        """Decides for the others, once and as soon as one goes back: its undo may be blocked for long."""
+        if member.failed or self.end is not None:
+            return
+        member.failed = True
         plan = _present(self.plan)
-        if plan.on_failure == "hold" and len(_present(self.group).running()) > 0:
+        if plan.on_failure == "hold" and any(other is not member for other in _present(self.group).running()):
             self.paused = True
             self.sequence += 1
             self.tell_all("pause")
-            self.journal.tell("hold", f"{member.name} failed; the others are paused", result.message, "critical")
+            self.journal.tell("hold", f"{member.name} failed; the others are paused", end.message, "critical")
             return
         if plan.on_failure == "rollbackFailed" and not self._is_needed(member):
             return
-        self.finish_as(result.outcome, result.reason, f"{member.name}: {result.message}")
+        self.finish_as(end.outcome, end.reason, f"{member.name}: {end.message}")
 
     def _is_needed(self, member: Member) -> bool:
         """Whether another component that still runs depends on this one."""

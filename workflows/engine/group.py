@@ -34,11 +34,14 @@ class Member:
         self.status = RolloutStatus(component=order.target.component, rollout_id=order.target.rollout_id)
         self.events: set[str] = set()
         self.exposed = False
+        self.failed = False
+        """Whether its end was taken into account for the others."""
         self.result: RolloutResult | None = None
         self.open = set(order.open_barriers)
         self._on_change = on_change
         self._outbox = Outbox(order.target.rollout_id, "command", lambda: None)
         self._farewell: dict[str, str] | None = None
+        self._early: list[Command] = []
         self._started = False
         self._pause = _PAUSE
 
@@ -53,14 +56,20 @@ class Member:
         return self.result is not None
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether the undo cannot go on by itself, as far as the Rollout said last."""
+        return self.status.wait is not None and self.status.wait.reason == "UndoBlocked"
+
+    @property
     def is_captured(self) -> bool:
         """Whether the Rollout holds its target; one that is released alone need not say so."""
         return "captured" in self.events or (self._started and bool(self.order.open_barriers))
 
     def tell(self, name: str, **more: Any) -> None:
-        """Sends a command to whichever run holds the target."""
-        if not self.is_over and self._started:
-            self._outbox.send(Command.model_validate({"name": name, **more}))
+        """Sends a command to whichever run holds the target; one that comes too early waits for the start."""
+        if not self.is_over:
+            command = Command.model_validate({"name": name, **more})
+            self._outbox.send(command) if self._started else self._early.append(command)
 
     def go(self, barrier: str) -> None:
         """Opens a barrier for this member, once."""
@@ -72,7 +81,8 @@ class Member:
         """Tells the Rollout to undo; one that still waits for its lock never starts."""
         if self._farewell is None:
             self._farewell = {"reason": reason, "message": message, "name": name}
-            self.tell(**self._farewell)
+            if self._started and "undoing" not in self.events:
+                self.tell(**self._farewell)
 
     def hear(self, report: Report) -> None:
         """Takes a report of the Rollout."""
@@ -120,6 +130,9 @@ class Member:
             self._started = True
             self._pause = _PAUSE
             self.status = self.status.model_copy(update={"run_id": handle.first_execution_run_id or "", "wait": None})
+            for command in self._early:
+                self._outbox.send(command)
+            self._early.clear()
             if self._farewell is not None:
                 self.tell(**self._farewell)
             self._on_change(self)
@@ -180,21 +193,22 @@ class Group:
         """Whether every Rollout has closed."""
         return all(member.is_over for member in self.members)
 
-    def _is_wave_over(self, wave: int) -> bool:
-        return all(member.is_over for member in self.members if member.wave == wave)
+    def _gives_way(self, wave: int) -> bool:
+        """Whether nobody waits for this wave's undo: it is over, or where it is not, it waits for a person."""
+        return all(member.is_over or member.is_blocked for member in self.members if member.wave == wave)
 
     def running(self) -> list[Member]:
         """Members that have no result yet."""
         return [member for member in self.members if not member.is_over]
 
     async def undo(self, name: str, *, reason: str, message: str) -> None:
-        """Tells everybody to go back, dependants first, and returns when all that were started have closed."""
+        """Tells everybody to go back, dependants first; a blocked undo gives up its turn and holds nobody back."""
         self.members = self.members[: len(self._tasks)]
         for wave in sorted({member.wave for member in self.members}, reverse=True):
             for member in self.members:
                 if member.wave == wave:
                     member.go_back(name, reason=reason, message=message)
-            await workflow.wait_condition(partial(self._is_wave_over, wave))
+            await workflow.wait_condition(partial(self._gives_way, wave))
 
 
 def _attributes(order: RolloutOrder) -> TypedSearchAttributes:

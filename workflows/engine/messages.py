@@ -72,8 +72,7 @@ class Messages:
         return self._steer_objection(name, said)
 
     def _is_undo_blocked(self) -> bool:
-        waits = [member.status.wait for member in self._conductor.group.members] if self._conductor.group else []
-        return any(wait is not None and wait.reason == "UndoBlocked" for wait in waits)
+        return any(member.is_blocked for member in self._conductor.group.members) if self._conductor.group else False
 
     def _abort_objection(self, said: Abort) -> str | None:
         if self._conductor.committing:

@@ -130,7 +130,7 @@ class Report(Message):
     gate: Gate | None = None
     instance: str = ""
     outcome: Outcome | None = None
-    """For `ended`."""
+    """For `undoing` and `ended`."""
     reason: str = ""
     message: Sentence = ""
     changes: bool = True
