@@ -132,9 +132,10 @@ async def test_rights_that_are_missing_are_listed(shop: Shop, tmp_path: Path) ->
     told = await shop.told(shop.release())
     assert list(told) == ["workload.cluster"]
     assert told["workload.cluster"].startswith(
-        "the worker may not create deployments.apps, create secrets, create services, delete deployments.apps, "
-        "delete services, patch deployments.apps, patch horizontalpodautoscalers.autoscaling, "
-        "patch httproutes.gateway.networking.k8s.io, patch scaledobjects.keda.sh, patch secrets, "
+        "the worker may not create deployments.apps, create networkpolicies.networking.k8s.io, create secrets, "
+        "create services, delete deployments.apps, delete services, patch deployments.apps, "
+        "patch horizontalpodautoscalers.autoscaling, patch httproutes.gateway.networking.k8s.io, "
+        "patch networkpolicies.networking.k8s.io, patch scaledobjects.keda.sh, patch secrets, "
         f"patch services in namespace {shop.namespace.name} of cluster local; give its account these rights"
     )
     rolling = shop.release().rolling()
