@@ -8,7 +8,6 @@ from typing import Any
 from temporalio import workflow
 
 from workflows import release, rollout
-from workflows.model.messages import RolloutOrder
 from workflows.model.status import ReleaseResult, RolloutResult
 
 
@@ -17,14 +16,14 @@ class HesitantRollout(rollout.Rollout):
     """Waits before it captures."""
 
     @workflow.init
-    def __init__(self, order: RolloutOrder) -> None:
-        super().__init__(order)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
 
     @workflow.run
-    async def run(self, order: RolloutOrder) -> RolloutResult:
+    async def run(self, *given: Any) -> RolloutResult:
         """As the real one, a moment later."""
         await workflow.sleep(timedelta(seconds=1))
-        return await super().run(order)
+        return await super().run(*given)
 
 
 @workflow.defn(name="Release")
@@ -32,11 +31,11 @@ class HesitantRelease(release.Release):
     """Waits before it plans."""
 
     @workflow.init
-    def __init__(self, document: Any) -> None:
-        super().__init__(document)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
 
     @workflow.run
-    async def run(self, document: Any) -> ReleaseResult:
+    async def run(self, *given: Any) -> ReleaseResult:
         """As the real one, a moment later."""
         await workflow.sleep(timedelta(seconds=1))
-        return await super().run(document)
+        return await super().run(*given)
