@@ -9,7 +9,7 @@ whatever the portions are; and a question that came too early is refused, which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
@@ -49,12 +49,12 @@ class _Instance(WorkflowInstance):
         if act.jobs and act.jobs[0].HasField("query_workflow"):
             return self._refuse(act) if self._is_ahead else self._instance.activate(act)
         self._look_ahead(act)
-        first, *others = _portions(act.jobs)
-        completion = self._instance.activate(_part(act, first))
-        for jobs in others:
+        first, *others = _portions(act)
+        completion = self._instance.activate(first)
+        for portion in others:
             if not completion.HasField("successful"):
                 break
-            part = self._instance.activate(_part(act, jobs))
+            part = self._instance.activate(portion)
             if not part.HasField("successful"):
                 return part
             completion.successful.commands.extend(part.successful.commands)
@@ -86,17 +86,21 @@ class _Instance(WorkflowInstance):
         return self._instance.get_info()
 
 
-def _portions(jobs: Iterable[WorkflowActivationJob]) -> list[list[WorkflowActivationJob]]:
-    """Each job alone, in the SDK's order but for updates, with what says how to carry it out before the first."""
-    context = [job for job in jobs if job.WhichOneof("variant") in _CONTEXT]
-    alone = [[job] for job in jobs if job.WhichOneof("variant") not in _CONTEXT]
-    alone.sort(key=lambda portion: portion[0].HasField("do_update"))
-    return [context + alone[0], *alone[1:]] if alone else [context]
+def _portions(act: WorkflowActivation) -> list[WorkflowActivation]:
+    """An activation for each job, in the SDK's order but for updates; the first has what says how to carry them out."""
+    context = [job for job in act.jobs if job.WhichOneof("variant") in _CONTEXT]
+    alone = [job for job in act.jobs if job.WhichOneof("variant") not in _CONTEXT]
+    if len(alone) < 2:
+        return [act]
+    alone.sort(key=lambda job: job.HasField("do_update"))
+    frame = WorkflowActivation()
+    frame.CopyFrom(act)
+    del frame.jobs[:]
+    return [_filled(frame, [*context, alone[0]]), *(_filled(frame, [job]) for job in alone[1:])]
 
 
-def _part(act: WorkflowActivation, jobs: Sequence[WorkflowActivationJob]) -> WorkflowActivation:
-    part = WorkflowActivation()
-    part.CopyFrom(act)
-    del part.jobs[:]
-    part.jobs.extend(jobs)
-    return part
+def _filled(frame: WorkflowActivation, jobs: Sequence[WorkflowActivationJob]) -> WorkflowActivation:
+    portion = WorkflowActivation()
+    portion.CopyFrom(frame)
+    portion.jobs.extend(jobs)
+    return portion

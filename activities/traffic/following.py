@@ -28,6 +28,17 @@ async def until_followed(difference: Callable[[], Awaitable[str]], *, patience: 
     return Verified("verified")
 
 
+async def until_written(
+    difference: Callable[[], Awaitable[str]], *, patience: float, pause: float, lead: float, unheard: str
+) -> Verified:
+    """As `until_followed`, where nothing tells what the data plane does: it gets `lead` seconds to follow."""
+    found = await until_followed(difference, patience=patience, pause=pause)
+    if found.verification != "verified":
+        return found
+    await asyncio.sleep(min(patience, lead))
+    return Verified("unsupported", unheard)
+
+
 def nonzero(weights: Mapping[Backend, float]) -> dict[Backend, float]:
     """Who gets users at all, in hundredths of a percent."""
     return {backend: round(weight, 2) for backend, weight in weights.items() if weight}

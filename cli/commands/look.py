@@ -13,6 +13,9 @@ from cli.session import Session, command
 _PANEL = "Look"
 
 
+Run = Annotated[str | None, typer.Option("--run", help="An earlier run, by its run id.", show_default="the latest")]
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     command(app, "status", example="headgate status production/trip-service", panel=_PANEL)(status)
@@ -26,9 +29,7 @@ def status(
     session: Session,
     release: Release,
     rollback: Rollback = False,
-    run: Annotated[
-        str | None, typer.Option("--run", help="An earlier run, by its run id.", show_default="the latest")
-    ] = None,
+    run: Run = None,
 ) -> None:
     """Show a release: stages, weights, metrics, and what it waits for."""
     from cli.render.release import render
@@ -42,9 +43,7 @@ def logs(
     session: Session,
     release: Release,
     rollback: Rollback = False,
-    run: Annotated[
-        str | None, typer.Option("--run", help="An earlier run, by its run id.", show_default="the latest")
-    ] = None,
+    run: Run = None,
 ) -> None:
     """Say how to read pods, events and logs of a version that failed, which were kept before its undo."""
     ref = Ref.parse(release, rollback=rollback)

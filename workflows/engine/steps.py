@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -42,6 +43,18 @@ class StepFailed(Exception):
         """Of a foreign change: the object and its field."""
 
 
+@contextmanager
+def _failing() -> Iterator[None]:
+    """An activity that is out of tries fails the step; one that we cancelled does not."""
+    try:
+        yield
+    except ActivityError as error:
+        if calls.is_cancelled(error):
+            raise
+        failure = calls.failure_of(error)
+        raise StepFailed(failure.reason, failure.message, failure.field) from error
+
+
 @dataclass
 class StepRunner:
     """Performs actions with one claim; remembers the weights that were verified last."""
@@ -67,16 +80,11 @@ class StepRunner:
             Shift: self._shift,
             Retire: self._retire,
         }
-        try:
+        with _failing():
             if isinstance(action, Deploy | Scale):
                 await self._size(action, step.summary, then)
             else:
                 await table[type(action)](action, step.summary)
-        except ActivityError as error:
-            if calls.is_cancelled(error):
-                raise
-            failure = calls.failure_of(error)
-            raise StepFailed(failure.reason, failure.message, failure.field) from error
 
     async def _size(self, action: Deploy | Scale, summary: str, then: WaitReady | None) -> None:
         within = None if then is None else then.timeout_seconds
@@ -147,15 +155,10 @@ class StepRunner:
     async def await_git(self, seconds: float) -> GitState:
         """Whether Git says what the target runs, after at most so many seconds. Errors: StepFailed."""
         request = AwaitGitRequest(target=self.target, claim=self.claim, limit_seconds=seconds)
-        try:
+        with _failing():
             state: GitState = await self.reach.call(
                 TargetActivities.await_git, request, self.wait, "Wait until Git names the version"
             )
-        except ActivityError as error:
-            if calls.is_cancelled(error):
-                raise
-            failure = calls.failure_of(error)
-            raise StepFailed(failure.reason, failure.message) from error
         return state
 
     async def _retire(self, action: Retire, summary: str) -> None:

@@ -9,7 +9,6 @@ attempt that comes too late leaves at most an Ingress that takes nobody, and who
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, entries
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from activities.traffic.affinity import of_ingress
-from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
+from activities.traffic.following import nonzero, refuse_unbalanced, until_written, words
 from activities.traffic.ingresses import copies
 from activities.traffic.ingresses.annotations import canary_annotations, is_canary, told, weight
 from activities.traffic.ingresses.places import Choice, Place
@@ -105,11 +104,9 @@ class NginxRouter:
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
         place = self._place(target)
-        found = await until_followed(partial(self._difference, place, weights), patience=patience, pause=POLL)
-        if found.verification != "verified":
-            return found
-        await asyncio.sleep(min(patience, LEAD))
-        return Verified("unsupported", f"nothing says whether ingress-nginx follows {place.canary.label}")
+        difference = partial(self._difference, place, weights)
+        unheard = f"nothing says whether ingress-nginx follows {place.canary.label}"
+        return await until_written(difference, patience=patience, pause=POLL, lead=LEAD, unheard=unheard)
 
     async def _write(self, place: _Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
         target = place.target

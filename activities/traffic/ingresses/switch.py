@@ -19,7 +19,7 @@ from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import INGRESS
 from activities.clusters.kubernetes.resources import Resource
-from activities.traffic.following import refuse_unbalanced, until_followed
+from activities.traffic.following import refuse_unbalanced, until_written
 from activities.traffic.ingresses import copies
 from activities.traffic.ingresses.edits import PROVIDER, Switch
 from activities.traffic.ingresses.places import Choice
@@ -89,11 +89,9 @@ class IngressSwitch:
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
         place = self._place(target)
-        found = await until_followed(partial(self._difference, place, weights), patience=patience, pause=POLL)
-        if found.verification != "verified":
-            return found
-        await asyncio.sleep(min(patience, LEAD))
-        return Verified("unsupported", f"nothing says whether requests follow {place.ingress.label}")
+        difference = partial(self._difference, place, weights)
+        unheard = f"nothing says whether requests follow {place.ingress.label}"
+        return await until_written(difference, patience=patience, pause=POLL, lead=LEAD, unheard=unheard)
 
     async def _write(self, place: _Place, claim: Claim, state: TrafficState, *, insist: bool) -> None:
         before = await place.ingress.held(place.target.key, claim)
