@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.render.ending import ending_text
 from cli.render.styles import PHASE_STYLE, bar, clock, percent, since, span
-from workflows.model.decision import EvidenceReport, MetricReport
+from workflows.model.decision import EvidenceReport, MetricReport, ScoreReport
 from workflows.model.status import GateStatus, Refusal, ReleaseStatus, RolloutStatus, Wait
 from workflows.model.target import Backend
 
@@ -156,9 +156,17 @@ def _rows(status: RolloutStatus, length: int, now: datetime) -> Iterator[tuple[s
         said = status.decision.message or status.decision.reason
         yield "decision", Text.assemble((status.decision.verdict, "bold magenta"), f": {said}")
     if status.evidence:
-        yield from _evidence(status.evidence, length)
+        yield from _whole(status.evidence, length)
     if status.undo:
         yield "undo", Text(status.undo, style="dim")
+
+
+def _whole(evidence: EvidenceReport, length: int) -> Iterator[tuple[str, RenderableType]]:
+    """What all metrics say together."""
+    if evidence.threshold:
+        yield from _evidence(evidence, length)
+    if evidence.score:
+        yield from _score(evidence.score, length)
 
 
 def _evidence(evidence: EvidenceReport, length: int) -> Iterator[tuple[str, RenderableType]]:
@@ -168,6 +176,17 @@ def _evidence(evidence: EvidenceReport, length: int) -> Iterator[tuple[str, Rend
     numbers = f" log E {evidence.log_e:.1f}, at most {evidence.peak:.1f} so far; {evidence.threshold:.1f} rolls back"
     yield "evidence", Text.assemble(bar(part, length, style), numbers)
     yield "", Text(evidence.sentence, style="dim")
+
+
+def _score(score: ScoreReport, length: int) -> Iterator[tuple[str, RenderableType]]:
+    """How far Kayenta's score is from what it must be."""
+    style = "bold red" if score.score <= score.marginal else "yellow" if score.score < score.passing else "green"
+    groups = ", ".join(f"{name} {value:g}" for name, value in score.groups.items())
+    must = f"must be above {score.marginal:g}, at a stage's end {score.passing:g}"
+    yield "score", Text.assemble(bar(score.score / 100, length, style), f" {score.score:g}, {must}")
+    yield "", Text(score.reason or groups, style="dim")
+    for warning in score.warnings:
+        yield "", Text.assemble(("warning ", "yellow"), warning)
 
 
 def _stages(status: RolloutStatus) -> Text:

@@ -20,6 +20,7 @@ from cli.render.release import render
 from cli.render.styles import bar, span
 from cli.snapshot import Ending, Execution, Known, Snapshot
 from tests.cli.stub import METRICS
+from workflows.model.decision import EvidenceReport, ScoreReport
 from workflows.model.status import (
     GateStatus,
     Refusal,
@@ -88,6 +89,19 @@ def test_the_view_has_stages_weights_time_metrics_and_the_way_back(width: int) -
         "one write",
     ):
         assert words in text
+
+
+def test_kayentas_score_shows_what_it_must_be_and_where_it_says_too_much() -> None:
+    score = ScoreReport(score=80, classes={"errors": "High"}, groups={"errors": 0, "latency": 100}, warnings=("w",))
+    snapshot = a_snapshot()
+    assert snapshot.status
+    (component,) = snapshot.status.components
+    scored = component.model_copy(update={"evidence": EvidenceReport(score=score)})
+    text = drawn(a_snapshot(components=(scored,)), 120)
+    assert "80, must be above 75, at a stage's end 95" in text
+    assert "errors 0, latency 100" in text
+    assert "warning w" in text
+    assert "log E" not in text
 
 
 def test_an_open_gate_shows_who_is_missing_and_the_command() -> None:

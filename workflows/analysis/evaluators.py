@@ -1,19 +1,23 @@
 """The seam: what decides on a metric, by the field of the document that asks for it.
 
 Rules decide on their own. Evidence (`slo`, `compare`) says here only whether its metric lets a stage pass; what it says
-against the new version is weighed over all metrics, in `evidence.weighing`.
+against the new version is weighed over all metrics, in `evidence.weighing`. What `canary` finds becomes one score over
+all metrics, in `kayenta.judging`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 from workflows.analysis import reports
 from workflows.analysis.evidence.judging import judging
 from workflows.analysis.evidence.parameters import Parameters
+from workflows.analysis.kayenta.judging import judge_canary
+from workflows.analysis.kayenta.sampling import CANARY
 from workflows.analysis.rules import advance, read_state
 from workflows.analysis.ticks import Evaluation, Tick
-from workflows.model.analysis import Metric
+from workflows.model.analysis import Analysis, Metric
 
 
 class Evaluator(Protocol):
@@ -42,7 +46,8 @@ def evaluate_rule(metric: Metric, state: dict[str, Any], tick: Tick) -> Evaluati
 RULE = "rule"
 
 
-def evaluators(metric: Metric, parameters: Parameters) -> dict[str, Evaluator]:
+def evaluators(metric: Metric, analysis: Analysis, parameters: Parameters) -> dict[str, Evaluator]:
     """Those that this metric asks for, by its fields."""
-    every: dict[str, Evaluator] = {RULE: evaluate_rule, **judging(parameters)}
+    canary = partial(judge_canary, analysis.scoring)
+    every: dict[str, Evaluator] = {RULE: evaluate_rule, CANARY: canary, **judging(parameters)}
     return {mode: judge for mode, judge in every.items() if getattr(metric, mode, None) is not None}

@@ -28,6 +28,7 @@ LEANING_BAD: Final = "LeaningBad"
 INCIDENT: Final = "Incident"
 FOREIGN_CHANGE: Final = "ForeignChange"
 WORSE_THAN_BEFORE: Final = "WorseThanBefore"
+SCORE_TOO_LOW: Final = "ScoreTooLow"
 
 SENTENCES: Final[dict[str, str]] = {
     OBSERVING: "Nothing is wrong and the wanted observed time is not over yet.",
@@ -50,4 +51,5 @@ SENTENCES: Final[dict[str, str]] = {
     INCIDENT: "The old version itself has been beyond its limit for longer than `patience`; the new one is not blamed.",
     FOREIGN_CHANGE: "Somebody else changed a field that the release wrote, and the policy lets a person decide.",
     WORSE_THAN_BEFORE: "With all users, the new version fails more often than the old one did before in this release.",
+    SCORE_TOO_LOW: "The score of `judge: kayenta` was not above `marginal`, or below `pass` at the end of a stage.",
 }

@@ -20,7 +20,9 @@ from workflows.analysis.counters import LARGEST, Raw, fitted, remembered
 from workflows.analysis.evaluators import RULE, evaluators
 from workflows.analysis.evidence.composite import Weighed
 from workflows.analysis.evidence.parameters import Parameters
-from workflows.analysis.evidence.weighing import balance
+from workflows.analysis.evidence.weighing import Balance, balance
+from workflows.analysis.kayenta.judging import Judgement, ScoreState, judged
+from workflows.analysis.kayenta.wording import reported
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
 from workflows.analysis.verdict import Judged, Progress, combined
@@ -105,6 +107,8 @@ class SessionState(Message):
     """Values and answers thrown away because they made no sense."""
     weighed: Weighed = Weighed()
     """The evidence over all metrics; like theirs never reset."""
+    scored: ScoreState = ScoreState()
+    """The last score of all metrics, where Kayenta judges."""
     metrics: dict[str, MetricState] = {}
 
 
@@ -158,23 +162,43 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     looks = [_look(moment, metric) for metric in analysis.metrics]
     is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.required)
     timed = _timed(analysis.tick, moved, is_covered=is_covered, elapsed=elapsed, need=segment.need_seconds)
-    weights = balance(moment.parameters, [(look.metric, look.state.modes) for look in looks], state.weighed)
+    where = progress(timed, need=segment.need_seconds, is_entry=segment.is_entry)
+    states = [(look.metric, look.state.modes) for look in looks]
+    weights = balance(moment.parameters, states, state.weighed)
+    scored = judged(analysis, states, state.scored, ends=where.ends_stage)
     counted = timed.model_copy(
         update={
             "metrics": {**state.metrics, **{look.metric.name: look.state for look in looks}},
             "dropped": min(state.dropped + readings.dropped, 2**53),
             "weighed": weights.weighed,
+            "scored": scored.state,
         }
     )
-    where = progress(counted, need=segment.need_seconds, is_entry=segment.is_entry)
-    decision = combined(analysis, [look.judged for look in looks], weights.decision, where)
+    decision = combined(analysis, [look.judged for look in looks], (weights.decision, scored.decision), where)
     if moved.age < warmup and decision.verdict == "continue":
         message = f"samples count after a warm-up of {duration(warmup)}"
         decision = Decision(verdict="continue", reason=reasons.WARMING_UP, message=message)
-    rules = {look.metric.name: look.report for look in looks if look.report}
-    shown = zip(weights.shown(rules, analysis.metrics), looks, strict=True)
+    return Step(_rearmed(counted, decision), decision, *_reported(weights, scored, looks))
+
+
+def _reported(
+    weights: Balance, scored: Judgement, looks: list[_Look]
+) -> tuple[tuple[MetricReport, ...], EvidenceReport | None]:
+    """What people see of the metrics, and of what was made of them all."""
+    score = scored.state.report
+    rules = {
+        look.metric.name: reported(look.metric, look.state.modes, score, look.report)
+        if look.metric.canary
+        else look.report
+        for look in looks
+    }
+    known = {name: report for name, report in rules.items() if report}
+    shown = zip(weights.shown(known, [look.metric for look in looks]), looks, strict=True)
     reports = tuple(_shown(report, look.judged.requests, look.tick) for report, look in shown)
-    return Step(_rearmed(counted, decision), decision, reports, weights.report)
+    whole = weights.report
+    if score:
+        whole = (whole or EvidenceReport()).model_copy(update={"score": score})
+    return reports, whole
 
 
 def progress(state: SessionState, *, need: float | None, is_entry: bool = False) -> Progress:
@@ -283,6 +307,7 @@ def _tick(moment: _Moment, metric: Metric, before: MetricState) -> Tick:
         baseline_error=moment.readings.problem(metric, moment.segment.old) if moment.segment.old else "",
         is_shifted=is_gap or moment.state.is_opening,
         stage=moment.state.stage,
+        is_beside=bool(moment.segment.old),
     )
 
 
@@ -295,7 +320,7 @@ def _evaluated(
     """
     if moment.is_warming:
         tick = replace(tick, seconds=0.0, new=Counts(), error="")
-    judges = evaluators(metric, moment.parameters)
+    judges = evaluators(metric, moment.analysis, moment.parameters)
     results = {mode: judge(metric, states.get(mode, {}), tick) for mode, judge in judges.items()}
     worst = min(results.values(), key=lambda result: _CAUTION.index(result.decision.verdict))
     report = results[RULE].report if RULE in results else None

@@ -31,6 +31,8 @@ class Tick:
     """The weights may have changed within; rules do not care."""
     stage: int = 0
     """Which stage this is, counted over the release."""
+    is_beside: bool = False
+    """The old version serves users beside the new one."""
 
 
 class Evaluation(NamedTuple):

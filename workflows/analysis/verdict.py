@@ -15,6 +15,7 @@ from workflows.model.analysis import Analysis, GaugeMetric, Metric
 from workflows.model.decision import Decision
 
 _ABOUT_DATA = frozenset({reasons.NO_DATA, reasons.PROVIDER_ERRORS})
+_WORRIES = frozenset({reasons.LEANING_BAD, reasons.NO_DATA})
 _MATTERS_AT_ENTRY = frozenset({reasons.LEANING_BAD, reasons.PROVIDER_ERRORS})
 _INSUFFICIENT = frozenset({reasons.TOO_FEW_REQUESTS, reasons.TOO_FEW_SAMPLES})
 
@@ -52,13 +53,20 @@ class Progress:
         """The wanted time was observed."""
         return self.need is not None and self.observed >= self.need
 
+    @property
+    def ends_stage(self) -> bool:
+        """Whether the whole stage is to be judged now."""
+        return self.is_over and self.stage_need > 0 and not self.is_entry
 
-def combined(analysis: Analysis, judged: Sequence[Judged], weighed: Decision, progress: Progress) -> Decision:
+
+def combined(analysis: Analysis, judged: Sequence[Judged], whole: Sequence[Decision], progress: Progress) -> Decision:
     """Rollback on evidence or a failed rule, hold while something is unknown, pass if all is said, else continue.
+
+    `whole` is what was decided over all metrics together: by evidence, and by a score.
 
     Evidence for an early promotion shortens no stage: its time is a promise of the document, or of policy.
     """
-    decisions = (weighed, *(item.decision for item in judged))
+    decisions = (*whole, *(item.decision for item in judged))
     failed = [decision for decision in decisions if decision.verdict == "rollback"]
     if failed:
         return _joined("rollback", failed)
@@ -67,7 +75,7 @@ def combined(analysis: Analysis, judged: Sequence[Judged], weighed: Decision, pr
         return _joined("hold", unknown)
     if not progress.is_over:
         return Decision(verdict="continue", reason=reasons.OBSERVING, message=_progress(progress, judged))
-    lacking = list(_lacking(analysis, judged, weighed)) if progress.stage_need > 0 else []
+    lacking = list(_lacking(analysis, judged, whole)) if progress.stage_need > 0 else []
     if progress.is_entry:
         lacking = [item for item in lacking if item.reason in _MATTERS_AT_ENTRY]
     if not lacking:
@@ -91,16 +99,16 @@ def _holds(judged: Sequence[Judged]) -> Iterable[Decision]:
 
 def _silences(analysis: Analysis, judged: Sequence[Judged]) -> Iterable[Decision]:
     for item in judged:
-        if item.metric.required and item.silent > analysis.patience.total_seconds():
+        is_ours = item.metric.required and (item.problem or not is_scored_alone(item.metric))
+        if is_ours and item.silent > analysis.patience.total_seconds():
             reason = reasons.PROVIDER_ERRORS if item.problem else reasons.NO_DATA
             why = item.problem or "no requests reached the new version" if _counts(item) else "no value"
             message = f"{item.metric.name}: no data for {duration(item.silent)} ({why})"
             yield Decision(verdict="hold", reason=reason, message=message)
 
 
-def _lacking(analysis: Analysis, judged: Sequence[Judged], weighed: Decision) -> Iterable[Decision]:
-    if weighed.reason == reasons.LEANING_BAD:
-        yield weighed
+def _lacking(analysis: Analysis, judged: Sequence[Judged], whole: Sequence[Decision]) -> Iterable[Decision]:
+    yield from (decision for decision in whole if decision.reason in _WORRIES)
     for item in judged:
         if not item.metric.required:
             continue
@@ -113,6 +121,11 @@ def _lacking(analysis: Analysis, judged: Sequence[Judged], weighed: Decision) ->
         elif _counts(item) and item.requests < (needed := analysis.needed_requests(item.metric)):
             message = f"{item.metric.name}: {item.requests:,.0f} of at least {needed:,} requests"
             yield Decision(verdict="continue", reason=reasons.TOO_FEW_REQUESTS, message=message)
+
+
+def is_scored_alone(metric: Metric) -> bool:
+    """Whether only Kayenta's score knows of this metric; what it makes of missing data is in the score."""
+    return metric.canary is not None and not any(getattr(metric, mode, None) for mode in ("rule", "slo", "compare"))
 
 
 def _insufficient(analysis: Analysis, lacking: Sequence[Decision]) -> Decision:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from workflows.model.kayenta import CanaryMetric, Kayenta
 from workflows.model.series import SeriesSelector
 from workflows.model.shapes import Document, Duration, Name, Share
 
@@ -207,7 +208,7 @@ class Weighing(Document):
 class Judged(Document):
     """What every metric has."""
 
-    modes: ClassVar[tuple[str, ...]] = ("rule", "slo", "compare")
+    modes: ClassVar[tuple[str, ...]] = ("rule", "slo", "compare", "canary")
     """Fields of which at least one must be given, because they decide."""
 
     name: Name
@@ -216,6 +217,8 @@ class Judged(Document):
     """A set of queries: `envoy` reads the router's view, `app` the /metrics endpoints of the instances."""
     required: bool = True
     """Whether missing data of this metric holds the release; without it the metric can still roll back."""
+    canary: CanaryMetric | None = None
+    """How the judge `kayenta` compares it with the old version; `{}` takes Kayenta's defaults."""
 
     @model_validator(mode="after")
     def _decide(self) -> Self:
@@ -309,6 +312,10 @@ class Analysis(Document):
 
     provider: Name = "main"
     """A metrics provider of the worker's settings."""
+    judge: Literal["headgate", "kayenta"] = "headgate"
+    """`kayenta` scores the metrics with `canary` as Spinnaker's Kayenta does; rules and evidence decide beside it."""
+    kayenta: Kayenta | None = None
+    """Only `judge: kayenta`: steps, intervals, groups and the scores that must be reached."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=20)]
     """What is measured and what decides; one failed metric rolls back."""
     on_insufficient: Literal["hold", "proceed", "rollback"] = "hold"
@@ -338,7 +345,7 @@ class Analysis(Document):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        problems = [*self._repeated(), *self._too_fast(), *self._unguarded(), *self._too_large()]
+        problems = [*self._repeated(), *self._too_fast(), *self._unguarded(), *self._too_large(), *self._misjudged()]
         if self.patience < self.tick:
             problems.append("patience must be at least one tick")
         if problems:
@@ -356,17 +363,39 @@ class Analysis(Document):
             if metric.rule and metric.rule.interval < self.tick
         ]
 
+    def _misjudged(self) -> Iterator[str]:
+        scored = [metric for metric in self.metrics if metric.canary]
+        if self.judge != "kayenta":
+            given = ["kayenta"] * (self.kayenta is not None) + [f"canary of {metric.name}" for metric in scored]
+            yield from (f"{what} belongs to judge: kayenta; write that, or leave it out" for what in given)
+            return
+        if all(metric.canary.muted for metric in scored if metric.canary):
+            yield "judge: kayenta needs a metric with canary that is not muted, or there is no score"
+        if self.scoring.step < self.tick:
+            yield "kayenta.step is shorter than the tick, so no sample could be taken in time"
+        yield from self.scoring.problems(
+            {group for metric in scored if metric.canary for group in metric.canary.groups}
+        )
+
+    @property
+    def scoring(self) -> Kayenta:
+        """How Kayenta scores, where it judges."""
+        return self.kayenta or _KAYENTA
+
     def _unguarded(self) -> list[str]:
         if all(metric.rule and metric.rule.ends_by_itself for metric in self.metrics):
             return ["every metric stops after its count; at least one must go on, or users would be unguarded"]
         return []
 
     def _too_large(self) -> list[str]:
-        size = sum(map(bytes_of, self.metrics))
-        if size <= METRICS_BYTES or not any(map(has_evidence, self.metrics)):
+        size = sum(bytes_of(metric, self.scoring.samples) for metric in self.metrics)
+        if size <= METRICS_BYTES or not any(has_evidence(metric) or metric.canary for metric in self.metrics):
             return []
         room = f"takes up to {size:,} bytes of each heartbeat and {METRICS_BYTES:,} is all there is"
-        return [f"what is known of these metrics {room}; leave compare or slo out of some, of histograms first"]
+        remedy = "leave compare or slo out of some, of histograms first"
+        if self.judge == "kayenta":
+            remedy = "keep fewer kayenta.samples, or score fewer metrics"
+        return [f"what is known of these metrics {room}; {remedy}"]
 
     def needed_requests(self, metric: Metric) -> int:
         """Requests of the new version that this metric wants to have seen before a stage passes."""
@@ -382,6 +411,8 @@ def has_evidence(metric: Metric) -> bool:
     return not isinstance(metric, GaugeMetric) and (metric.slo is not None or metric.compare is not None)
 
 
+_KAYENTA = Kayenta()
+
 METRICS_BYTES = 13 * 1024
 """What all metrics may take of a heartbeat of 16 KiB; raw counters get the rest."""
 
@@ -393,6 +424,9 @@ _BYTES: dict[tuple[str, str], int] = {
     ("histogram", "compare"): 3000,
     ("histogram", "slo"): 900,
     ("gauge", "rule"): 900,
+    ("ratio", "canary"): 600,
+    ("histogram", "canary"): 1400,
+    ("gauge", "canary"): 500,
 }
 """The most that a mode takes, with its share of the report, by the kind of metric; a test measures real ones."""
 
@@ -400,10 +434,14 @@ REPORT_BYTES = 700
 """More for the report of a metric with evidence."""
 
 
-def bytes_of(metric: Metric) -> int:
-    """The most that is known of this metric takes, as JSON."""
-    modes = sum(size for (kind, mode), size in _BYTES.items() if kind == metric.kind and getattr(metric, mode))
-    return modes + has_evidence(metric) * REPORT_BYTES
+SAMPLE_BYTES = 2 * 13
+"""More for each step of which both versions' samples are kept."""
+
+
+def bytes_of(metric: Metric, samples: int = 0) -> int:
+    """The most that is known of this metric takes, as JSON, with so many samples of each version."""
+    modes = sum(size for (kind, mode), size in _BYTES.items() if kind == metric.kind and getattr(metric, mode, None))
+    return modes + has_evidence(metric) * REPORT_BYTES + (metric.canary is not None) * samples * SAMPLE_BYTES
 
 
 def unsupported(analysis: Analysis) -> list[tuple[str, str]]:

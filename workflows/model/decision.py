@@ -58,16 +58,37 @@ class MetricEvidence(Message):
     """Ticks whose counts contradicted each other."""
 
 
+class ScoreReport(Message):
+    """The last score of `judge: kayenta`: a rule over all metrics, which claims nothing about false alarms."""
+
+    score: float = 0
+    """From 0 to 100."""
+    marginal: float = 75
+    passing: float = 95
+    samples: int = 0
+    """Taken in the stage when the score was made."""
+    classes: dict[str, str] = {}
+    """Each metric's: Pass, High, Low, Nodata, NodataFailMetric or Error."""
+    groups: dict[str, float] = {}
+    """The scores of the groups that have one; a group without data counts as 100."""
+    reason: Sentence = ""
+    """Why the score is 0 whatever the groups say; empty when it is made of them."""
+    warnings: tuple[str, ...] = ()
+    """Where the score says more than is known, as Kayenta's does."""
+
+
 class EvidenceReport(Message):
-    """The evidence over all metrics, of which one bound on false rollbacks holds for the whole release."""
+    """What all metrics say together: evidence, with one bound on false rollbacks for the whole release, and a score."""
 
     log_e: float = 0
     """Logarithm of the evidence now."""
     peak: float = 0
     """Its largest value of the release: what counts."""
     threshold: float = 0
-    """ln(1/alpha): the peak that rolls back."""
+    """ln(1/alpha): the peak that rolls back; 0 where no evidence is weighed."""
     sentence: Sentence = ""
+    score: ScoreReport | None = None
+    """None unless Kayenta judges, and until its first score."""
 
 
 class MetricReport(Message):

@@ -16,7 +16,10 @@ def steadied(analysis: dict[str, Any] | None) -> dict[str, Any] | None:
     if analysis is None:
         return None
     metrics = [_with_rule(metric) for metric in analysis["metrics"]]
-    return _longer(_longer({**analysis, "metrics": metrics}, "tick"), "patience")
+    steadier = {**analysis, "metrics": metrics}
+    if scoring := analysis.get("kayenta"):
+        steadier["kayenta"] = _longer(_longer(scoring, "step"), "interval")
+    return _longer(_longer(steadier, "tick"), "patience")
 
 
 def _with_rule(metric: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def _decides(metric: Metric, *, is_compared: bool) -> bool:
     """Whether the metric can roll back: absolute rules always, a comparison once there is something to compare with."""
     if metric.rule is not None and not metric.rule.ends_by_itself:
         return True
+    if metric.canary is not None and not metric.canary.muted and is_compared:
+        return True
     if isinstance(metric, GaugeMetric):
         return False
     return metric.slo is not None or (metric.compare is not None and is_compared)

@@ -10,7 +10,7 @@ from workflows.model.plan import ComponentPlan, RolloutPlan
 from workflows.model.release import BlueGreen, Canary, Component, Recreate, Rolling
 from workflows.model.shapes import carried
 from workflows.model.target import TargetState
-from workflows.planning import blue_green, canary, initial, recreate, rollback, rolling
+from workflows.planning import blue_green, canary, initial, recreate, rollback, rolling, scored
 from workflows.planning.affinity import steadied
 from workflows.planning.baselines import refuse_foreign, refuse_unhealthy
 from workflows.planning.costs import worst_undo
@@ -51,7 +51,8 @@ def rollout_plan(
         analysis=steadied(analysis) if affinity else analysis,
         peak_replicas=draft.peak,
     )
-    warnings = (*draft.warnings, *_scaled(result), *_warnings(result, analysis_required=analysis_required))
+    guarded = _warnings(result, analysis_required=analysis_required)
+    warnings = (*draft.warnings, *_scaled(result), *scored.warnings(result), *guarded)
     return result.model_copy(update={"undo": worst_undo(result), "warnings": warnings})
 
 

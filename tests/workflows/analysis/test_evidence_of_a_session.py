@@ -38,6 +38,8 @@ class Rollout:
     segment: Segment = field(default_factory=a_segment)
     at: float = 1000.0
     travels: bool = True
+    gauge: float | None = None
+    """What every gauge shows; nothing when None."""
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -67,7 +69,7 @@ class Rollout:
         self.count("canary", *new)
         self.count("stable", *old)
         slots: tuple[Slot, ...] = ("canary", "stable")
-        units = tuple(a_unit(slot, self._channels(slot)) for slot in slots if slot != missing)
+        units = tuple(a_unit(slot, self._channels(slot), self._gauges()) for slot in slots if slot != missing)
         gaps = (Missing("app", missing, f"{missing} does not answer"),) if missing else ()
         if self.travels:
             carried = evidence(self.state)
@@ -93,7 +95,11 @@ class Rollout:
         ratio = {TOTAL: {"x": total}, BAD: {"x": bad}}
         buckets = {repr(edge): {"x": count} for edge, count in zip(EDGES, fast, strict=True)}
         kinds = {"ratio": ratio, "histogram": {**buckets, INFINITY: {"x": total}}}
-        return {metric.name: kinds[metric.kind] for metric in self.analysis.metrics}
+        return {metric.name: kinds[metric.kind] for metric in self.analysis.metrics if metric.kind != "gauge"}
+
+    def _gauges(self) -> dict[str, Any]:
+        shown = () if self.gauge is None else (self.gauge,)
+        return {metric.name: shown for metric in self.analysis.metrics if metric.kind == "gauge"}
 
 
 def a_rollout(*metrics: dict[str, Any], segment: Segment | None = None, **fields: Any) -> Rollout:

@@ -36,6 +36,12 @@ def test_users_who_are_held_lengthen_the_tick_and_all_that_must_not_be_shorter()
     ) * 3
 
 
+def test_steps_of_kayenta_are_lengthened_too() -> None:
+    canary = ERRORS | {"canary": {}, "rule": {"rollback": "1%", "interval": "1m"}}
+    made = plan(held(), judge="kayenta", kayenta={"step": "2s", "interval": "5m"}, metrics=[canary])
+    assert carried(Analysis, made.analysis or {}).scoring.step == timedelta(seconds=10)
+
+
 def test_a_longer_tick_stays_as_it_is() -> None:
     made = plan(held(), tick="15s", metrics=[ERRORS | {"rule": {"rollback": "1%", "interval": "1m"}}])
     assert made.analysis

@@ -93,11 +93,11 @@ def reported(
         rule = rule.model_copy(update={"sentence": f"{rule.sentence}; {found.sentence}"})
     else:
         rule = rule.model_copy(update={"sentence": found.sentence})
-    worst = max(state, rule.state, key=_GRAVITY.index)
+    worst = max(state, rule.state, key=GRAVITY.index)
     return rule.model_copy(update={"state": worst, "evidence": _message(found)})
 
 
-_GRAVITY = ("ok", "insufficient", "inconclusive", "noData", "alert", "failed")
+GRAVITY = ("ok", "insufficient", "inconclusive", "noData", "alert", "failed")
 _STATES: dict[State, str] = {"unusable": "inconclusive", "incident": "inconclusive", "noData": "insufficient"}
 
 
