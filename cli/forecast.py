@@ -1,21 +1,34 @@
-"""What evidence can do with a plan: what a fault costs until it is rolled back, and the traffic that stages need.
+"""What evidence can do with a plan: how soon it finds a fault at each stage, what that costs, and if traffic suffices.
 
-Expectations for traffic that is assumed, not promises; simulated medians lie within a third of them.
+Expectations for traffic that is assumed or was measured, not promises; simulated medians lie within a third of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from workflows.analysis.evidence.forecast import FAULTS, Cost, Stake, Stretch, Traffic, expected_cost
+from workflows.analysis.evidence.forecast import (
+    FAULTS,
+    RATIOS,
+    Cost,
+    Stake,
+    Stretch,
+    Traffic,
+    expected_cost,
+    expected_find,
+)
 from workflows.analysis.evidence.parameters import Parameters
-from workflows.model.analysis import Analysis, has_evidence
+from workflows.model.analysis import Analysis, RatioMetric, has_evidence
 from workflows.model.plan import Observe, RolloutPlan
 from workflows.model.shapes import carried
 
 FAILING = 0.001
 """The share of the old version's requests that is assumed to fail."""
+
+EXTENDED = 2.0
+"""A stage that lacks requests is extended to so many times its time, and then held."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +43,87 @@ class Assumed:
 USUAL = Assumed()
 
 
+class StageForecast(NamedTuple):
+    """What to expect of one stage, of a fault that is there from its beginning."""
+
+    stage: int
+    """Counted from 1; 0 is the watch."""
+    is_entry: bool
+    stretch: Stretch
+    requests: float
+    """Requests of the new version since the release began, at the stage's end."""
+    finds: tuple[tuple[float, Cost | None], ...]
+    """By how many times as often requests fail; None where no evidence on errors ever finds it."""
+
+    def is_in_time(self, cost: Cost | None) -> bool:
+        """Whether it is found within the stage."""
+        return cost is not None and cost.seconds <= self.stretch.seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable shape of a stage's forecast."""
+        return {
+            "stage": self.stage,
+            "entry": self.is_entry,
+            "newVersionPercent": round(self.stretch.weight * 100, 2),
+            "seconds": self.stretch.seconds,
+            "requests": round(self.requests),
+            "regressions": [{"times": ratio, **_cost_json(cost)} for ratio, cost in self.finds],
+        }
+
+
 @dataclass(frozen=True)
 class Forecast:
     """One rollout's."""
 
     assumed: Assumed
     costs: tuple[tuple[float, Cost | None], ...]
-    """By the share of requests that fail; None where no comparison of errors finds it in time."""
-    needed_rps: float
-    """Requests per second with which the first stage has its minimum of requests in its time."""
+    """By the share of requests that fail; None where no evidence on errors finds it in time."""
+    stages: tuple[StageForecast, ...]
+    needed: int
+    """Requests of the new version without which no stage passes."""
+
+    @property
+    def needed_rps(self) -> float:
+        """Requests per second with which the first stage after the entry has its minimum in its time."""
+        seen = next((stage.requests for stage in self.stages if not stage.is_entry), 0.0)
+        return self.needed * self.assumed.rps / seen if seen > 0 else 0.0
+
+    @property
+    def hopeless(self) -> Iterator[str]:
+        """What this traffic is not enough for, each as a sentence that says what would be."""
+        for stage in self.stages:
+            if not stage.is_entry and stage.requests < self.needed:
+                yield self._lacking(stage)
+                break  # The minimum counts from the first request on: what is reached later matters less.
+        found = [stage.is_in_time(cost) for stage in self.stages for _, cost in stage.finds[-1:]]
+        if found and not any(found):
+            times = f"{RATIOS[-1]:g} times as many failures"
+            yield f"not even {times} are found within any stage; longer stages or a larger first weight would help"
+
+    def _lacking(self, stage: StageForecast) -> str:
+        seen = f"{stage.requests:,.0f} of its minimum of {self.needed:,} requests"
+        end = "extended" if stage.requests * EXTENDED >= self.needed else "extended, then held"
+        more = f"{self.needed_rps:.3g} requests/s are needed for it, see minRequests"
+        return f"stage {stage.stage} will be {end}: in its time it sees {seen}; {more}"
 
     def to_json(self) -> dict[str, Any]:
         """The stable shape of a forecast in `plan -o json`."""
         return {
             "requestsPerSecond": self.assumed.rps,
             "failing": self.assumed.failing,
+            "neededRequests": self.needed,
             "neededRequestsPerSecond": round(self.needed_rps, 1),
-            "faults": [
-                {
-                    "share": share,
-                    "failedRequests": round(cost.failed, 1) if cost else None,
-                    "seconds": round(cost.seconds) if cost else None,
-                }
-                for share, cost in self.costs
-            ],
+            "faults": [{"share": share, **_cost_json(cost)} for share, cost in self.costs],
+            "stages": [stage.to_json() for stage in self.stages],
+            "warnings": list(self.hopeless),
         }
+
+
+def _cost_json(cost: Cost | None) -> dict[str, Any]:
+    return {
+        "failedRequests": round(cost.failed, 1) if cost else None,
+        "seconds": round(cost.seconds) if cost else None,
+    }
 
 
 def forecast(plan: RolloutPlan, shares: list[float], assumed: Assumed) -> Forecast | None:
@@ -67,26 +136,31 @@ def forecast(plan: RolloutPlan, shares: list[float], assumed: Assumed) -> Foreca
         for step, share in zip(plan.steps, shares, strict=True)
         if isinstance(step.action, Observe) and step.action.stage
     ]
-    costs = _costs(analysis, [stretch for _, stretch in observed], assumed)
-    return Forecast(assumed, costs, _needed(analysis, observed))
-
-
-def _costs(analysis: Analysis, stretches: list[Stretch], assumed: Assumed) -> tuple[tuple[float, Cost | None], ...]:
-    found = [(metric, metric.compare) for metric in analysis.metrics if metric.kind == "ratio" and metric.compare]
-    if not found:
-        return ()
-    metric, compare = found[0]
-    parts = sum(map(has_evidence, analysis.metrics)) * (2 if metric.slo else 1)
-    stake = Stake(Parameters.of(analysis), compare.max_ratio, parts)
+    stake = _stake(analysis)
     traffic = Traffic(assumed.rps, 0.0, assumed.failing, analysis.tick.total_seconds())
-    return tuple((fault, expected_cost(stake, stretches, traffic, fault)) for fault in FAULTS)
+    stretches = [stretch for _, stretch in observed]
+    costs = [(fault, expected_cost(stake, stretches, traffic, fault)) for fault in FAULTS if stake]
+    needed = max(map(analysis.needed_requests, analysis.metrics))
+    return Forecast(assumed, tuple(costs), tuple(_stages(stake, observed, traffic)), needed)
 
 
-def _needed(analysis: Analysis, observed: list[tuple[Observe, Stretch]]) -> float:
-    """By the end of the first stage after the entry, whose minimum counts from the first request on."""
-    seen, requests = 0.0, max(map(analysis.needed_requests, analysis.metrics))
+def _stake(analysis: Analysis) -> Stake | None:
+    """The first metric of failures on which evidence is weighed; None where there is none."""
+    found = [metric for metric in analysis.metrics if isinstance(metric, RatioMetric) and has_evidence(metric)]
+    if not found:
+        return None
+    compare, slo = found[0].compare, found[0].slo
+    parts = sum(map(has_evidence, analysis.metrics)) * sum(mode is not None for mode in (compare, slo))
+    ratio, limit = compare.max_ratio if compare else None, slo.max if slo else None
+    return Stake(Parameters.of(analysis), ratio, parts, limit)
+
+
+def _stages(
+    stake: Stake | None, observed: Sequence[tuple[Observe, Stretch]], traffic: Traffic
+) -> Iterator[StageForecast]:
+    requests = 0.0
     for action, stretch in observed:
-        seen += stretch.weight * stretch.seconds
-        if not action.entry:
-            break
-    return requests / seen if seen > 0 else 0.0
+        requests += stretch.weight * stretch.seconds * traffic.rps
+        here = Traffic(traffic.rps, stretch.weight, traffic.share, traffic.tick)
+        finds = tuple((ratio, expected_find(stake, here, ratio)) for ratio in RATIOS if stake)
+        yield StageForecast(action.stage, action.entry, stretch, requests, finds)

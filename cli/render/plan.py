@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.forecast import Forecast
 from cli.preview import Preview, Row, observed, rows
-from cli.render.styles import percent, span
+from cli.render import forecast
+from cli.render.styles import percent, span, warnings
 from workflows.model.plan import Approve, ComponentPlan, Gate, Observe, RolloutPlan
 from workflows.planning.guarded import unguarded
 from workflows.planning.sentences import instances
@@ -36,8 +36,8 @@ def _parts(preview: Preview) -> Iterator[RenderableType]:
         yield _steps(rows(rollout))
         yield from _summary(rollout)
         if expected := preview.forecast(rollout):
-            yield from _forecast(expected)
-    yield from _warnings(plan.warnings)
+            yield from forecast.render(expected)
+    yield from warnings(plan.warnings)
 
 
 def _title(component: ComponentPlan, rollout: RolloutPlan, *, waves: int) -> Text:
@@ -90,27 +90,4 @@ def _summary(rollout: RolloutPlan) -> Iterator[RenderableType]:
     yield Text.assemble(("observation ", "dim"), f"at least {span(observed(rollout))}")
     yield Text.assemble(("at most ", "dim"), instances(rollout.peak_replicas) + " at one time")
     yield Text.assemble(("undo ", "dim"), rollout.undo)
-    yield from _warnings(rollout.warnings or tuple(f"nothing can decide in {gap}" for gap in unguarded(rollout)))
-
-
-def _forecast(expected: Forecast) -> Iterator[Text]:
-    """What a fault costs, and whether the traffic is enough for the minimum of requests."""
-    assumed = expected.assumed
-    users = (
-        f"{assumed.rps:g} requests/s (--requests-per-second), {percent(assumed.failing * 100)} of them failing today"
-    )
-    for share, cost in expected.costs:
-        what = Text.assemble(("a fault ", "dim"), f"of {percent(share * 100)} ")
-        if cost is None:
-            yield what.append("is not found by comparison before all users have it")
-        else:
-            yield what.append(f"costs about {cost.failed:,.0f} failed requests in {span(cost.seconds)}")
-    yield Text(f"at {users}", style="dim")
-    if assumed.rps < expected.needed_rps:
-        needed = f"{expected.needed_rps:.3g} requests/s are needed for its minimum of requests in its time"
-        yield from _warnings((f"the first stage will be extended, then held: {needed}; see minRequests",))
-
-
-def _warnings(warnings: tuple[str, ...]) -> Iterator[Text]:
-    for warning in warnings:
-        yield Text.assemble(("warning ", "yellow"), warning)
+    yield from warnings(rollout.warnings or tuple(f"nothing can decide in {gap}" for gap in unguarded(rollout)))

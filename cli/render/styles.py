@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -73,3 +74,9 @@ def bar(share: float, width: int, style: str) -> Text:
     text = Text(filled, style=style)
     text.append("─" * (width - len(filled)), style="bright_black")
     return text
+
+
+def warnings(sentences: Iterable[str]) -> Iterator[Text]:
+    """A line for each."""
+    for sentence in sentences:
+        yield Text.assemble(("warning ", "yellow"), sentence)

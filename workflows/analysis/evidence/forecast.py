@@ -6,11 +6,12 @@ Expectations, not promises: the time at which the mean growth of the best bet ha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from workflows.analysis.evidence.bets import Pair, compared
+from workflows.analysis.evidence.bets import Pair, Trial, compared, limited
+from workflows.analysis.evidence.limits import limit_of
 from workflows.analysis.evidence.mixture import STAKES, Form
 from workflows.analysis.evidence.parameters import Parameters
 
@@ -55,9 +56,16 @@ def request_seconds(traffic: Traffic, ratio: float, form: Form, alpha: float) ->
 
 
 def expected_seconds(stake: Stake, traffic: Traffic, ratio: float) -> float | None:
-    """Seconds until a comparison of errors finds it, with the form that the parameters name; None if never."""
-    found = min(map(_until, stake.needed, stake.rates(traffic, ratio)))
+    """Seconds until errors are found that are so many times as frequent, with the form that is named; None if never."""
+    found = min(_until(bet.needed, bet.rate) for bet in stake.bets(traffic, ratio))
     return None if found == math.inf else max(found, traffic.tick)
+
+
+def expected_find(stake: Stake, traffic: Traffic, ratio: float) -> Cost | None:
+    """The same with what it costs until then, from the first request that met it."""
+    seconds = expected_seconds(stake, traffic, ratio)
+    failing = min(1.0, traffic.share * ratio)
+    return None if seconds is None else Cost(seconds, seconds * traffic.rps * traffic.weight * failing)
 
 
 class Stretch(NamedTuple):
@@ -76,47 +84,62 @@ class Cost(NamedTuple):
     """Requests of users that fail by then."""
 
 
+class Bet(NamedTuple):
+    """One of those that the stake is spread over."""
+
+    needed: float
+    """Nats that it has to win before the whole reaches 1/alpha."""
+    rate: float
+    """Nats that it wins per second on the mean."""
+
+
 class Stake(NamedTuple):
-    """What a comparison of errors has to win, and against which tolerance."""
+    """What judges a metric's errors, and with which part of the whole stake."""
 
     parameters: Parameters
-    max_ratio: float = 1.25
+    max_ratio: float | None = 1.25
+    """The comparison's tolerance; None where nothing is compared."""
     parts: int = 1
     """Processes that share the stake: metrics, and two for a metric with a limit as well."""
+    limit: float | None = None
+    """The share that may fail; None without a limit."""
 
-    @property
-    def needed(self) -> list[float]:
-        """What each bet has to win, in nats, before the whole reaches 1/alpha."""
-        form = self.parameters.comparing_errors
-        stake = self.parameters.threshold - math.log(form.first) + math.log(self.parts)
-        counts = [stake - math.log(prior) + form.is_robust * math.log(2) for prior in form.prior]
-        return [*counts, *[stake + math.log(2 * len(STAKES))] * len(form.stakes)]
+    def bets(self, traffic: Traffic, ratio: float) -> list[Bet]:
+        """All of them, in an order that does not depend on the traffic."""
+        found: list[Bet] = []
+        if self.max_ratio is not None:
+            found += self._bets(_Compared(self.parameters.comparing_errors, traffic, ratio, self.max_ratio))
+        if self.limit is not None:
+            limit = limit_of(self.limit, ((traffic.share, 1.0),))
+            found += self._bets(_Limited(self.parameters.limiting, traffic, ratio, limit))
+        return found
 
-    def rates(self, traffic: Traffic, ratio: float) -> list[float]:
-        """What each bet wins per second."""
-        form = self.parameters.comparing_errors
-        blocks = _block_growth(traffic, ratio, self.max_ratio) if form.is_robust else []
-        return [*_count_growth(form, traffic, ratio, self.max_ratio), *(found / traffic.tick for found in blocks)]
+    def _bets(self, test: _Test) -> list[Bet]:
+        form = test.form
+        stake = self.parameters.threshold - math.log(form.first) + math.log(self.parts) + form.is_robust * math.log(2)
+        counts = [Bet(stake - math.log(p), rate) for p, rate in zip(form.prior, _count_growth(test), strict=True)]
+        blocks = test.block_growth() if form.is_robust else []
+        return [*counts, *(Bet(stake + math.log(len(STAKES)), won / test.traffic.tick) for won in blocks)]
 
 
 def expected_cost(stake: Stake, stretches: Sequence[Stretch], traffic: Traffic, fault: float) -> Cost | None:
-    """What a version costs of which the share `fault` fails; None when no comparison finds it before all users have it.
+    """What a version costs of which the share `fault` fails; None when nothing finds it before all users have it.
 
     Mean growths are added up over the stretches until the first bet has paid for everything that was spread.
     """
-    needed = stake.needed
-    held = [0.0] * len(needed)
+    held: list[float] = []
     cost = Cost(0.0, 0.0)
     for weight, seconds in stretches:
-        rates = stake.rates(replace(traffic, weight=weight), fault / traffic.share)
-        left = min(_until(n - h, rate) for n, h, rate in zip(needed, held, rates, strict=True))
+        bets = stake.bets(replace(traffic, weight=weight), fault / traffic.share)
+        held = held or [0.0] * len(bets)
+        left = min(_until(bet.needed - has, bet.rate) for bet, has in zip(bets, held, strict=True))
         found = left <= seconds
         # It is noticed when a tick ends.
         spent = left + traffic.tick / 2 if found else seconds
         cost = Cost(cost.seconds + spent, cost.failed + spent * traffic.rps * weight * fault)
         if found:
             return cost
-        held = [max(h + rate * seconds, 0.0) for h, rate in zip(held, rates, strict=True)]
+        held = [max(has + bet.rate * seconds, 0.0) for bet, has in zip(bets, held, strict=True)]
     return None
 
 
@@ -124,35 +147,95 @@ def _until(needed: float, rate: float) -> float:
     return max(needed, 0.0) / rate if rate > 1e-12 else math.inf
 
 
-def _count_growth(form: Form, traffic: Traffic, ratio: float, max_ratio: float) -> list[float]:
+class _Test(Protocol):
+    """What is tested in every tick."""
+
+    form: Form
+    traffic: Traffic
+
+    def trial(self, seconds: float) -> Trial | None:
+        """The mean one of this time."""
+        ...
+
+    def block_growth(self) -> list[float]:
+        """Nats per tick of each stake."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Whose errors they are."""
+
+    form: Form
+    traffic: Traffic
+    ratio: float
+    max_ratio: float
+
+    def trial(self, seconds: float) -> Trial | None:
+        return compared(_pair(self.traffic, self.ratio, seconds), self.max_ratio)
+
+    def block_growth(self) -> list[float]:
+        """Over Poisson errors whose split is binomial."""
+        trial = self.trial(self.traffic.tick)
+        if trial is None:
+            return [0.0] * len(STAKES)
+        mean, part = trial.trials, trial.hits / trial.trials
+        if mean > _MANY:
+            return [math.log1p(b * (part / trial.share - 1.0)) for b in STAKES]
+        return [_growth_of_split(b, mean, part, trial.share) for b in STAKES]
+
+
+@dataclass(frozen=True)
+class _Limited:
+    """Whether too many of the new version's requests fail."""
+
+    form: Form
+    traffic: Traffic
+    ratio: float
+    limit: float
+
+    def trial(self, seconds: float) -> Trial | None:
+        return limited(_pair(self.traffic, self.ratio, seconds), self.limit)
+
+    def block_growth(self) -> list[float]:
+        """Over a Poisson number of failures."""
+        trial = self.trial(self.traffic.tick)
+        if trial is None:
+            return [0.0] * len(STAKES)
+        if trial.hits > _MANY:
+            return [math.log1p(b * (trial.hits / trial.trials / trial.share - 1.0)) for b in STAKES]
+        return [_growth_of_hits(b, trial) for b in STAKES]
+
+
+def _count_growth(test: _Test) -> list[float]:
     """Nats per second of each size."""
-    trial = compared(_pair(traffic, ratio, 1.0), max_ratio)
+    form, trial = test.form, test.trial(1.0)
     if trial is None:
         return [0.0] * len(form.sizes)
-    hits, errors = trial.hits / form.cluster, trial.trials / form.cluster
-    return [hits * log_size - errors * math.log1p(lift * trial.share) for log_size, lift in form.logs_and_lifts]
+    hits, trials = trial.hits / form.cluster, trial.trials / form.cluster
+    return [hits * log_size - trials * math.log1p(lift * trial.share) for log_size, lift in form.logs_and_lifts]
 
 
-def _block_growth(traffic: Traffic, ratio: float, max_ratio: float) -> list[float]:
-    """Nats per tick of each stake, over Poisson errors whose split is binomial."""
-    pair = _pair(traffic, ratio, traffic.tick)
-    trial = compared(pair, max_ratio)
-    if trial is None:
-        return [0.0] * len(STAKES)
-    mean, part = trial.trials, trial.hits / trial.trials
-    if mean > _MANY:
-        return [math.log1p(b * (part / trial.share - 1.0)) for b in STAKES]
-    return [_mean_growth(b, mean, part, trial.share) for b in STAKES]
-
-
-def _mean_growth(stake: float, mean: float, part: float, share: float) -> float:
-    total, chance = 0.0, math.exp(-mean)
-    for errors in range(1, math.ceil(mean + 8 * math.sqrt(mean) + 8)):
-        chance *= mean / errors
-        for hits in range(errors + 1):
+def _growth_of_split(stake: float, mean: float, part: float, share: float) -> float:
+    total = 0.0
+    for errors, chance in enumerate(_poisson(mean)):
+        for hits in range(errors + 1 if errors else 0):
             split = math.comb(errors, hits) * part**hits * (1.0 - part) ** (errors - hits)
             total += chance * split * math.log1p(stake * (hits / errors / share - 1.0))
     return total
+
+
+def _growth_of_hits(stake: float, trial: Trial) -> float:
+    chances = enumerate(_poisson(trial.hits))
+    return sum(chance * math.log1p(stake * (hits / trial.trials / trial.share - 1.0)) for hits, chance in chances)
+
+
+def _poisson(mean: float) -> Iterator[float]:
+    """How probable 0, 1, 2, ... are, as far as it matters."""
+    chance = math.exp(-mean)
+    for number in range(1, math.ceil(mean + 8 * math.sqrt(mean) + 8) + 1):
+        yield chance
+        chance *= mean / number
 
 
 def _pair(traffic: Traffic, ratio: float, seconds: float) -> Pair:

@@ -18,6 +18,7 @@ from workflows.analysis.evidence.forecast import (
     Stretch,
     Traffic,
     expected_cost,
+    expected_find,
     expected_seconds,
     growth,
     request_seconds,
@@ -122,6 +123,27 @@ class TestForecast:
         assert 3 < soft.failed < 8
         assert 3 < fmean(failed) < 8
         assert soft.failed < hard.failed / 3
+
+    @pytest.mark.parametrize(("share", "simulated"), [(0.003, 605), (0.005, 250)])
+    def test_fault_beyond_a_limit_is_found_about_when_it_was_in_simulations(
+        self, share: float, simulated: float
+    ) -> None:
+        stake = Stake(PARAMETERS, None, limit=0.001)
+        expected = expected_seconds(stake, Traffic(100, 0.1, 0.0005, 5), share / 0.0005)
+        assert expected == pytest.approx(simulated, rel=1 / 3)
+
+    def test_limit_goes_on_with_all_users_and_bears_what_the_old_version_does(self) -> None:
+        stake = Stake(PARAMETERS, limit=0.01, parts=2)
+        alone = expected_find(stake, Traffic(100, 1, 0.001, 5), 50)
+        assert alone
+        assert alone.failed == pytest.approx(alone.seconds * 100 * 0.05)
+        assert expected_find(stake, Traffic(100, 1, 0.001, 5), 9) is None
+        assert expected_find(Stake(PARAMETERS, None, limit=0.01), Traffic(100, 0.1, 0.05, 5), 1.2) is None
+
+    def test_many_failures_of_a_tick_are_as_good_as_their_mean(self) -> None:
+        stake = Stake(PARAMETERS, None, limit=0.01)
+        some, many = (expected_seconds(stake, Traffic(rps, 1, 0.001, 5), 20) or 0 for rps in (590, 610))
+        assert many == pytest.approx(some, rel=0.1)
 
     def test_fault_that_is_found_too_late_has_no_cost(self) -> None:
         assert expected_cost(STAKE, [Stretch(0.1, 10), Stretch(1, 600)], USUAL, 0.01) is None
