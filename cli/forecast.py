@@ -15,10 +15,10 @@ from workflows.analysis.evidence.forecast import (
     Cost,
     Stake,
     Stretch,
-    Traffic,
     expected_cost,
     expected_find,
 )
+from workflows.analysis.evidence.growth import Traffic
 from workflows.analysis.evidence.parameters import Parameters
 from workflows.model.analysis import Analysis, RatioMetric, has_evidence
 from workflows.model.plan import Observe, RolloutPlan

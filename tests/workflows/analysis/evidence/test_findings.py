@@ -16,13 +16,12 @@ from workflows.analysis.evidence.findings import Finding, finding
 from workflows.analysis.evidence.forecast import (
     Stake,
     Stretch,
-    Traffic,
     expected_cost,
     expected_find,
     expected_seconds,
-    growth,
     request_seconds,
 )
+from workflows.analysis.evidence.growth import Traffic, growth
 from workflows.analysis.evidence.shadow import QUIET_SECONDS, Shadow, advance, dependence
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
