@@ -23,7 +23,6 @@ from workflows.contracts.targets import (
     Captured,
     CaptureRequest,
     RolloutPlanned,
-    SettleRequest,
     TargetActivities,
 )
 from workflows.contracts.workloads import Gathered, GatherRequest, WorkloadActivities
@@ -45,6 +44,8 @@ from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus,
 from workflows.model.target import Claim, Promoted, TargetState
 
 _LOCK_PAUSE = timedelta(seconds=5)
+_LATE_PAUSE = timedelta(seconds=30)
+"""Between two attempts at what nobody waits for any more."""
 _ENDS = ("Succeeded", "RolledBack", "Aborted", "Failed")
 _NO_FAILURE = ("ApprovalRejected", "ApprovalExpired", "ForeignChange", "Orphaned", "PlanRefused")
 """Reasons to go back that say nothing against the version."""
@@ -307,7 +308,9 @@ class Rollout:
         self.guard.stop()
         self.foreign.stop()
         plan = _present(self.journey.plan)
-        await self._settle(_present(self.claim), self._promoted("promoted"))
+        if refusal := await self._settle():
+            self.show("Failed", refusal)
+            return self._result(Interrupt("Failed", "Superseded", refusal), undone=False)
         self.show("Succeeded", f"{plan.template.version} takes all traffic")
         return self._result(Interrupt("Succeeded", "Promoted", f"{plan.template.version} takes all traffic"))
 
@@ -402,21 +405,19 @@ class Rollout:
             final=undone.state,
         )
 
-    async def _settle(self, claim: Claim, promoted: Promoted | None) -> None:
+    async def _settle(self) -> str:
+        """Ends what is committed, however often that fails; answers why this run may not, when another one holds it."""
+        journey = self.journey
         while True:
             try:
-                await self.reach.call(
-                    TargetActivities.settle,
-                    SettleRequest(target=self.order.target, claim=claim, promoted=promoted),
-                    calls.WRITE,
-                    "Take the mark away",
-                )
-            except ActivityError as error:
-                if calls.failure_of(error).reason == "Fenced":
-                    return
-                await workflow.sleep(timedelta(seconds=30))
+                await _present(journey.runner).settle(self._promoted("promoted"), journey.leftover)
+            except StepFailed as error:
+                if error.reason == "Fenced":
+                    return error.message
+                self.show(wait=waiting("RetireBlocked", error.message))
+                await workflow.sleep(_LATE_PAUSE)
             else:
-                return
+                return ""
 
     def _promoted(self, outcome: str) -> Promoted | None:
         plan, component = self.journey.plan, self.order.component
@@ -442,6 +443,8 @@ class Rollout:
             self.journey.granted.add(command.instance)
         elif command.name == "pause":
             self.journey.paused = True
+            if self.journey.committed:
+                self.report("watched")  # Who is released alone has not said so, and Release believes in the pause.
         elif command.name == "resume":
             self.journey.paused = False
             self._resume(take_over=command.take_over)

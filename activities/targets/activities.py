@@ -114,11 +114,14 @@ class Targets(TargetActivities):
         return GitState(named=not behind, message=behind)
 
     async def settle(self, request: SettleRequest) -> None:
+        if (mark := await self.find_mark(request.target)) is None:
+            return
         promoted = request.promoted
         if promoted and promoted.at is None:
             promoted = promoted.model_copy(update={"at": datetime.now(UTC)})
-        if (mark := await self.find_mark(request.target)) is not None:
-            await self._gitops.resume(request.target, request.claim, mark.baseline.syncs)
+        if request.retire is not None:
+            await self._workload(request.target).retire(request.retire)
+        await self._gitops.resume(request.target, request.claim, mark.baseline.syncs)
         await self._workload(request.target).settle(request.target, request.claim, promoted)
 
     async def find_marks(self) -> list[MarkFound]:

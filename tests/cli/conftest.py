@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from cli.client import Headgate
 from cli.tools import Toolbox
+from cli.visibility import is_polled
 from tests.cli.real import RealRelease, a_real_release
 from tests.cli.stub import a_worker
 from workflows.engine.visibility import KEYS
@@ -87,6 +88,8 @@ def worker(server: Server, queue: str) -> Iterator[None]:
     async def work() -> None:
         client = await Client.connect(server.address, data_converter=pydantic_data_converter)
         async with a_worker(client, queue):
+            while not await is_polled(client, queue):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
             ready.set()
             await asyncio.to_thread(stop.wait)
 

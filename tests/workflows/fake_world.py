@@ -271,8 +271,12 @@ class _Targets(_Part):
 
     async def settle(self, request: SettleRequest) -> None:
         place = await self.world.enter(request.target, request)
+        if place.mark is None:
+            return
         self.world.check_claim(place, request.claim)
-        if place.mark is not None and request.promoted is not None:
+        if request.retire is not None:
+            place.slots[request.retire.slot] = SlotState()
+        if request.promoted is not None:
             place.kept.append(request.promoted)
         place.mark = None
 

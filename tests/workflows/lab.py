@@ -26,6 +26,7 @@ from tests.workflows.fake_world import FakeWorld, Place
 from worker.sandbox import workflow_runner
 from workflows.inquiry import Inquiry
 from workflows.janitor import Janitor
+from workflows.model.decision import Decision
 from workflows.model.plan import ComponentPlan, Gate, ReleasePlan
 from workflows.model.release import Component
 from workflows.model.status import ReleaseStatus, RolloutStatus
@@ -36,6 +37,7 @@ from workflows.rollback import Rollback
 from workflows.rollout import Rollout
 
 QUICK = "150ms"
+BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 
 STRATEGIES: dict[str, dict[str, Any]] = {
     "canary": {

@@ -12,8 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from tests.workflows.lab import a_lab
-from tests.workflows.test_guard import BAD
+from tests.workflows.lab import BAD, a_lab
 from worker.ordering import OneByOne
 from worker.sandbox import workflow_runner
 from worker.wiring import workflow_classes

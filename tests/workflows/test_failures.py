@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.workflows.lab import Lab, Trial
+from tests.workflows.lab import BAD, Lab, Trial
 from tests.workflows.test_interruptions import same
 from workflows.errors import Rejected
-from workflows.model.decision import Decision
-
-BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 
 
 def names(trial: Trial) -> list[str]:

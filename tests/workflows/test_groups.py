@@ -7,12 +7,10 @@ import asyncio
 import pytest
 
 from tests.temporal import unique
-from tests.workflows.lab import Lab, a_component, a_target
+from tests.workflows.lab import BAD, Lab, a_component, a_target
 from tests.workflows.test_interruptions import same, until_paused_or_over
-from workflows.model.decision import Decision
 from workflows.model.plan import Gate
 
-BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 SLOW = {"kind": "canary", "stages": [{"weight": 10, "observe": "10m"}], "watch": "1m"}
 
 

@@ -11,13 +11,12 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client
 
-from tests.workflows.lab import STRATEGIES, Lab, a_lab
+from tests.workflows.lab import BAD, STRATEGIES, Lab, a_lab
 from tests.workflows.test_interruptions import same
 from workflows.contracts.metrics import Beat, ObserveRequest
 from workflows.model.decision import Decision, Evidence
 from workflows.model.plan import Gate
 
-BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 UNKNOWN = Decision(verdict="hold", reason="NoData", message="errors: no data for two minutes")
 SLOW = {"kind": "canary", "stages": [{"weight": 10, "observe": "10m"}], "watch": "1m"}
 

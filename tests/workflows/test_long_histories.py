@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workflows.lab import STRATEGIES, Lab, Trial
+from tests.workflows.lab import BAD, STRATEGIES, Lab, Trial
 from tests.workflows.test_interruptions import same
 from workflows.model.decision import Decision
 from workflows.model.plan import Gate
-
-BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 
 
 async def runs(trial: Trial) -> int:

@@ -159,5 +159,22 @@ async def test_a_reset_run_never_moves_traffic_on_a_claim_that_is_not_its_own(
             return outcome
 
         steps = await count_activities(lab, strategy)
-        await asyncio.gather(*(one(nth) for nth in range(1, steps, 2)))
+        await asyncio.gather(*(one(nth) for nth in range(1, steps)))
+        assert lab.world.violations == []
+
+
+async def test_a_rollout_reset_before_it_settles_never_succeeds_with_its_mark_in_place(client: Client) -> None:
+    async with a_lab(client) as lab:
+        trial = lab.release("canary")
+        before = trial.place.state()
+        holding = await trial.hold_before(await count_activities(lab, "canary") - 1)
+        await trial.start()
+        await asyncio.wait_for(holding.reached.wait(), 30)
+        await reset(trial.rollout, client)
+        outcome, _ = await trial.end()  # The first run's attempt is still on its way.
+        assert (outcome, trial.place.mark) == ("RolledBack", None)
+        assert same(trial.place.state(), before)
+        trial.free(holding)
+        await asyncio.sleep(0.2)
+        assert same(trial.place.state(), before)
         assert lab.world.violations == []

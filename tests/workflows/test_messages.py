@@ -159,6 +159,44 @@ async def test_after_an_abort_nothing_else_counts(lab: Lab) -> None:
     assert (await trial.end())[0] == "Aborted"
 
 
+@pytest.mark.parametrize("message", ["pause", "advance", "abort"])
+async def test_what_can_change_nothing_after_commit_is_refused(lab: Lab, message: str) -> None:
+    trial = lab.release("canary", components=("shop", "cart"))
+    stopped, go = asyncio.Event(), asyncio.Event()
+
+    async def stop(_request: Any) -> None:
+        stopped.set()
+        await go.wait()
+
+    lab.world.hooks[trial.components[0].target.key, "targets.settle"] = stop
+    await trial.start()
+    await asyncio.wait_for(stopped.wait(), 30)
+    answer = await trial.say(message)
+    assert answer.startswith(f"refused: {message}: every component is promoted"), answer
+    assert "headgate rollback" in answer
+    go.set()
+    assert (await trial.end())[0] == "Succeeded"
+
+
+async def test_a_pause_after_commit_does_not_look_like_one(lab: Lab) -> None:
+    """A component that is released alone commits without a word to Release."""
+    trial = lab.release("canary")
+    stopped, go = asyncio.Event(), asyncio.Event()
+
+    async def stop(_request: Any) -> None:
+        stopped.set()
+        await go.wait()
+
+    lab.world.hooks[trial.components[0].target.key, "targets.settle"] = stop
+    await trial.start()
+    await asyncio.wait_for(stopped.wait(), 30)
+    await trial.say("pause")
+    await trial.until(lambda status: status.phase != "Paused")
+    assert "every component is promoted" in await trial.say("pause")
+    go.set()
+    assert (await trial.end())[0] == "Succeeded"
+
+
 async def test_two_different_people_open_a_gate_of_two(lab: Lab) -> None:
     trial = await waiting_for_approval(lab)
     assert trial.place.state().weight("canary") == 10

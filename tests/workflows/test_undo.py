@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.workflows.lab import Lab, Trial
+from tests.workflows.lab import BAD, Lab, Trial
 from tests.workflows.test_interruptions import same
 from workflows.contracts.traffic import ShiftRequest
 from workflows.errors import Rejected
-from workflows.model.decision import Decision
 from workflows.model.target import SlotState
 
-BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 SLOW = {"kind": "canary", "stages": [{"weight": 50, "observe": "10m"}], "watch": "1m"}
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from temporalio import activity
 
+from workflows.contracts.workloads import RetireRequest
 from workflows.model.plan import ComponentPlan, RolloutPlan, Step
 from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
@@ -99,6 +100,8 @@ class SettleRequest(Message):
     claim: Claim
     promoted: Promoted | None = None
     """Kept beside the target; None after an undo of a version that never took traffic."""
+    retire: RetireRequest | None = None
+    """What is drained and removed before."""
 
 
 class AwaitGitRequest(Message):
@@ -173,7 +176,7 @@ class TargetActivities(ABC):
     async def settle(self, request: SettleRequest) -> None:
         """Takes the mark away and keeps the promoted or rolled-back version; without a mark it does nothing.
 
-        Errors: Fenced.
+        Removes what is left of the other version before, if asked; heartbeats, and resumes a drain. Errors: Fenced.
         """
 
     @activity.defn(name="targets.find_marks")

@@ -212,6 +212,7 @@ class Conductor:
             self.committing = True
             for member in group.members:
                 member.go("commit")
+            self.refresh()
 
     async def _close(self, group: Group) -> None:
         """Ends every Rollout: forward when committed, back otherwise."""
@@ -380,7 +381,7 @@ class Conductor:
             return self.phase, None  # The end follows in this activation and says what it is.
         if self.end is not None and not self.committing:
             return "RollingBack", self._first_wait()
-        if self.paused:
+        if self.paused and not self.committing:
             return "Paused", Wait(reason="Paused", message="somebody paused the release; resume or abort it")
         gate = next(iter(self.gates.open()), None)
         wait = self._first_wait()

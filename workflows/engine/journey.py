@@ -13,11 +13,10 @@ from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Arms, Guard
 from workflows.engine.steps import StepFailed, StepRunner, wait_of
 from workflows.model.messages import RolloutOrder
-from workflows.model.plan import Approve, AwaitGit, Barrier, Observe, RolloutPlan, Step
+from workflows.model.plan import Approve, AwaitGit, Barrier, Observe, Retire, RolloutPlan, Step
 from workflows.model.status import Phase, Wait
 from workflows.model.target import Backend, Claim
 
-_LATE_PAUSE = timedelta(seconds=30)
 _GIT_SOON, _GIT_LATER = 20.0, 1500.0
 """Seconds of the first question whether Git names a version, and of each later one; each costs history."""
 
@@ -51,6 +50,8 @@ class Journey:
         """Stages pass without observation: somebody said so."""
         self.committed = False
         """Nothing is undone any more."""
+        self.leftover: Retire | None = None
+        """What goes away with the mark."""
         self.barriers = set(order.open_barriers)
         self.granted: set[str] = set()
         self._teller = teller
@@ -160,8 +161,8 @@ class Journey:
             await self._await_git()
         elif isinstance(action, Barrier):
             await self._meet(action)
-        elif self.committed:
-            await self._perform_late(step)
+        elif self.committed and isinstance(action, Retire):
+            self.leftover = action
         else:
             return await self._perform(step)
         return 1
@@ -246,20 +247,6 @@ class Journey:
                 self._teller.report("hold", reason="GitBehind", message=state.message)
             seconds, is_told = min(left, _GIT_LATER), True
         self._teller.show("Watching")
-
-    async def _perform_late(self, step: Step) -> None:
-        """After commit a step that fails is tried again until it succeeds; only a run that lost its fence gives up."""
-        while True:
-            try:
-                await self._runner.perform(step)
-            except StepFailed as error:
-                if error.reason == "Fenced":
-                    raise
-                self._teller.show(wait=waiting("RetireBlocked", error.message))
-                await workflow.sleep(_LATE_PAUSE)
-            else:
-                self._teller.show()
-                return
 
     @property
     def _plan(self) -> RolloutPlan:

@@ -21,6 +21,8 @@ from workflows.engine.inbox import Refused
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Said, Steer, Voice
 from workflows.model.status import GateStatus, Refusal
 
+_COMMITTED = "every component is promoted; nothing is held up or undone any more. Use `headgate rollback` instead"
+
 
 class Messages:
     """The messages of one release; every one is an update with a signal twin of the same name and payload."""
@@ -67,16 +69,14 @@ class Messages:
             return f"{name}: the release already goes back ({end.reason}): {end.message}"
         if isinstance(said, Voice):
             return self._conductor.gates.objection(said)
-        if isinstance(said, Abort):
-            return self._abort_objection(said)
-        return self._steer_objection(name, said)
+        if self._conductor.committing and not isinstance(said, Resume):
+            return f"{name}: {_COMMITTED}"
+        return self._abort_objection(said) if isinstance(said, Abort) else self._steer_objection(name, said)
 
     def _is_undo_blocked(self) -> bool:
         return any(member.is_blocked for member in self._conductor.group.members) if self._conductor.group else False
 
     def _abort_objection(self, said: Abort) -> str | None:
-        if self._conductor.committing:
-            return "abort: every component is promoted; nothing is undone any more. Use `headgate rollback` instead"
         if said.reason == "superseded" and self._conductor.plan is not None and not self._conductor.plan.can_supersede:
             return f"abort: the policy of {self._conductor.plan.environment} lets no release supersede a running one"
         return None

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows.contracts.checks import CheckActivities, CheckRequest
-from workflows.contracts.targets import AwaitGitRequest, GitState, TargetActivities
+from workflows.contracts.targets import AwaitGitRequest, GitState, SettleRequest, TargetActivities
 from workflows.contracts.traffic import ShiftRequest, TrafficActivities, VerifyRequest
 from workflows.contracts.workloads import (
     DeployRequest,
@@ -26,7 +26,7 @@ from workflows.engine import calls
 from workflows.engine.calls import Profile
 from workflows.engine.reach import Reach
 from workflows.model.plan import Deploy, Retire, RunChecks, Scale, Shift, Step, WaitReady
-from workflows.model.target import Backend, Claim, Target
+from workflows.model.target import Backend, Claim, Promoted, Target
 
 _VERIFY_PAUSE = timedelta(seconds=2)
 _VERIFY_TRIES = 30
@@ -162,10 +162,21 @@ class StepRunner:
         return state
 
     async def _retire(self, action: Retire, summary: str) -> None:
-        request = RetireRequest(
-            target=self.target, claim=self.claim, slot=action.slot, drain_seconds=action.drain_seconds
+        await self.reach.call(WorkloadActivities.retire, self._retirement(action), self.wait, summary)
+
+    async def settle(self, promoted: Promoted | None, leftover: Retire | None) -> None:
+        """Removes what is left of the old version and takes the mark away. Errors: StepFailed."""
+        request = SettleRequest(
+            target=self.target,
+            claim=self.claim,
+            promoted=promoted,
+            retire=None if leftover is None else self._retirement(leftover),
         )
-        await self.reach.call(WorkloadActivities.retire, request, self.wait, summary)
+        with _failing():
+            await self.reach.call(TargetActivities.settle, request, self.wait, "Remove what is left, and the mark")
+
+    def _retirement(self, action: Retire) -> RetireRequest:
+        return RetireRequest(target=self.target, claim=self.claim, slot=action.slot, drain_seconds=action.drain_seconds)
 
 
 def wait_of(step: Step, following: Step | None) -> WaitReady | None:
