@@ -30,6 +30,7 @@ from cli.errors import AnotherRelease, BadInput, CommandError, Unreachable
 from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
+from workflows.analysis.session import timeline_of
 from workflows.contracts.metrics import Beat
 from workflows.contracts.references import Described, DescribeRequest, Surveyed
 from workflows.engine.preflight import Preflight
@@ -397,7 +398,11 @@ def _live(status: RolloutStatus, beat: Beat) -> dict[str, Any]:
     observed = status.observed_seconds
     if status.need_seconds:
         observed = min(observed + beat.observed_seconds, max(status.need_seconds - 1, observed))
-    shown = {"metrics": beat.metrics or status.metrics, "evidence": beat.weighed or status.evidence}
+    shown = {
+        "metrics": beat.metrics or status.metrics,
+        "evidence": beat.weighed or status.evidence,
+        "timeline": timeline_of(beat.evidence) or status.timeline,
+    }
     return {**shown, "observed_seconds": observed}
 
 

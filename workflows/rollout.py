@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from workflows.analysis.session import timeline_of
 from workflows.contracts.targets import (
     Acquired,
     AcquireRequest,
@@ -136,6 +137,7 @@ class Rollout:
             decision=guard.verdict or self._hold,
             metrics=guard.metrics,
             evidence=guard.weighed,
+            timeline=timeline_of(guard.evidence),
             undo=journey.plan.undo if journey.plan else "",
             updated_at=workflow.now(),
         )
@@ -531,7 +533,7 @@ class Rollout:
                     "component": self._name,
                     "event": event,
                     "run_id": workflow.info().run_id,
-                    "status": self.status(),
+                    "status": self.status().model_copy(update={"timeline": None}),
                     "at": workflow.now(),
                     **more,
                 }
@@ -563,6 +565,7 @@ class Rollout:
             final=final or TargetState(),
             metrics=self.guard.metrics,
             evidence=self.guard.weighed,
+            timeline=timeline_of(self.guard.evidence),
             claim=self.claim,
             failure_log=self.failure_log,
         )

@@ -1,7 +1,8 @@
-"""`status`, `logs`, `watch`, `list` and `history`: what is going on and what went on."""
+"""`status`, `report`, `logs`, `watch`, `list` and `history`: what is going on and what went on."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,8 @@ def register(app: typer.Typer) -> None:
     command(app, "status", example="headgate status production/trip-service", panel=_PANEL)(status)
     command(app, "watch", example="headgate watch production/trip-service", panel=_PANEL)(watch)
     command(app, "logs", example="headgate logs production/trip-service", panel=_PANEL)(logs)
+    example = "headgate report production/trip-service --html report.html"
+    command(app, "report", example=example, panel=_PANEL)(report)
     command(app, "list", example="headgate list --environment production --all", panel=_PANEL)(list_releases)
     command(app, "history", example="headgate history production/trip-service --limit 5", panel=_PANEL)(history)
 
@@ -52,6 +55,28 @@ def logs(
     found = {part.component: part.failure_log for part in (result.components if result else ()) if part.failure_log}
     lines = [f"# {name}\n{words}" for name, words in found.items()]
     session.show(found, "\n".join(lines) or f"nothing is kept of {ref}: it did not fail, or its provider keeps nothing")
+
+
+def report(
+    session: Session,
+    release: Release,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts too, in one file.")
+    ] = None,
+    rollback: Rollback = False,
+    run: Run = None,
+) -> None:
+    """Show what was observed: counts, ratios with intervals, evidence over time, and what was left out."""
+    from cli.render.report import render
+    from cli.report import report_of
+
+    ref = Ref.parse(release, rollback=rollback)
+    found = report_of(session.run(lambda headgate: headgate.status(ref, run_id=run)))
+    if html:
+        from cli.render.page import write
+
+        write(found, html)
+    session.show(found.to_json(), render(found))
 
 
 def watch(session: Session, release: Release, rollback: Rollback = False) -> None:

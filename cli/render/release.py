@@ -20,7 +20,7 @@ from workflows.model.target import Backend
 if TYPE_CHECKING:
     from cli.snapshot import Snapshot
 
-_STATE_STYLE = {
+STATE_STYLE = {
     "ok": "green",
     "alert": "yellow",
     "failed": "bold red",
@@ -28,7 +28,7 @@ _STATE_STYLE = {
     "noData": "magenta",
     "inconclusive": "magenta",
 }
-_STATE_WORDS = {"noData": "no data", "insufficient": "too few requests"}
+STATE_WORDS = {"noData": "no data", "insufficient": "too few requests"}
 _LABEL_WIDTH = 10
 _SHOWN_REFUSALS = 3
 
@@ -216,8 +216,8 @@ def _metrics(metrics: tuple[MetricReport, ...]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("state")
     for metric in metrics:
-        style = _STATE_STYLE.get(metric.state, "")
-        state = _STATE_WORDS.get(metric.state, metric.state)
+        style = STATE_STYLE.get(metric.state, "")
+        state = STATE_WORDS.get(metric.state, metric.state)
         if metric.failures and metric.failure_limit:
             state += f" · {metric.failures} failed, {metric.failure_limit} tolerated"
         elif metric.requests:

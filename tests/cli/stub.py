@@ -173,7 +173,7 @@ class StubRelease:
             outcome=outcome,
             reason=reason,
             message=f"it ended {outcome}",
-            components=(RolloutResult(component=name, outcome=outcome, undone=undone),),
+            components=(RolloutResult(component=name, outcome=outcome, undone=undone, metrics=METRICS),),
             started_at=workflow.info().start_time,
             ended_at=workflow.now(),
         )

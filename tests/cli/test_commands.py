@@ -59,8 +59,8 @@ class TestEveryCommand:
 
     def test_that_the_plan_asks_for_is_there(self) -> None:
         wanted = (
-            "init validate plan explain schema start wait status watch approve reject pause resume advance abort "
-            "rollback list history logs worker setup doctor demo"
+            "init validate plan explain schema start wait status report watch approve reject pause resume advance "
+            "abort rollback list history logs worker setup doctor demo"
         )
         assert commands() == sorted(wanted.split())
 
@@ -78,7 +78,7 @@ class TestEveryCommand:
     @pytest.mark.parametrize(
         "command",
         [
-            ["status", "a/b"], ["watch", "a/b"], ["wait", "a/b"], ["list"], ["history", "a/b"],
+            ["status", "a/b"], ["report", "a/b"], ["watch", "a/b"], ["wait", "a/b"], ["list"], ["history", "a/b"],
             ["approve", "a/b", "-g", "g"], ["reject", "a/b", "-g", "g"],
             ["pause", "a/b"], ["resume", "a/b"], ["advance", "a/b"], ["abort", "a/b"],
             ["rollback", "a/b", "--to", "v1", "--reason", "r"], ["setup"],
@@ -449,8 +449,20 @@ class TestLooking:
         ]  # fmt: skip
         assert status["status"]["gates"][0]["name"] == "production"
 
+    def test_report_tells_of_running_and_ended_releases_and_writes_a_page(
+        self, run: Headgated, tmp_path: Path, name: str
+    ) -> None:
+        file = tmp_path / "report.html"
+        run("start", write(tmp_path, a_document(name, stub="gate and rollout")))
+        assert "latency  failed  " in run("report", f"test/{name}", "--html", str(file)).stdout
+        assert "the metric store did not answer for 40 s" in file.read_text()
+        run("abort", f"test/{name}")
+        run("wait", f"test/{name}")
+        ended = json.loads(run("report", f"test/{name}", "-o", "json").stdout)
+        assert (ended["outcome"], len(ended["components"][0]["metrics"])) == ("Aborted", 3)
+
     def test_an_unknown_release_is_exit_2(self, run: Headgated) -> None:
-        for command in ("status", "wait", "watch"):
+        for command in ("status", "report", "wait", "watch"):
             assert run(command, "test/never-was").exit_code == 2
 
     def test_an_earlier_run_can_be_looked_at(self, run: Headgated, tmp_path: Path, name: str) -> None:

@@ -135,6 +135,8 @@ class FakeWorld:
     """What is around Deployments, by name."""
     pins: dict[str, Template] = field(default_factory=dict)
     """By component, what it puts in place of a template with a tag."""
+    seen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By target key: what its observer answers beside its decision: `evidence`, `metrics`, `weighed`."""
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -403,7 +405,8 @@ class _Metrics(_Part):
         return self._answer(request, decision, passed).model_copy(update={"foreign": changed})
 
     def _answer(self, request: ObserveRequest, decision: Decision, passed: float) -> Observed:
-        return Observed(segment=request.segment, decision=decision, evidence=request.evidence, observed_seconds=passed)
+        seen = self.world.seen.get(request.target.key, {"evidence": request.evidence})
+        return Observed(segment=request.segment, decision=decision, observed_seconds=passed, **seen)
 
 
 class _Checks(_Part):

@@ -7,6 +7,7 @@ batches into segments and attempts leads to the same evidence. There is no clock
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -25,10 +26,11 @@ from workflows.analysis.kayenta.judging import Judgement, ScoreState, judged
 from workflows.analysis.kayenta.wording import reported
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
+from workflows.analysis.timelines import begun, noted, seen, steps_of
 from workflows.analysis.verdict import Judged, Progress, combined
 from workflows.analysis.wording import duration
 from workflows.model.analysis import REPORT_BYTES, Analysis, Metric
-from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
+from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport, Timeline
 from workflows.model.shapes import Message
 from workflows.model.target import Slot
 
@@ -37,7 +39,7 @@ SESSION = "@session"
 
 LIMIT = 15 * 1024
 """Bytes of evidence that travel with a heartbeat of 16 KiB: states and reports of the metrics, and raw counters."""
-_RAW_LEAST, _RAW_MOST = 2 * 1024, 8 * 1024
+_RAW_LEAST, _RAW_MOST = 3 * 512, 8 * 1024
 """Raw counters get what the others leave; with few of them a restart in just that moment is missed, never invented."""
 
 Role = Literal["new", "old"]
@@ -109,6 +111,8 @@ class SessionState(Message):
     """The evidence over all metrics; like theirs never reset."""
     scored: ScoreState = ScoreState()
     """The last score of all metrics, where Kayenta judges."""
+    timeline: Timeline = Timeline()
+    """How it went, for people."""
     metrics: dict[str, MetricState] = {}
 
 
@@ -172,6 +176,7 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
             "dropped": min(state.dropped + readings.dropped, 2**53),
             "weighed": weights.weighed,
             "scored": scored.state,
+            "timeline": _timeline(moment, looks, weights),
         }
     )
     decision = combined(analysis, [look.judged for look in looks], (weights.decision, scored.decision), where)
@@ -319,7 +324,7 @@ def _evaluated(
     What the old version does while the new one warms up is history: it shows which edges of a histogram are usable.
     """
     if moment.is_warming:
-        tick = replace(tick, seconds=0.0, new=Counts(), error="")
+        tick = replace(tick, seconds=0.0, new=Counts(), error="", is_warming=True)
     judges = evaluators(metric, moment.analysis, moment.parameters)
     results = {mode: judge(metric, states.get(mode, {}), tick) for mode, judge in judges.items()}
     worst = min(results.values(), key=lambda result: _CAUTION.index(result.decision.verdict))
@@ -345,6 +350,22 @@ def _rearmed(state: SessionState, decision: Decision) -> SessionState:
     return state.model_copy(update={"short": 0.0, "metrics": metrics})
 
 
+def _timeline(moment: _Moment, looks: Sequence[_Look], weights: Balance) -> Timeline:
+    analysis, batch = moment.analysis, moment.readings.batch
+    steps = steps_of(analysis, LIMIT - _RAW_LEAST)
+    place = begun(moment.state.timeline, batch.at, tick=analysis.tick.total_seconds(), steps=steps)
+    metrics = {
+        look.metric.name: seen(look.metric, weights.part(look.metric.name), look.tick, look.report) for look in looks
+    }
+    return noted(place, weights.now.log_e if weights.parts else None, metrics)
+
+
+def timeline_of(carried: Evidence) -> Timeline | None:
+    """How the observation went that left this evidence; None where no metric was observed."""
+    session = _valid(SessionState, carried.metrics.get(SESSION, {}))
+    return session.timeline if session and session.timeline.count else None
+
+
 def evidence(state: SessionState) -> Evidence:
     """The state as it travels: plain JSON, with as many raw counters as fit beside the rest."""
     metrics = {
@@ -352,7 +373,8 @@ def evidence(state: SessionState) -> Evidence:
         for name, metric in state.metrics.items()
     }
     reports = REPORT_BYTES * sum(map(_is_evidence, state.metrics.values()))
-    left = LIMIT - len(json.dumps(metrics, separators=(",", ":"))) - reports
+    timeline = len(state.timeline.model_dump_json(by_alias=True, exclude_defaults=True))
+    left = LIMIT - len(json.dumps(metrics, separators=(",", ":"))) - reports - timeline
     small = state.model_copy(update={"raw": fitted(state.raw, limit=min(max(left, _RAW_LEAST), _RAW_MOST))})
     session = small.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metrics"})
     return Evidence(metrics={**metrics, SESSION: session})

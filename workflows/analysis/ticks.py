@@ -29,6 +29,8 @@ class Tick:
     """The same for the old version; rules do not need it."""
     is_shifted: bool = False
     """The weights may have changed within; rules do not care."""
+    is_warming: bool = False
+    """The new version's counts were thrown away."""
     stage: int = 0
     """Which stage this is, counted over the release."""
     is_beside: bool = False

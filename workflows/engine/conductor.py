@@ -36,6 +36,7 @@ from workflows.model.status import (
 from workflows.model.target import ReleaseRef
 
 _KEPT_REFUSALS = 20
+_REPORTED = {"component", "metrics", "evidence", "timeline"}
 _HANDLER_GRACE = timedelta(seconds=30)
 _ORDER: tuple[Phase, ...] = (
     "Pending", "Waiting", "Preparing", "Shifting", "Observing", "Paused", "Promoting", "Watching", "Committing",
@@ -266,6 +267,7 @@ class Conductor:
         }
         severity = {"Succeeded": "info", "Aborted": "warning", "Rejected": "warning"}.get(result.outcome, "critical")
         event = events.get(result.outcome, "deployment_failed")
+        self._record_reports(result)
         logs = {part.component: part.failure_log for part in result.components if part.failure_log}
         self.journal.record(event, outcome=result.outcome, reason=result.reason, message=result.message, logs=logs)
         self.journal.tell(
@@ -280,6 +282,13 @@ class Conductor:
             await workflow.wait_condition(workflow.all_handlers_finished, timeout=_HANDLER_GRACE)
         except TimeoutError:
             workflow.logger.warning("a message handler did not finish in time")
+
+    def _record_reports(self, result: ReleaseResult) -> None:
+        """Leaves to the record what every observation saw; it goes with the last batch, so it costs no history."""
+        for part in result.components:
+            if part.metrics:
+                said = part.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_REPORTED)
+                self.journal.record("analysis_reported", **said)
 
     def _show_end(self, result: ReleaseResult) -> None:
         """A closed run keeps its attributes for ever, so they say how it ended and who has the users now."""

@@ -53,9 +53,11 @@ class MetricEvidence(Message):
     used: int = 0
     """Ticks that were evidence."""
     skipped: int = 0
-    """Ticks left out: incidents that began in both versions, gaps in which weights may have changed."""
+    """Ticks left out; `skips` says why."""
     dropped: int = 0
     """Ticks whose counts contradicted each other."""
+    skips: dict[str, int] = {}
+    """Why ticks were skipped: how many by reason (`analysis.evidence.course.SKIPS`)."""
 
 
 class ScoreReport(Message):
@@ -112,3 +114,36 @@ class MetricReport(Message):
     sentence: Sentence = ""
     evidence: MetricEvidence | None = None
     """What evidence says; None for rules, which claim nothing about false alarms."""
+
+
+class Line(Message):
+    """How one metric went: a number for each step of its timeline; which columns there are depends on its modes."""
+
+    log_e: tuple[float | None, ...] = ()
+    """The largest evidence against the new version in each step, as a logarithm; None where nobody looked."""
+    bad: tuple[int, ...] = ()
+    """The new version's failed requests; of latency, those slower than the edge that is shown."""
+    total: tuple[int, ...] = ()
+    baseline_bad: tuple[int, ...] = ()
+    baseline_total: tuple[int, ...] = ()
+    value: tuple[float | None, ...] = ()
+    """Of a rule on a quantile or a number: the new version's latest sample."""
+    baseline: tuple[float | None, ...] = ()
+
+
+class Timeline(Message):
+    """The observation of a release from its beginning, in steps of equal length.
+
+    The number of steps is bounded: when it is reached, each two become one of twice the length.
+    """
+
+    since: float = 0
+    """When the first step began, in seconds since 1970 by the clock of the metrics."""
+    step: float = 0
+    """How long a step is, in seconds; 0 before anything was observed."""
+    count: int = 0
+    """How many steps there are; a column may end before the last one."""
+    log_e: tuple[float | None, ...] = ()
+    """The largest evidence over all metrics in each step, as a logarithm; empty where none is weighed."""
+    lines: dict[str, Line] = {}
+    """By metric."""

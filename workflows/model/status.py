@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from workflows.model.decision import Decision, EvidenceReport, MetricReport
+from workflows.model.decision import Decision, EvidenceReport, MetricReport, Timeline
 from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Backend, Claim, TargetState
 
@@ -80,6 +80,8 @@ class RolloutStatus(Message):
     metrics: tuple[MetricReport, ...] = ()
     evidence: EvidenceReport | None = None
     """What all metrics' evidence says together; None where none is weighed."""
+    timeline: Timeline | None = None
+    """How the observation went so far; left out of what a Rollout tells its Release."""
     undo: Sentence = ""
     """How long an undo would take now, in words."""
     updated_at: datetime | None = None
@@ -156,6 +158,8 @@ class RolloutResult(Message):
     final: TargetState = TargetState()
     metrics: tuple[MetricReport, ...] = ()
     evidence: EvidenceReport | None = None
+    timeline: Timeline | None = None
+    """How the observation went, from the first exposure on."""
     claim: Claim | None = None
     failure_log: str = ""
     """The command that shows pods, events and logs of the version that failed, where they were kept."""

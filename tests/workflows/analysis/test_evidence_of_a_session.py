@@ -41,6 +41,7 @@ class Rollout:
     gauge: float | None = None
     """What every gauge shows; nothing when None."""
     steps: list[Step] = field(default_factory=list)
+    read: list[Batch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = begin(SessionState(), self.segment)
@@ -74,7 +75,8 @@ class Rollout:
         if self.travels:
             carried = evidence(self.state)
             self.state = restored(type(carried).model_validate_json(carried.model_dump_json()))
-        result = step(self.analysis, self.segment, self.state, Batch(self.at, units, gaps))
+        self.read.append(batch := Batch(self.at, units, gaps))
+        result = step(self.analysis, self.segment, self.state, batch)
         self.state = result.state
         self.steps.append(result)
         return result
@@ -122,7 +124,7 @@ def test_regression_rolls_back_by_evidence_and_says_how_sure_that_is() -> None:
     assert (report.state, report.unit, report.limit) == ("failed", "%", 1)
     assert report.evidence
     assert report.evidence.bad == 3 * (len(rollout.steps) - 6)
-    assert "times as many failed" in report.sentence
+    assert "times as many of the new version's requests failed" in report.sentence
 
 
 def test_good_version_passes_and_an_incident_of_both_holds_nobody_guilty() -> None:
@@ -151,7 +153,7 @@ def test_latency_is_compared_at_the_edges_of_the_history_before_the_canary() -> 
     assert rollout.state.metrics["latency"].modes["compare"]["history"]["total"] > 500
     end = rollout.run((50, 0, 4.0), OLD, times=20)
     assert end.decision.reason == reasons.EVIDENCE_FOUND
-    assert "times as many took longer than" in end.reports[0].sentence
+    assert "requests took longer than" in end.reports[0].sentence
 
 
 def test_warmup_of_the_new_version_is_no_evidence_against_it() -> None:

@@ -84,6 +84,7 @@ def advance(parameters: Parameters, metric: Metric, state: CompareState, tick: T
         return state.model_copy(update={"held": held})
     if held is not state.held:
         state = state.model_copy(update={"held": held})
+    is_learning = _is_learning(state)
     if isinstance(metric, HistogramMetric) and not state.channels:
         state = _with_edges(metric, state, span)
     if span.new.total > 0 and state.stage != tick.stage:
@@ -91,12 +92,12 @@ def advance(parameters: Parameters, metric: Metric, state: CompareState, tick: T
     if span.old.total > 0 and state.alone.total:
         state = state.model_copy(update={"alone": Alone()})
     if span.new.total <= 0:
-        return state
+        return state.idle(span)
     if span.old.total <= 0:
-        return _alone(parameters, metric, state, span)
+        return _alone(parameters, metric, state, span).skipping("alone")
     pairs = _pairs(metric, state, span)
     if not pairs:
-        return state if _is_learning(state) else state.unused(span)
+        return state.skipping("learning") if is_learning else state.unused(span)
     return _judged(parameters, metric, state, span, pairs)
 
 
@@ -106,7 +107,7 @@ def _judged(
     if not all(pair.is_possible for pair in pairs.values()):
         return state.model_copy(update={"dropped": state.dropped + 1})
     if span.is_mixed:
-        return state.model_copy(update={"skipped": state.skipped + 1})
+        return state.skipping("gap")
     form = parameters.comparing(metric)
     is_rare = not isinstance(metric, HistogramMetric)
     table = _Table(parameters, form, max_ratio(metric), state.start.share(form), span.is_gap, is_rare)

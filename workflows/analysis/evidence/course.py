@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Self
 
 from workflows.analysis.evidence.mixture import Start
 from workflows.analysis.evidence.spans import ANCIENT, Held, Span
 from workflows.model.shapes import Message
+
+Skip = Literal["incident", "gap", "unusable", "learning", "warmup", "idle", "alone"]
+
+SKIPS: Final[Mapping[str, str]] = {
+    "incident": "a failure began in both versions",
+    "gap": "weights may have changed while nobody saw both versions",
+    "unusable": "the histogram had no usable edges",
+    "learning": "edges of the histogram were not chosen yet",
+    "warmup": "the warm-up was not over",
+    "idle": "the new version had no requests",
+    "alone": "the old version had no requests",
+}
+"""Why a tick is no evidence, in words."""
 
 
 class Course(Message):
@@ -17,7 +31,9 @@ class Course(Message):
     used: int = 0
     """Ticks that were evidence, one way or the other."""
     skipped: int = 0
-    """Ticks left out on purpose: a shared incident, weights that changed while nobody looked."""
+    """Ticks left out on purpose."""
+    skips: dict[str, int] = {}
+    """The same by reason."""
     dropped: int = 0
     """Ticks whose counts contradicted each other."""
     unusable: float = 0.0
@@ -27,7 +43,17 @@ class Course(Message):
     evidence: float = 1.0
     """What all bets of this mode hold now; 1 before the first one."""
 
+    def skipping(self, reason: Skip, **update: Any) -> Self:
+        """The same after a tick that is left out."""
+        skips = {**self.skips, reason: self.skips.get(reason, 0) + 1}
+        return self.model_copy(update={**update, "skipped": self.skipped + 1, "skips": skips})
+
+    def idle(self, span: Span, **update: Any) -> Self:
+        """The same after a tick in which nothing of the new version counted; the first reading ends no tick."""
+        if not (span.seconds or span.is_warming):
+            return self.model_copy(update=update) if update else self
+        return self.skipping("warmup" if span.is_warming else "idle", **update)
+
     def unused(self, span: Span) -> Self:
         """The same after data that this mode cannot use."""
-        seconds = min(self.unusable + span.seconds, ANCIENT)
-        return self.model_copy(update={"unusable": seconds, "skipped": self.skipped + 1})
+        return self.skipping("unusable", unusable=min(self.unusable + span.seconds, ANCIENT))

@@ -49,6 +49,7 @@ class Finding:
     """How probable as much evidence is, at any time of the release, for a healthy version; at most."""
     used: int
     skipped: int
+    skips: dict[str, int]
     dropped: int
     sentence: str
 
@@ -75,6 +76,7 @@ def finding(parameters: Parameters, part: Part, weighed: Weighed) -> Finding:
         p=math.exp(-peak),
         used=max(mode.used for mode in modes),
         skipped=max(mode.skipped for mode in modes),
+        skips={reason: max(mode.skips.get(reason, 0) for mode in modes) for mode in modes for reason in mode.skips},
         dropped=max(mode.dropped for mode in modes),
         sentence=_sentence(part, pair, main, peak),
     )
@@ -128,12 +130,13 @@ def _message(found: Finding) -> MetricEvidence:
         difference_high=difference.high if difference else None,
         used=found.used,
         skipped=found.skipped,
+        skips=found.skips,
         dropped=found.dropped,
     )
 
 
 def _shown(part: Part) -> tuple[float | None, Pair]:
-    """The comparison's counts; those of the limit where there is none, or not yet."""
+    """The edge and the counts of the comparison; of the limit where there is none, or not yet."""
     if part.compare and (part.compare.shown.new_total or not part.slo):
         main = part.compare.main
         return None if main == ERRORS else float(main), part.compare.shown

@@ -57,8 +57,10 @@ def advance(parameters: Parameters, metric: Metric, state: SloState, tick: Tick)
         held = trimmed(held, (state.edge,))
     if held is not state.held:
         state = state.model_copy(update={"held": held})
-    if span is None or (span.new.total <= 0 and span.old.total <= 0):
+    if span is None:
         return state
+    if span.new.total <= 0 and span.old.total <= 0:
+        return state.idle(span)
     if span.new.total > 0 and state.stage != tick.stage:
         state = state.model_copy(update={"stage": tick.stage})
     edge, pair = _pair(metric, span)
@@ -77,13 +79,13 @@ def _judged(parameters: Parameters, maximum: float, state: SloState, span: Span,
     is_out = is_incident(sum([bad for bad, _ in window]), sum([total for _, total in window]), maximum)
     incident = min(state.incident + span.seconds, ANCIENT) if is_out else 0.0
     update: dict[str, Any] = {"window": window, "incident": incident, "unusable": 0.0}
-    if span.is_mixed or is_incident(pair.old_bad, pair.old_total, before):
-        more = 0 if span.is_mixed else 1
-        update |= {"skipped": state.skipped + 1, "incidents": state.incidents + more}
-        return state.model_copy(update=update)
+    if span.is_mixed:
+        return state.skipping("gap", **update)
+    if is_incident(pair.old_bad, pair.old_total, before):
+        return state.skipping("incident", **update, incidents=state.incidents + 1)
     trial = limited(pair, limit_of(maximum, window))
     if trial is None:
-        return state.model_copy(update=update)
+        return state.idle(span, **update)
     form = parameters.limiting
     mixture = advanced(form, state.mixture, trial, starting=state.start.share(form))
     start = state.start.after(form)

@@ -58,13 +58,16 @@ class Span(NamedTuple):
     Then the shares of requests and errors need not agree for a harmless version: an incident that falls into the part
     with the larger weight gives the new version more than its share of the errors.
     """
+    is_warming: bool = False
+    """It ended while the new version's counts were thrown away."""
 
 
 def covered(held: Held, tick: Tick) -> tuple[Held, Span | None]:
     """The tick with everything that waited for it, or what waits now."""
     is_complete = not (tick.error or tick.baseline_error)
     if is_complete and not held.ticks:
-        return held, Span(tick.new, tick.old, tick.seconds, tick.is_gap, is_mixed=tick.is_gap and tick.is_shifted)
+        is_mixed = tick.is_gap and tick.is_shifted
+        return held, Span(tick.new, tick.old, tick.seconds, tick.is_gap, is_mixed, tick.is_warming)
     joined = Held(
         new=held.new.plus(tick.new),
         old=held.old.plus(tick.old),
@@ -76,4 +79,4 @@ def covered(held: Held, tick: Tick) -> tuple[Held, Span | None]:
     if not is_complete:
         return joined, None
     is_mixed = joined.is_shifted or joined.ticks > LONGEST
-    return NOTHING, Span(joined.new, joined.old, joined.seconds, joined.is_gap, is_mixed=is_mixed)
+    return NOTHING, Span(joined.new, joined.old, joined.seconds, joined.is_gap, is_mixed, tick.is_warming)

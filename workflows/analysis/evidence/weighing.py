@@ -23,6 +23,10 @@ class Balance(NamedTuple):
     now: Overall
     decision: Decision
 
+    def part(self, name: str) -> Part | None:
+        """A metric's evidence; None for one with rules only."""
+        return next((part for part in self.parts if part.metric.name == name), None)
+
     @property
     def weighed(self) -> Weighed:
         """What the next tick needs."""
@@ -45,7 +49,7 @@ class Balance(NamedTuple):
         return tuple(self._shown(metric, rules.get(metric.name)) for metric in metrics)
 
     def _shown(self, metric: Metric, rule: MetricReport | None) -> MetricReport:
-        part = next((part for part in self.parts if part.metric.name == metric.name), None)
+        part = self.part(metric.name)
         if part is None:
             return rule or MetricReport(name=metric.name)
         found = finding(self.parameters, part, self.weighed)

@@ -38,9 +38,26 @@ def what_of(channel: str) -> str:
 
 
 def compared(pair: Pair, what: str) -> str:
-    """How the versions compare: 1.9 times as many failed, 24 of 1,212 against 101 of 9,710."""
+    """How the versions compare, by their shares: one of them serves more requests than the other."""
     if pair.new_total <= 0 or pair.old_total <= 0:
         return "nothing to compare yet"
     sides = f"{counted(pair.new_bad, pair.new_total)} against {counted(pair.old_bad, pair.old_total)}"
+    return f"{_proportion(pair, what)}, {sides}"
+
+
+def _proportion(pair: Pair, what: str) -> str:
     ratio = ratio_of(pair)
-    return f"{sides} {what}" if ratio is None else f"{ratio:,.2g} times as many {what}, {sides}"
+    if ratio is None:
+        return (
+            f"some of the new version's requests {what} and none of the old one's" if pair.new_bad else f"none {what}"
+        )
+    if not pair.new_bad:
+        return f"none of the new version's requests {what}"
+    times = two_digits(ratio)
+    many = "about as many" if times == "1" else f"{times} times as many"
+    return f"{many} of the new version's requests {what} as of the old one's"
+
+
+def two_digits(number: float) -> str:
+    """A number as precise as a sentence needs it, never with an exponent: 0.083, 1.9, 45, 1,200."""
+    return f"{float(f'{number:.2g}'):,.10g}"

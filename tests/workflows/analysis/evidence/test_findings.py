@@ -23,6 +23,7 @@ from workflows.analysis.evidence.forecast import (
 )
 from workflows.analysis.evidence.growth import Traffic, growth
 from workflows.analysis.evidence.shadow import QUIET_SECONDS, Shadow, advance, dependence
+from workflows.analysis.evidence.wording import compared
 from workflows.analysis.samples import Counts
 from workflows.analysis.ticks import Tick
 
@@ -54,7 +55,7 @@ class TestFindings:
         assert bad.difference_interval.low > 0
         assert bad.p == pytest.approx(math.exp(-7.767787), rel=1e-5)
         assert bad.sentence == (
-            "45 times as many failed, 30 of 600 against 6 of 5,400; "
+            "45 times as many of the new version's requests failed as of the old one's, 30 of 600 against 6 of 5,400; "
             "a healthy version shows this less than once in 2,363 releases"
         )
 
@@ -64,9 +65,26 @@ class TestFindings:
         assert found(judge.count(CALM, times=50)).p == p
 
     def test_healthy_version_gets_no_odds(self) -> None:
-        assert (
-            found(Judge().count(CALM, times=20)).sentence == "0 times as many failed, 0 of 2,000 against 20 of 18,000"
-        )
+        told = found(Judge().count(CALM, times=20)).sentence
+        assert told == "none of the new version's requests failed, 0 of 2,000 against 20 of 18,000"
+
+    @pytest.mark.parametrize(
+        ("pair", "said"),
+        [
+            (Pair(0, 0, 3, 90), "nothing to compare yet"),
+            (Pair(0, 10, 0, 90), "none failed, 0 of 10 against 0 of 90"),
+            (
+                Pair(3, 10, 0, 90),
+                "some of the new version's requests failed and none of the old one's, 3 of 10 against ",
+            ),
+            (Pair(1, 10, 9, 90), "about as many of the new version's requests failed as of the old one's, 1 of 10 "),
+            (Pair(1, 10, 8, 900), "11 times as many of "),
+            (Pair(12, 100, 1, 10000), "1,200 times as many of "),
+            (Pair(1, 9000, 9, 9000), "0.11 times as many of "),
+        ],
+    )
+    def test_proportions_are_said_as_people_say_them(self, pair: Pair, said: str) -> None:
+        assert compared(pair, "failed").startswith(said)
 
     def test_latency_is_told_at_its_edge(self) -> None:
         arm = a_histogram({0.1: 200, 0.25: 50, 0.5: 10}, 1000)
@@ -74,7 +92,8 @@ class TestFindings:
         judge = Judge((a_metric(kind="histogram"),)).see(Tick(10, Counts(), arm), *[Tick(10, slow, arm)] * 3)
         told = found(judge)
         assert told.edge == 0.25
-        assert told.sentence.startswith("3 times as many took longer than 250ms, 450 of 3,000 against 150 of 3,000")
+        assert told.sentence.startswith("3 times as many of the new version's requests took longer than 250ms as of ")
+        assert ", 450 of 3,000 against 150 of 3,000" in told.sentence
 
     def test_limit_alone_is_told_without_a_ratio(self) -> None:
         judge = Judge((a_metric(compare=None, slo="1%"),)).count((1, 100, 0, 0), times=3)
