@@ -88,6 +88,17 @@ def test_a_good_release_loses_nothing_and_a_bad_one_goes_back(
     assert_nothing_is_left(place, [])
 
 
+OTHERS = {"canary-slow": "RolledBack", "blue-green-bad": "RolledBack", "recreate": "Succeeded", "approval": "Succeeded"}
+
+
+def test_every_other_scenario_ends_as_its_line_says(start: Callable[..., subprocess.Popen[str]], place: Path) -> None:
+    demo = start(*OTHERS, "-o", "json")
+    answer = json.loads(demo.communicate()[0])
+    assert {played["scenario"]: played["outcome"] for played in answer["scenarios"]} == OTHERS
+    assert demo.returncode == 0, answer
+    assert_nothing_is_left(place, [])
+
+
 def test_workers_that_are_killed_change_nothing_about_the_ends(
     start: Callable[..., subprocess.Popen[str]], place: Path
 ) -> None:
