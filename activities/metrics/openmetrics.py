@@ -15,9 +15,11 @@ from activities.metrics.scraping import Scraper
 from activities.metrics.sources.app import AppSource
 from activities.metrics.sources.envoy import EnvoySource
 from activities.metrics.sources.protocol import Answers, Source
+from activities.metrics.sources.web import WebEndpoint, WebSource
 from activities.settings import SettingsModel
 from workflows.analysis.arms import source_of
 from workflows.analysis.batches import Batch, Missing
+from workflows.model.shapes import Name
 
 
 class OpenMetricsSettings(SettingsModel):
@@ -32,6 +34,8 @@ class OpenMetricsSettings(SettingsModel):
     """Seconds that an endpoint may take to answer; slower counts as no answer."""
     parallel: Annotated[int, Field(ge=1, le=1000)] = 32
     """Requests under way at the same time."""
+    web: dict[Name, WebEndpoint] = {}
+    """Endpoints of other systems by name, for gauges with `web`; documents can ask no other."""
 
 
 class OpenMetricsProvider:
@@ -41,7 +45,9 @@ class OpenMetricsProvider:
         self, settings: OpenMetricsSettings, endpoints: Endpoints, *, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.scraper = Scraper(timeout=settings.timeout, parallel=settings.parallel, now=now)
+        self._web = WebSource(settings.web, parallel=settings.parallel, now=now)
         sources: tuple[Source, ...] = (
+            self._web,
             EnvoySource(settings.envoys, self.scraper),
             AppSource(endpoints, self.scraper, path=settings.path),
         )
@@ -58,7 +64,7 @@ class OpenMetricsProvider:
         )
 
     async def close(self) -> None:
-        await self.scraper.close()
+        await asyncio.gather(self.scraper.close(), self._web.close())
 
     async def _ask(self, name: str, query: Query, *, max_age: float) -> Answers:
         source = self._sources.get(name)

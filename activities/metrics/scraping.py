@@ -1,11 +1,13 @@
-"""Asks metrics endpoints: once per tick and address however many want to know, and less and less when refused."""
+"""Asks endpoints for numbers: once per tick and address however many want to know, and less and less when refused."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -23,36 +25,48 @@ FORGET = 600.0
 """Seconds after which an address that nobody asked for is forgotten."""
 
 _BACKOFF_FIRST, _BACKOFF_MOST = 1.0, 60.0
-_ACCEPT = {"Accept": "text/plain;version=0.0.4,*/*;q=0.1"}
+
+A = TypeVar("A")
+"""What an answer is read as."""
 
 
 @dataclass(slots=True)
-class _Page:
+class _Page(Generic[A]):
     """What is known about one address."""
 
     asked_at: float = 0.0
     answered_at: float = float("-inf")
-    answer: Exposition | TemporaryError | None = None
-    running: asyncio.Task[Exposition] | None = None
+    answer: A | TemporaryError | None = None
+    running: asyncio.Task[A] | None = None
     refused: int = 0
     not_before: float = field(default=float("-inf"))
 
 
-class Scraper:
+class Asker(ABC, Generic[A]):
     """Shared by all observations of one provider in one event loop."""
+
+    largest: ClassVar[int]
+    """Bytes of one answer."""
+    is_redirected: ClassVar[bool] = True
+    """Whether an answer may send the question elsewhere."""
+    headers: Mapping[str, str] = {}
 
     def __init__(self, *, timeout: float, parallel: int, now: Callable[[], float] = time.monotonic) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._slots = asyncio.Semaphore(parallel)
         self._now = now
-        self._pages: dict[str, _Page] = {}
+        self._pages: dict[str, _Page[A]] = {}
         self._session: aiohttp.ClientSession | None = None
         self.requests = 0
         """Requests made so far."""
 
-    async def get(self, url: str, *, max_age: float) -> Exposition:
+    @abstractmethod
+    def read(self, where: str, text: str) -> A:
+        """What an answer says. Errors: Unavailable where that is nothing."""
+
+    async def get(self, url: str, *, max_age: float) -> A:
         """The page, at most `max_age` seconds old. Errors: Unavailable, RateLimited; both also while backing off."""
-        page = self._pages.setdefault(url, _Page())
+        page = self._pages.setdefault(url, _Page[A]())
         page.asked_at = self._now()
         if page.running is None:
             if isinstance(page.answer, TemporaryError) and self._now() < page.not_before:
@@ -75,7 +89,7 @@ class Scraper:
             await self._session.close()
             self._session = None
 
-    async def _refresh(self, url: str, page: _Page) -> Exposition:
+    async def _refresh(self, url: str, page: _Page[A]) -> A:
         try:
             page.answer = await self._ask(url)
             page.refused = 0
@@ -89,7 +103,7 @@ class Scraper:
             page.answered_at = self._now()
             page.running = None
 
-    def _backoff(self, page: _Page, error: TemporaryError) -> float:
+    def _backoff(self, page: _Page[A], error: TemporaryError) -> float:
         """Seconds of silence after a refusal. An address that does not answer at all is asked again at every tick."""
         if error.retry_after is None:
             return 0.0
@@ -97,30 +111,27 @@ class Scraper:
         doubled = _BACKOFF_FIRST * 2.0 ** min(page.refused - 1, 10)
         return min(max(error.retry_after, doubled), _BACKOFF_MOST)
 
-    async def _ask(self, url: str) -> Exposition:
+    async def _ask(self, url: str) -> A:
         if self._session is None:
-            self._session = aiohttp.ClientSession(headers=_ACCEPT, connector=aiohttp.TCPConnector(limit=0))
-        where = url.partition("?")[0]
+            self._session = aiohttp.ClientSession(headers=self.headers, connector=aiohttp.TCPConnector(limit=0))
+        where, most = url.partition("?")[0], self.largest + 1
+        asking = self._session.get(URL(url, encoded=True), timeout=self._timeout, allow_redirects=self.is_redirected)
         try:
-            async with self._slots, self._session.get(URL(url, encoded=True), timeout=self._timeout) as answer:
+            async with self._slots, asking as answer:
                 self.requests += 1
                 if answer.status != 200:
                     raise _refusal(where, answer)
-                body = await answer.content.read(LARGEST + 1)
-                while len(body) <= LARGEST and (more := await answer.content.read(LARGEST + 1 - len(body))):
+                body = await answer.content.read(most)
+                while len(body) < most and (more := await answer.content.read(most - len(body))):
                     body += more
         except TimeoutError as error:
             raise Unavailable(f"{where} did not answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"{where} cannot be read: {type(error).__name__}") from error
-        if len(body) > LARGEST:
-            raise Unavailable(f"{where} answers with more than {LARGEST // 2**20} MiB")
+        if len(body) > self.largest:
+            raise Unavailable(f"{where} answers with more than {self.largest // 2**20} MiB")
         text = body.decode("utf-8", errors="replace")
-        page = Exposition(text) if len(body) < INLINE else await asyncio.to_thread(Exposition, text)
-        if page.is_empty:
-            # Not the same as "nothing happened yet": what comes back later would look as if it had been born meanwhile.
-            raise Unavailable(f"{where} answers with an empty page")
-        return page
+        return self.read(where, text) if len(body) < INLINE else await asyncio.to_thread(self.read, where, text)
 
     def _forget(self) -> None:
         oldest = self._now() - FORGET
@@ -128,13 +139,27 @@ class Scraper:
             del self._pages[url]
 
 
-def _seen(task: asyncio.Task[Exposition]) -> None:
+class Scraper(Asker[Exposition]):
+    """Reads metrics pages."""
+
+    largest = LARGEST
+    headers: Mapping[str, str] = {"Accept": "text/plain;version=0.0.4,*/*;q=0.1"}
+
+    def read(self, where: str, text: str) -> Exposition:
+        page = Exposition(text)
+        if page.is_empty:
+            # Not the same as "nothing happened yet": what comes back later would look as if it had been born meanwhile.
+            raise Unavailable(f"{where} answers with an empty page")
+        return page
+
+
+def _seen(task: asyncio.Task[A]) -> None:
     """Everybody who wanted the answer may have left; its error must not be reported as forgotten."""
     if not task.cancelled():
         task.exception()
 
 
-def _unpacked(answer: Exposition | TemporaryError) -> Exposition:
+def _unpacked(answer: A | TemporaryError) -> A:
     if isinstance(answer, TemporaryError):
         raise answer
     return answer

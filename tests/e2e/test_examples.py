@@ -134,5 +134,6 @@ def test_every_scenario_of_the_demo_is_an_example() -> None:
 
 
 def test_the_settings_of_the_examples_are_right() -> None:
+    assert load(EXAMPLES / "settings-web.yaml", {}).metrics
     settings = load(EXAMPLES / "settings.yaml", {})
     assert settings.policy == EXAMPLES / "policy.yaml"

@@ -15,9 +15,13 @@ DEFAULT_SOURCE = "app"
 """Where series without a named source are read."""
 
 
+WEB = "web"
+"""Where numbers of other systems come from."""
+
+
 def source_of(metric: Metric) -> str:
     """The source whose answers this metric needs."""
-    return metric.source or DEFAULT_SOURCE
+    return metric.source or (WEB if isinstance(metric, GaugeMetric) and metric.web else DEFAULT_SOURCE)
 
 
 @dataclass(slots=True)

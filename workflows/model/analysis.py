@@ -16,12 +16,13 @@ from pydantic import Field, field_validator, model_validator
 from workflows.model.kayenta import CanaryMetric, Kayenta
 from workflows.model.series import SeriesSelector
 from workflows.model.shapes import Document, Duration, Name, Share
+from workflows.model.web import WebValue
 
 T = TypeVar("T")
 
 Like = Literal["simple", "argo", "flagger"]
 
-SOURCES = ("envoy", "app")
+SOURCES = ("envoy", "app", "web")
 """The query sets this version has."""
 
 _SHARED = frozenset({"like", "alert", "rollback", "interval", "direction"})
@@ -291,6 +292,8 @@ class GaugeMetric(Judged):
     """Gauges of the instances."""
     query: Annotated[str, Field(min_length=1, max_length=5000)] | None = None
     """A query in the language of the provider, instead of `series`."""
+    web: WebValue | None = None
+    """A number in the JSON answer of another system, instead of `series`."""
     aggregate: Literal["max", "sum", "avg"] = "max"
     """How the values of several series and instances become one."""
     rule: NumberRule | None = None
@@ -298,8 +301,11 @@ class GaugeMetric(Judged):
 
     @model_validator(mode="after")
     def _have_series(self) -> Self:
-        if (self.series is None) == (self.query is None):
-            msg = "give one of series and query"
+        if sum(where is not None for where in (self.series, self.query, self.web)) != 1:
+            msg = "give one of series, query and web"
+            raise ValueError(msg)
+        if self.web is not None and self.source not in {None, "web"}:
+            msg = f"web is a source of its own; leave source: {self.source} out"
             raise ValueError(msg)
         return self
 
@@ -455,7 +461,9 @@ def unsupported(analysis: Analysis) -> list[tuple[str, str]]:
 
 def _unsupported_fields(metric: Judged) -> Iterator[tuple[str, str]]:
     if metric.source is not None and metric.source not in SOURCES:
-        yield "source", f"source {metric.source} is not supported yet; this version has {' and '.join(SOURCES)}"
+        yield "source", f"source {metric.source} is not supported yet; this version has {', '.join(SOURCES)}"
+    if metric.source == "web" and not (isinstance(metric, GaugeMetric) and metric.web):
+        yield "source", "web says where its numbers are: use a gauge with web: endpoint and value"
     if isinstance(metric, GaugeMetric) and metric.query is not None:
         yield "query", "queries need a metric store, which is not supported yet; use series"
 

@@ -24,6 +24,8 @@ class Page:
     hang: asyncio.Event | None = None
     asked: int = 0
     urls: list[str] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+    """Headers of the last question."""
     address: str = ""
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -31,6 +33,7 @@ class Page:
         self.asked += 1
         self.was_asked.set()
         self.urls.append(str(request.rel_url))
+        self.seen = dict(request.headers)
         if self.hang is not None:
             await self.hang.wait()
         return web.Response(text=self.text, status=self.status, headers=self.headers)

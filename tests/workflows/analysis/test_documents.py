@@ -98,7 +98,7 @@ def test_what_references_ask_for_can_be_written(metric: dict[str, Any]) -> None:
             {"name": "l", "kind": "histogram", "source": "app", "quantile": "100%", "rule": {"rollback": "1s"}},
             "between 0% and 100%",
         ),
-        ({"name": "q", "kind": "gauge", "rule": {"rollback": 1}}, "give one of series and query"),
+        ({"name": "q", "kind": "gauge", "rule": {"rollback": 1}}, "give one of series, query and web"),
         ({"name": "q", "kind": "gauge", "series": "a b", "rule": {"rollback": 1}}, "is not a series selector"),
         ({"name": "q", "kind": "gauge", "series": "a", "rule": {"rollback": float("inf")}}, "finite number"),
         ({"name": "E!", "kind": "ratio", "source": "envoy", "rule": {"rollback": "1%"}}, "pattern"),

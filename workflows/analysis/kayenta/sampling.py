@@ -55,8 +55,10 @@ def read_state(state: dict[str, Any]) -> CanaryState:
 def advance(kayenta: Kayenta, metric: Metric, state: CanaryState, tick: Tick) -> CanaryState:
     """One tick further; what may have been counted at other weights, or while nobody looked, is left out."""
     if state.stage != tick.stage:
-        return CanaryState(stage=tick.stage, old=state.old, old_stage=state.old_stage)
-    if tick.is_gap or tick.seconds <= 0:
+        state = CanaryState(stage=tick.stage, old=state.old, old_stage=state.old_stage)
+    # Within a stage weights do not move: only before its first step an opening tick may lie across a shift.
+    is_early = tick.is_shifted and not state.taken and not state.waited
+    if is_early or tick.is_gap or tick.seconds <= 0:
         return state
     state = state.model_copy(
         update={

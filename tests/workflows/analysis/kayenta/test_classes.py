@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows.analysis.kayenta.classes import Classified, classify
@@ -115,6 +115,7 @@ def test_what_lies_within_the_outer_percentiles_is_no_outlier() -> None:
     assert fences([0.0, 10.0, 10.0, 10.0, 10.0], 3) == pytest.approx((0.4, 10.0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e300, 1e300) | st.none(), max_size=20), st.lists(st.floats(-1e300, 1e300), max_size=20))
 def test_any_samples_have_a_class_and_no_two_are_both_higher(new: list[float | None], old: list[float]) -> None:
     labels = [classify(a_canary(), *pair).label for pair in ((new, old), (old, new))]

@@ -6,7 +6,7 @@ import math
 from itertools import product
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from workflows.analysis.kayenta.brent import TOLERANCE, zero
@@ -63,6 +63,7 @@ def test_two_constants_are_apart_by_their_difference_for_certain() -> None:
         shift([1.0], [1.0, 1.0])
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_interval_holds_its_estimate_and_no_shift_beyond_the_values(x: list[float], y: list[float]) -> None:
     assume(len({*x}) > 1 or len({*y}) > 1)
@@ -71,6 +72,7 @@ def test_interval_holds_its_estimate_and_no_shift_beyond_the_values(x: list[floa
     assert estimate - TOLERANCE <= high <= max(x) - min(y)
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES, st.integers(-1000, 1000))
 def test_whoever_moves_the_new_samples_moves_the_interval(x: list[float], y: list[float], by: int) -> None:
     assume(len({*x}) > 1 or len({*y}) > 1)
@@ -78,12 +80,14 @@ def test_whoever_moves_the_new_samples_moves_the_interval(x: list[float], y: lis
     assert moved == pytest.approx([end + by for end in shift(x, y)], abs=2 * TOLERANCE)
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES, st.randoms(use_true_random=False))
 def test_order_of_samples_changes_nothing(x: list[float], y: list[float], random: object) -> None:
     assume(len({*x}) > 1 or len({*y}) > 1)
     assert shift(sorted(x), sorted(y, reverse=True)) == shift(x, y)
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_effects_are_what_they_say(x: list[float], y: list[float]) -> None:
     wins = sum((a > b) + (a == b) / 2 for a, b in product(x, y))
@@ -92,6 +96,7 @@ def test_effects_are_what_they_say(x: list[float], y: list[float]) -> None:
     assert ratio is None if not sum(x) or not sum(y) else ratio == pytest.approx(sum(x) / len(x) / (sum(y) / len(y)))
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(0.001, 1e3))
 def test_zero_is_found_within_the_tolerance(root: float, slope: float) -> None:
     def curve(at: float) -> float:

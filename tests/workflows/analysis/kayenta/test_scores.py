@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows.analysis.kayenta.classes import Classified
@@ -62,6 +62,7 @@ LABELS = st.sampled_from(["Pass", "High", "Low", "Nodata", "NodataFailMetric", "
 METRICS = st.lists(st.tuples(LABELS, st.sampled_from(["a", "b", "a b", "c"])), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(METRICS, st.dictionaries(st.sampled_from("abc"), st.floats(0, 33), max_size=3))
 def test_score_lies_from_0_to_100_and_a_failure_more_never_raises_it(
     metrics: list[Any], weights: dict[str, float]
