@@ -1,14 +1,15 @@
 """Makes the pictures of docs/images again: `python -m tests.e2e.screenshots`, with Debian's chromium installed.
 
 It runs the demo's playground, brings a release into each state that people will look for, and photographs Temporal's
-UI. The browser is driven over its own protocol, because a screenshot from the command line can't wait for a page that
-keeps polling. Look at the pictures before you commit them.
+UI, and one as `headgate watch` shows it. The browser is driven over its own protocol, because a screenshot from the
+command line can't wait for a page that keeps polling. Look at the pictures before you commit them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import itertools
 import shutil
 import sys
@@ -16,21 +17,25 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from rich.console import Console
 
 from cli.client import Headgate
 from cli.demo.playground import Places, Playground
 from cli.demo.scenarios import FIRST, SCENARIOS
 from cli.names import Ref
 from cli.reading import Overrides, read_release
+from cli.render.release import render
 from workflows.model.shapes import dump
 from workflows.model.status import Phase
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SIZE = (1280, 1000)
+COLUMNS = 92
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
@@ -44,9 +49,11 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
 
-    async def photograph(self, url: str, file: Path, *, until: str, settle: float = 3) -> None:
+    async def photograph(
+        self, url: str, file: Path, *, until: str, settle: float = 3, size: tuple[int, int] = SIZE
+    ) -> None:
         """Opens an address, waits until the page has a text and has come to rest, and saves a picture of it."""
-        width, height = SIZE
+        width, height = size
         await self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
@@ -137,6 +144,18 @@ class Photographer:
         url = self._places.release_url(workflow_id, run_id).removesuffix("history") + tab
         await self._page.photograph(url, IMAGES / name, until=until)
 
+    async def watch(self, ref: Ref, *, name: str) -> None:
+        """Photographs what `headgate watch` shows."""
+        console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_terminal=True)
+        console.print(render(await self._headgate.status(ref), width=COLUMNS))
+        picture = console.export_svg(title=f"headgate watch {ref}")
+        wide, high = (float(side) for side in picture.split('viewBox="0 0 ', 1)[1].split('"', 1)[0].split())
+        with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as page:
+            page.write(f'<meta charset="utf-8"><body style="margin:0">{picture}')
+            page.flush()
+            size = (ceil(wide), ceil(high))
+            await self._page.photograph(f"file://{page.name}", IMAGES / name, until=ref.name, settle=1, size=size)
+
     async def rollout(self, ref: Ref) -> tuple[str, str]:
         """The workflow of the release's only component."""
         status = (await self._headgate.status(ref)).status
@@ -157,6 +176,7 @@ async def main() -> None:
         ref, run = await photographer.release("canary-good", stages)
         await photographer.until(ref, "Observing", stage=2)
         await photographer.take(ref.workflow_id, run, "user-metadata", name="observing.png", until="Current Details")
+        await photographer.watch(ref, name="watch.png")
         rollout, its_run = await photographer.rollout(ref)
         await photographer.take(rollout, its_run, "history", name="rollout.png", until="Send 25 % of users")
         await headgate.abort(ref, by="tests", reason="the picture is taken")

@@ -38,6 +38,8 @@ from workflows.model.target import ReleaseRef
 _KEPT_REFUSALS = 20
 _REPORTED = {"component", "metrics", "evidence", "timeline"}
 _HANDLER_GRACE = timedelta(seconds=30)
+_UNCUT = ("", "\u00a0")
+"""The UI's box has no room for lines that it wraps; what is cut off then is this."""
 _ORDER: tuple[Phase, ...] = (
     "Pending", "Waiting", "Preparing", "Shifting", "Observing", "Paused", "Promoting", "Watching", "Committing",
 )  # fmt: skip
@@ -419,11 +421,12 @@ class Conductor:
             lines += [f"**Waiting:** {self.wait.message}", ""]
         for gate in self.gates.open():
             what = f"{plan.environment}/{plan.name} --gate {gate.name}{' --rollback' * (plan.kind == 'rollback')}"
-            lines += [f"Answer with `headgate approve {what}`, or `reject`.", ""]
+            lines += [f"Answer: `headgate approve {what}`", ""]
         for member in self.group.members if self.group else ():
             status = member.status
-            lines.append(f"- `{member.name}` {status.phase}, {status.weight:g} % of users: {status.summary}")
-        workflow.set_current_details("\n".join(lines))
+            doing = "" if status.wait and status.wait == self._first_wait() else f": {status.summary}"
+            lines.append(f"- `{member.name}` {status.phase}, {status.weight:g} % of users{doing}")
+        workflow.set_current_details("\n".join((*lines, *_UNCUT)))
 
 
 def _present(value: Any) -> Any:
