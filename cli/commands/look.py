@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.commands.options import Release, Rollback
+from cli.commands.options import Html, Release, Rollback
 from cli.names import Ref
 from cli.session import Session, command
 
@@ -60,9 +59,7 @@ def logs(
 def report(
     session: Session,
     release: Release,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts too, in one file.")
-    ] = None,
+    html: Html = None,
     rollback: Rollback = False,
     run: Run = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Arguments that several commands take, written once."""
+"""Arguments that several commands take, written once, and how durations among them are read."""
 
 from __future__ import annotations
 
@@ -39,3 +39,17 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Set a field, such as spec.components.web.drain=10s; repeatable."),
 ]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts too, in one file.")]
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """A duration such as 30s or 10m in seconds. Errors: BadInput."""
+    from cli.errors import BadInput
+    from workflows.model.shapes import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise BadInput(f"{option}: {error}") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.options import By, Document, Environment, Release, Rollback, Set, Timeout, Version
+from cli.commands.options import By, Document, Environment, Release, Rollback, Set, Timeout, Version, seconds
 from cli.names import Ref, whoami
 from cli.session import Session, command
 
@@ -51,7 +51,7 @@ def start(
     """
     from cli.reading import Overrides
 
-    limit = seconds(timeout)
+    limit = seconds("--timeout", timeout)
     overrides = Overrides(version, environment, tuple(settings or ()))
     document = _document(file, overrides, by=by, flags={"again": again, "restart": restart})
     started = session.run(lambda headgate: headgate.start(document, supersede=supersede, progress=session.note))
@@ -77,20 +77,7 @@ def _document(file: Path, overrides: Any, *, by: str | None, flags: dict[str, bo
 
 def wait(session: Session, release: Release, timeout: Timeout = None, rollback: Rollback = False) -> None:
     """Wait for the end of a release and exit by its outcome; one that has ended answers at once."""
-    conclude(session, Ref.parse(release, rollback=rollback), limit=seconds(timeout))
-
-
-def seconds(timeout: str | None) -> float | None:
-    """A `--timeout` in seconds. Errors: BadInput."""
-    from cli.errors import BadInput
-    from workflows.model.shapes import parse_duration
-
-    if timeout is None:
-        return None
-    try:
-        return parse_duration(timeout).total_seconds()
-    except ValueError as error:
-        raise BadInput(f"--timeout: {error}") from error
+    conclude(session, Ref.parse(release, rollback=rollback), limit=seconds("--timeout", timeout))
 
 
 def report_start(session: Session, started: Started, sentence: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.options import By, Reason, Release, Sequence, Timeout
+from cli.commands.options import By, Reason, Release, Sequence, Timeout, seconds
 from cli.names import Ref, whoami
 from cli.session import Session, command
 
@@ -122,9 +122,9 @@ def rollback(
     timeout: Timeout = None,
 ) -> None:
     """Return to an earlier version; of a release under way it is an abort."""
-    from cli.commands.start import conclude, report_start, seconds
+    from cli.commands.start import conclude, report_start
 
-    limit = seconds(timeout)
+    limit = seconds("--timeout", timeout)
     ref, person = Ref.parse(release), by or whoami()
     started = session.run(lambda headgate: headgate.rollback(ref, to, reason=reason, by=person))
     if not wait:

@@ -36,7 +36,10 @@ dl { display: grid; gap: .25rem 1.5rem; grid-template-columns: max-content 1fr; 
 dd { margin: 0; }
 """
 
-_TONES = {"Succeeded": "good", "ok": "good", "pass": "good", "RolledBack": "bad", "Failed": "bad", "failed": "bad"}
+_TONES = {
+    **dict.fromkeys(("Succeeded", "ok", "pass"), "good"),
+    **dict.fromkeys(("RolledBack", "Failed", "failed", "rollback"), "bad"),
+}
 _COLOURS = ("--third", "--fourth", "--good", "--old")
 _DECADE = math.log(10)
 
