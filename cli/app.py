@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import typer
 
-from cli.commands import analyze, answer, demo, documents, look, plan, platform, start, steer, worker
+from cli.commands import analyze, answer, demo, documents, imports, look, plan, platform, start, steer, worker
 from cli.session import common_options
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.callback()(common_options)
-for module in (documents, plan, analyze, start, look, answer, steer, platform, worker, demo):
+for module in (documents, imports, plan, analyze, start, look, answer, steer, platform, worker, demo):
     module.register(app)
 
 
