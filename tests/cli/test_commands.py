@@ -59,8 +59,8 @@ class TestEveryCommand:
 
     def test_that_the_plan_asks_for_is_there(self) -> None:
         wanted = (
-            "init validate plan analyze explain schema start wait status report watch approve reject pause resume "
-            "advance abort rollback list history logs worker setup doctor demo"
+            "init import validate plan analyze explain schema start wait status report watch approve reject pause "
+            "resume advance abort rollback list history logs worker setup doctor demo"
         )
         assert commands() == sorted(wanted.split())
 
