@@ -79,7 +79,8 @@ def _drawn(curves: Sequence[Curve], unit: str) -> Iterator[tuple[str, str]]:
     """Both versions on one scale, or they could not be compared."""
     top = max((value for curve in curves for value in curve.values if value is not None), default=0.0)
     for curve in curves:
-        yield curve.name, f"{spark(curve.values, high=top)}  a full bar is {top:.3g}{unit}"
+        scale = f"  a full bar is {top:.3g}{unit}" if top else ""
+        yield curve.name, f"{spark(curve.values, high=top)}{scale}"
 
 
 def _rows(rows: Sequence[tuple[str, str]]) -> RenderableType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workflows.analysis.builders import World, a_segment, an_analysis, gauge, ratio
@@ -39,6 +39,7 @@ def test_steps_begin_as_long_as_a_tick_and_double_when_there_are_too_many() -> N
     assert (longer.step, longer.count, longer.log_e) == (10, 5, (0.02, 0.04, 0.06, 0.08, 0.09))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(2, 40))
 def test_nothing_that_was_counted_is_lost_whatever_the_length(count: int, steps: int) -> None:
     given = ticks(count)
@@ -131,6 +132,12 @@ class TestSkips:
         rollout.run(GOOD, OLD, times=6)
         rollout.run((0, 0), OLD, times=4)
         assert self.skips(rollout.state, "compare") == {"warmup": 6, "idle": 4}
+
+    def test_version_without_requests_is_not_taken_for_a_histogram_without_edges(self) -> None:
+        rollout = a_rollout(latency(slo={"max": "500ms", "quantile": "95%"}), warmup="30s")
+        rollout.run(GOOD, OLD, times=6)
+        rollout.run((0, 0), OLD, times=4)
+        assert self.skips(rollout.state, "slo", "latency") == {"warmup": 6, "idle": 4}
 
     def test_all_users_on_the_new_version(self) -> None:
         rollout = a_rollout(errors(compare={}))

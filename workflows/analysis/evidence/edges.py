@@ -59,7 +59,8 @@ def _thinned(edges: list[float], main: float) -> tuple[float, ...]:
 
 def edge_at(limit: float, new: Counts, old: Counts) -> float | None:
     """The edge that stands for an absolute limit: the first one not below it, so that what is slower is too slow."""
-    shared = [edge for edge in new.buckets if not old.total or edge in old.buckets]
+    served = [arm.buckets for arm in (new, old) if arm.total > 0] or [new.buckets]
+    shared = [edge for edge in served[0] if all(edge in buckets for buckets in served)]
     return min((edge for edge in shared if edge >= limit * (1 - 1e-9)), default=None)
 
 

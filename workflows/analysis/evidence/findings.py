@@ -17,7 +17,7 @@ from workflows.analysis.evidence.intervals import Interval, difference_interval,
 from workflows.analysis.evidence.mixture import logarithm
 from workflows.analysis.evidence.objective import max_share
 from workflows.analysis.evidence.parameters import Parameters
-from workflows.analysis.evidence.wording import compared, counted, odds, ratio_of, share, what_of
+from workflows.analysis.evidence.wording import alone, compared, odds, ratio_of, share, what_of
 from workflows.analysis.wording import scaled
 from workflows.model.analysis import Metric
 from workflows.model.decision import MetricEvidence, MetricReport
@@ -161,6 +161,6 @@ def _state(parameters: Parameters, part: Part, modes: list[Course]) -> State:
 def _sentence(part: Part, pair: Pair, edge: float | None, peak: float) -> str:
     what = what_of(ERRORS if edge is None else str(edge))
     is_compared = part.compare and part.compare.shown == pair
-    said = compared(pair, what) if is_compared else f"{counted(pair.new_bad, pair.new_total)} {what}"
+    said = compared(pair, what) if is_compared else alone(pair, what)
     rarely = f"; a healthy version shows this less than once in {odds(peak)} releases"
     return said + rarely if peak >= math.log(2) else said

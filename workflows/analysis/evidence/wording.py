@@ -45,6 +45,11 @@ def compared(pair: Pair, what: str) -> str:
     return f"{_proportion(pair, what)}, {sides}"
 
 
+def alone(pair: Pair, what: str) -> str:
+    """The new version where there is nothing to compare it with."""
+    return f"{pair.new_bad:,.0f} of the new version's {pair.new_total:,.0f} requests {what}"
+
+
 def _proportion(pair: Pair, what: str) -> str:
     ratio = ratio_of(pair)
     if ratio is None:

@@ -97,7 +97,10 @@ class TestFindings:
 
     def test_limit_alone_is_told_without_a_ratio(self) -> None:
         judge = Judge((a_metric(compare=None, slo="1%"),)).count((1, 100, 0, 0), times=3)
-        assert (found(judge).sentence, found(judge).log_e_compare) == ("3 of 300 failed", None)
+        assert (found(judge).sentence, found(judge).log_e_compare) == (
+            "3 of the new version's 300 requests failed",
+            None,
+        )
 
 
 class TestForecast:
