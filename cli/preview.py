@@ -121,7 +121,7 @@ def checked_preview(found: Preflight, *, replicas: int, assumed: Assumed = USUAL
             running = f"{one.replicas} instances of {one.running}" if one.replicas else "nothing"
             notes.append(f"{component.name}: {running} running now.")
             baselines[component.name] = _baseline(component, one.replicas, version=one.running)
-    return replace(_preview(found.plan, baselines, replicas, notes), assumed=assumed)
+    return replace(_preview(found.plan, baselines, replicas, [*notes, *found.plan.notes]), assumed=assumed)
 
 
 def _preview(plan: ReleasePlan, baselines: Mapping[str, TargetState], replicas: int, notes: list[str]) -> Preview:

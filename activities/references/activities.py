@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from activities.references.protocol import Look, ReferenceChecks
+from activities.references.protocol import Checked, Look, ReferenceChecks, merged
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
 from activities.workloads.protocol import Record, WorkloadProvider
@@ -28,7 +28,7 @@ from workflows.contracts.references import (
 from workflows.contracts.targets import MarkFound
 from workflows.errors import Denied, PermanentError, PlanRefused
 from workflows.model.plan import ComponentPlan
-from workflows.model.target import TargetState, Template
+from workflows.model.target import TargetState
 from workflows.planning.rollouts import rollout_plan
 
 T = TypeVar("T")
@@ -54,15 +54,16 @@ class References(ReferenceActivities):
     async def check(self, request: ReferencesRequest) -> ReferencesChecked:
         found = await asyncio.gather(*(self._look(component, request) for component in request.components))
         looks = [look for look, _ in found]
-        problems: list[ReferenceProblem] = []
-        templates: dict[str, Template] = {}
-        for kind in self._checks.kinds:
-            if mine := [look for look in looks if look.objects and look.target.workload.get("kind") == kind]:
-                checked = await self._checks.get(kind).check(mine)
-                problems += checked.problems
-                templates |= checked.templates
-        problems += _untold([problem for _, some in found for problem in some], problems)
-        return ReferencesChecked(problems=tuple(problems), seen=tuple(_seen(look, templates) for look in looks))
+        parts = [
+            await self._checks.get(kind).check(mine)
+            for kind in self._checks.kinds
+            if (mine := [look for look in looks if look.objects and look.target.workload.get("kind") == kind])
+        ]
+        checked = merged(parts)
+        untold = _untold([problem for _, some in found for problem in some], checked.problems)
+        return ReferencesChecked(
+            problems=(*checked.problems, *untold), seen=tuple(_seen(look, checked) for look in looks)
+        )
 
     async def describe(self, request: DescribeRequest) -> Described:
         return await self._checks.get("kubernetes").describe(request, self._routers)
@@ -131,11 +132,12 @@ def _part(problem: ReferenceProblem) -> str:
     return problem.field.partition(".")[0]
 
 
-def _seen(look: Look, templates: dict[str, Template]) -> ComponentSeen:
+def _seen(look: Look, checked: Checked) -> ComponentSeen:
     name, stable = look.component.name, look.state.slot("stable") if look.state else None
     return ComponentSeen(
         component=name,
-        template=templates.get(name, look.component.template),
+        template=checked.templates.get(name, look.component.template),
         running=stable.template.version if stable and stable.template else "",
         replicas=stable.replicas if stable else None,
+        notes=checked.notes.get(name, ()),
     )

@@ -13,11 +13,11 @@ from activities.clusters.kubernetes.copies import pod_labels, refuse_unsuited
 from activities.clusters.kubernetes.kinds import (
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
-    PERSISTENT_VOLUME_CLAIM,
     SERVICE,
 )
 from activities.clusters.kubernetes.labels import matches
 from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.volumes import claims_of
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
 from workflows.contracts.references import ContainerSeen, Described, DescribeRequest
@@ -54,7 +54,7 @@ async def describe(api: Api, routers: Registry[TrafficRouter], request: Describe
         for route in await seen.of(f"objects of {kind}", finder.leading_to(request.cluster, request.namespace, service))
     ]
     scalers = await seen.of("autoscalers", api.search(HORIZONTAL_POD_AUTOSCALER, request.namespace))
-    claims = await seen.of("volumes", _claims(api, request.namespace, pod))
+    claims = await seen.of("volumes", claims_of(api, request.namespace, found["spec"]["template"]))
     return Described(
         containers=tuple(map(_container, pod["containers"])),
         replicas=int(found["spec"].get("replicas", 1)),
@@ -82,14 +82,6 @@ class _Seen:
         except Denied:
             self.missing[what] = None
             return []
-
-
-async def _claims(api: Api, namespace: str, pod: Object) -> list[Object]:
-    names = [
-        v["persistentVolumeClaim"]["claimName"] for v in pod.get("volumes") or () if v.get("persistentVolumeClaim")
-    ]
-    found = [await api.find(PERSISTENT_VOLUME_CLAIM, namespace, name) for name in names]
-    return [claim for claim in found if claim]
 
 
 def _leads_to(service: Object, deployment: Object) -> bool:

@@ -17,14 +17,15 @@ from activities.clusters.kubernetes.templates import Notes, wanted_pod
 from activities.references import quota
 from activities.references.description import describe
 from activities.references.images import Credential, credentials, parsed, pinned
-from activities.references.protocol import Checked, Look
+from activities.references.protocol import Checked, Look, merged
 from activities.references.registries import Answer, Registries
-from activities.references.rights import NAMESPACE, Right, may_read_namespace, missing, rights
+from activities.references.rights import NAMESPACE, Right, copied, may_read_namespace, missing, rights
+from activities.references.selectors import beside
 from activities.references.survey import survey
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
 from workflows.contracts.references import ClusterSeen, Described, DescribeRequest, ReferenceProblem
-from workflows.errors import Denied, PermanentError, Rejected
+from workflows.errors import Denied, PermanentError, Rejected, Unsupported
 from workflows.model.plan import Deploy
 from workflows.model.target import Target, Template
 from workflows.planning.templates import runnable
@@ -32,6 +33,8 @@ from workflows.planning.templates import runnable
 _CAPITALS = re.compile(r"^[A-Z]+(?=[A-Z][a-z])|^[A-Z]")
 _BESIDE = ("canary", "blueGreen", "recreate")
 """Strategies that make objects of ours; with recreate the Service for maintenance."""
+_COPYING = ("canary", "blueGreen")
+"""Strategies that make a second Deployment."""
 
 
 class KubernetesReferences:
@@ -45,8 +48,7 @@ class KubernetesReferences:
         ordered = sorted(looks, key=_place)
         places = [(self._clusters.get(key[0]), key[1], list(group)) for key, group in groupby(ordered, _place)]
         found = await asyncio.gather(*(self._place(*place) for place in places))
-        problems = tuple(problem for some in found for problem in some.problems)
-        return Checked(problems, {name: made for some in found for name, made in some.templates.items()})
+        return merged(found)
 
     async def survey(self) -> list[ClusterSeen]:
         return await survey(self._clusters)
@@ -59,11 +61,10 @@ class KubernetesReferences:
         problems = [problem async for problem in _namespace(api, namespace, looks)]
         if problems:
             return Checked(tuple(problems))
-        problems = [problem async for problem in _rights(api, namespace, looks)]
+        lacking = Checked(tuple([problem async for problem in _rights(api, namespace, looks)]))
         parts = await asyncio.gather(*(_Component(api, look, self._registries).check() for look in looks))
-        problems += [problem for part in parts for problem in part.problems]
-        problems += [problem async for problem in _room(api, namespace, looks)]
-        return Checked(tuple(problems), {name: made for part in parts for name, made in part.templates.items()})
+        room = Checked(tuple([problem async for problem in _room(api, namespace, looks)]))
+        return merged([lacking, *parts, room])
 
 
 class _Component(NamedTuple):
@@ -82,8 +83,10 @@ class _Component(NamedTuple):
         if found is None:
             return Checked(tuple(problems))
         problems += self._containers(found["spec"]["template"])
+        told, notes = await self._beside(found)
         asked, template = await self._images(found)
-        return Checked((*problems, *asked), {self.look.component.name: template})
+        name = self.look.component.name
+        return Checked((*problems, *told, *asked), {name: template}, {name: notes})
 
     async def _objects(self) -> list[ReferenceProblem]:
         """What the document names and the cluster does not have."""
@@ -106,6 +109,18 @@ class _Component(NamedTuple):
             except Rejected as error:
                 problems.append(self.look.problem(_field(container), str(error)))
         return problems
+
+    async def _beside(self, found: Object) -> tuple[list[ReferenceProblem], tuple[str, ...]]:
+        """What a copy beside the workload meets, where the plan makes one."""
+        if not _is_beside(self.look):
+            return [], ()
+        try:
+            notes, warnings = await beside(self.api, self.look.target, found)
+        except Denied:
+            return [], ()  # Told with the rights.
+        except Unsupported as error:
+            return [self.look.problem("strategy", str(error))], ()
+        return [self.look.problem("strategy", warning, is_certain=False) for warning in warnings], notes
 
     async def _images(self, found: Object) -> tuple[list[ReferenceProblem], Template]:
         """What registries say, and the template with the digests that they gave."""
@@ -161,7 +176,7 @@ async def _namespace(api: Api, namespace: str, looks: Iterable[Look]) -> AsyncIt
 
 
 async def _rights(api: Api, namespace: str, looks: Iterable[Look]) -> AsyncIterator[ReferenceProblem]:
-    asked = [(look, needed(look, api)) for look in looks]
+    asked = [(look, await needed(look, api)) for look in looks]
     lacking = await missing(api, namespace, set().union(*(some for _, some in asked)))
     for look, some in asked:
         if mine := [str(right) for right in lacking if right in some]:
@@ -172,12 +187,13 @@ async def _rights(api: Api, namespace: str, looks: Iterable[Look]) -> AsyncItera
             )
 
 
-def needed(look: Look, api: Api) -> set[Right]:
-    """Every right that a release of a component may take."""
+async def needed(look: Look, api: Api) -> set[Right]:
+    """Every right that a release of a component may take, in a cluster that has what this one has."""
     objects = [item for item in look.objects if isinstance(item, Resource)]
     theirs = [item for _, item in named(look, api)]
-    is_beside = look.component.component["strategy"]["kind"] in _BESIDE
-    return rights(objects, theirs, router=str(look.target.traffic.get("kind", "none")), is_beside=is_beside)
+    strategy, router = look.component.component["strategy"]["kind"], str(look.target.traffic.get("kind", "none"))
+    more = copied(await api.served()) if strategy in _COPYING else set()
+    return rights(objects, theirs, router=router, is_beside=strategy in _BESIDE) | more
 
 
 async def _room(api: Api, namespace: str, looks: Sequence[Look]) -> AsyncIterator[ReferenceProblem]:

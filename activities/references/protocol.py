@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,6 +43,18 @@ class Checked:
     problems: tuple[ReferenceProblem, ...] = ()
     templates: Mapping[str, Template] = field(default_factory=dict)
     """By component, those whose tags became digests."""
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By component, what a release arranges beside its own objects."""
+
+
+def merged(parts: Iterable[Checked]) -> Checked:
+    """All that several looks found out."""
+    parts = list(parts)
+    return Checked(
+        tuple(problem for part in parts for problem in part.problems),
+        {name: made for part in parts for name, made in part.templates.items()},
+        {name: notes for part in parts for name, notes in part.notes.items()},
+    )
 
 
 class ReferenceChecks(Protocol):

@@ -21,7 +21,6 @@ from activities.clusters.kubernetes.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     INGRESS,
     LIMIT_RANGE,
-    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
@@ -33,6 +32,7 @@ from activities.clusters.kubernetes.kinds import (
     Kind,
 )
 from activities.clusters.kubernetes.resources import Resource
+from activities.workloads.selectors.sorts import KINDS
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
 _REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
@@ -84,14 +84,19 @@ _SORTS = {
 _BESIDE = (
     Right("list", SERVICE),
     Right("get", PERSISTENT_VOLUME_CLAIM),
-    *(Right(verb, NETWORK_POLICY) for verb in ("list", "get", "create", "patch")),
 )
-"""To make a copy that nobody selects but NetworkPolicies like its own, of pods whose volumes allow it."""
+"""To make a copy that no Service selects, of pods whose volumes allow it."""
 _ROUTED = (Right("list", ENDPOINT_SLICE), Right("get", SERVICE))
 _ROUTERS = {"nginx": (Right("list", INGRESS),), "istio": (Right("list", DESTINATION_RULE),)}
 """What one kind of router alone takes."""
 _UNWATCHED = {"replicas": (SERVICE,)}
 """Objects of the user's own of which a router writes no field that somebody else could change."""
+
+
+def copied(served: Iterable[str]) -> set[Right]:
+    """For what selects the user's pods and is copied for a canary's, of the kinds that a cluster has."""
+    kinds = [kind for kind in KINDS if kind.api_version in served]
+    return {Right(verb, kind) for kind in kinds for verb in ("list", "get", "create", "patch")}
 
 
 def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: str, is_beside: bool) -> set[Right]:

@@ -27,7 +27,7 @@ from activities.clusters.kubernetes.kinds import (
 from activities.clusters.kubernetes.labels import MANAGED, TARGET, canary_name, target_label
 from activities.clusters.kubernetes.resources import PREFIX as FENCE
 from activities.clusters.kubernetes.resources import Resource
-from activities.references.rights import Right, missing, rights
+from activities.references.rights import Right, copied, missing, rights
 from activities.traffic.weighted.companions import is_ours
 from activities.workloads.secret import records
 from workflows.contracts.references import ClusterSeen, Leftover
@@ -65,7 +65,7 @@ async def _cluster(api: Api) -> ClusterSeen:
 
 
 async def _place(api: Api, namespace: str) -> tuple[str, list[Leftover]]:
-    if lacking := await missing(api, namespace, _needed(api, namespace)):
+    if lacking := await missing(api, namespace, _needed(api, namespace) | copied(await api.served())):
         listed = ", ".join(map(str, lacking))
         return f"{listed} in {f'namespace {namespace}' if namespace else 'all namespaces'}", []
     return "", [found async for found in _leftovers(api, namespace)]

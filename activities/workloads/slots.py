@@ -7,14 +7,14 @@ and somebody else changed is not written over: a release stops there, and only i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.copies import canary_body, changed_labels, isolated, refuse_unsuited
-from activities.clusters.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, POD, SERVICE
+from activities.clusters.kubernetes.kinds import POD, SERVICE
 from activities.clusters.kubernetes.patch import Operation, put, test
 from activities.clusters.kubernetes.resources import Change, Resource
 from activities.clusters.kubernetes.templates import (
@@ -27,11 +27,12 @@ from activities.clusters.kubernetes.templates import (
     pod_hash,
     wanted_pod,
 )
+from activities.clusters.kubernetes.volumes import claims_of
 from activities.workloads.configuration import refuse_changed
 from activities.workloads.controllers import Controller, controller_of
 from activities.workloads.deployments import resource, slots_of
 from activities.workloads.foreign import foreign_change, refuse_foreign, written
-from activities.workloads.policies import admit
+from activities.workloads.selectors.beside import admit
 from workflows.contracts.workloads import DeployRequest, ScaleRequest
 from workflows.errors import Fenced, NotFound, Rejected, Unsupported
 from workflows.model.target import Claim, Slot, Target, Template
@@ -172,7 +173,7 @@ class Writer:
 
     async def _make_canary(self, place: Resource, stable: Object, request: DeployRequest, strategy: Object) -> Object:
         own = {**stable, "spec": {**stable["spec"], "strategy": self._own(stable)}}
-        refuse_unsuited(own, await self._volumes(stable))
+        refuse_unsuited(own, await claims_of(self.api, self.target.namespace, stable["spec"]["template"]))
         services = await self.api.search(SERVICE, self.target.namespace)
         changed = changed_labels(stable, services, shared=self.target.shared_service)
         pod = self._canary_pod(stable, request.template, changed)
@@ -187,12 +188,6 @@ class Writer:
     def _canary_pod(self, stable: Object, template: Template, changed: dict[str, str]) -> Object:
         pod = wanted_pod(template, stable["spec"]["template"], Notes(), name=stable["metadata"]["name"])
         return isolated(pod, changed, key=self.target.key)
-
-    async def _volumes(self, stable: Object) -> Sequence[Object]:
-        volumes = stable["spec"]["template"]["spec"].get("volumes") or []
-        names = [v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")]
-        found = (self.api.find(PERSISTENT_VOLUME_CLAIM, self.target.namespace, name) for name in names)
-        return [claim for claim in await asyncio.gather(*found) if claim]
 
     async def _canary(self) -> Object | None:
         """The canary under our claim, which the stable Deployment bears; one of a superseded run becomes ours."""

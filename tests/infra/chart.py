@@ -23,7 +23,8 @@ FULL: dict[str, Any] = yaml.safe_load((CHART / "ci/full-values.yaml").read_text(
 _CHOICES = json.loads(FILE.read_text())["properties"]["inCluster"]["properties"]
 ROUTERS: list[str] = _CHOICES["routers"]["items"]["enum"]
 WORKLOADS: list[str] = _CHOICES["workloads"]["items"]["enum"]
-ALL = {"routers": ROUTERS, "workloads": WORKLOADS}
+ADD_ONS: list[str] = _CHOICES["addOns"]["items"]["enum"]
+ALL = {"routers": ROUTERS, "workloads": WORKLOADS, "addOns": ADD_ONS}
 """All that a Role can allow."""
 KUBERNETES = "1.34.0"
 """Helm does not know by itself for which version it renders when it speaks to no cluster."""

@@ -36,9 +36,10 @@ from infra.testbed import crds
 from infra.testbed.api import Api
 from tests.activities.traffic.conftest import INGRESSES, SETUPS
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
-from tests.activities.world import a_release, a_template, until
+from tests.activities.workloads.selecting import CRDS, SELECTING, select
+from tests.activities.world import a_release, a_template
 from tests.cluster import Namespace
-from tests.infra.chart import ALL, Helm
+from tests.infra.chart import ADD_ONS, ALL, Helm
 from tests.infra.cluster import Account, Server
 from tests.temporal import unique
 from workflows.contracts.references import DescribeRequest, ReferencesChecked, ReferencesRequest
@@ -55,13 +56,21 @@ GROUPS = {
     found.plural: found.api_version.rpartition("/")[0] for found in vars(kinds).values() if isinstance(found, Kind)
 }
 WITHOUT_PREVIEW = ("none", "service", "replicas", "traefik", "nginx")
+VERBS_OF_COPIES = ("get", "create", "patch")
+MONITORS = [("servicemonitors", verb) for verb in VERBS_OF_COPIES]
+IDLE = {
+    "none": MONITORS,
+    "service": MONITORS,
+    "replicas": [(one.kind.plural, verb) for one in SELECTING for verb in ("list", *VERBS_OF_COPIES)],
+}
+"""What is asked for and not copied: monitors without a Service for the canary, anything where no label differs."""
 OTHER_ROUTE = {"gatewayApi": "grpcroutes", "grpc": "httproutes"}
 """Routes of the same router that a document names in place of the one that is tried."""
 
 
 @pytest.fixture
 def server(routing_kubeconfig: Path) -> Server:
-    crds.install(Api(routing_kubeconfig), ("keda",))
+    crds.install(Api(routing_kubeconfig), ("keda", *CRDS))
     return Server(routing_kubeconfig)
 
 
@@ -96,9 +105,11 @@ class Shop:
         claim = await world.capture(run, self.target, restart=True)
         async with noticing(world, self.target):
             await run.call(world.targets.take_over, TakeOverRequest(target=self.target, claim=claim))
-        for port in (8080, 8081):  # Their NetworkPolicy is edited while its copy is there.
-            change = [put(("spec", "ingress", 0, "ports"), [{"port": port}])]
-            await world.api.patch(kinds.NETWORK_POLICY, world.place, "trip", change)
+        for is_edited in (False, True):  # What selects the pods is edited while its copy is there.
+            for one in SELECTING:
+                value = one.value if is_edited else one.spec.get(one.field)
+                change = [put(("spec", one.field), value)] if value is not None else []
+                await world.api.patch(one.kind, world.place, "trip", change)
             ready = await world.deploy(run, self.target, claim, slot="canary", template=a_template("v2"), replicas=2)
             assert ready.ready, ready.message
         if self.target.is_counted:
@@ -179,18 +190,19 @@ class Shop:
         component = {**written, "strategy": strategy}
         return ComponentPlan(name="trip", target=self.target, template=a_template("v2"), component=component)
 
-    def asked(self) -> set[tuple[str, str, str]]:
+    async def asked(self) -> set[tuple[str, str, str]]:
         """Every right that the check asks for."""
         [api] = self.clusters
         router = self.world.routers.get(self.target.traffic["kind"])
         workload = self.world.providers.get("kubernetes")
         objects = (*workload.objects(self.target), *router.objects(self.target))
-        return {(right.group, right.resource, right.verb) for right in needed(Look(self.component, objects), api)}
+        found = await needed(Look(self.component, objects), api)
+        return {(right.group, right.resource, right.verb) for right in found}
 
     def used(self) -> set[tuple[str, str, str]]:
         """Every right that was needed so far."""
         [api] = self.clusters
-        calls = (call.split(" ") for call in api.calls if "selfsubject" not in call)
+        calls = (call.split(" ") for call in api.calls if "selfsubject" not in call and "apigroups" not in call)
         rights = {(GROUPS[plural], plural, VERBS[verb]) for verb, plural in calls}
         # A pod is never read alone, its log is.
         return {("", "pods/log", "get") if right == ("", "pods", "get") else right for right in rights}
@@ -211,10 +223,10 @@ async def opened(server: Server, helm: Helm, folder: Path, router: str, **own: A
     volume(namespace)
     namespace.deployment(replicas=2)
     with_volume(namespace)
+    select(namespace)
     autoscalers(namespace)
-    assert await until(lambda: is_rolled_out(namespace.get("apps/v1/deployments/trip")))
     routers = [] if router == "none" else [world.kinds[1]]
-    account = server.join(helm, folder, namespaces=[world.place], routers=routers, **own)
+    account = server.join(helm, folder, namespaces=[world.place], routers=routers, addOns=ADD_ONS, **own)
     cluster = KubernetesCluster(kubeconfig=account.kubeconfig, namespaces=(world.place,), calls_per_second=1000)
     clusters = Clusters(KubernetesSettings(clusters={"test": cluster}))
     world.providers = workload_providers(world.process, clusters)
@@ -266,21 +278,12 @@ def autoscalers(namespace: Namespace) -> None:
 
 
 def with_volume(namespace: Namespace) -> None:
-    spec = {"podSelector": {"matchLabels": {"app": "trip"}}, "ingress": [{}]}
-    namespace.apply("networking.k8s.io/v1", "NetworkPolicy", "trip", spec=spec)
     volume = {"name": "menu", "persistentVolumeClaim": {"claimName": "menu", "readOnly": True}}
     sources = [{kind: {"name": "menu", "optional": True}} for kind in ("configMapRef", "secretRef")]
     pod = {"spec": {"volumes": [volume], "containers": [{"name": "trip", "envFrom": sources}]}}
     path = f"/apis/apps/v1/namespaces/{namespace.name}/deployments/trip"
     kind = "application/strategic-merge-patch+json"
     namespace.api.request("PATCH", path, {"spec": {"template": pod}}, kind=kind)
-
-
-def is_rolled_out(deployment: Any) -> bool:
-    """Whether all pods are of the newest template, and no others are left."""
-    status = deployment.get("status", {})
-    counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-    return bool(status.get("observedGeneration") == deployment["metadata"]["generation"]) and counts == [2, 2, 2]
 
 
 @pytest.fixture
@@ -292,7 +295,7 @@ async def shop(server: Server, helm: Helm, tmp_path: Path, router: str, denied: 
 @pytest.mark.slow
 @pytest.mark.parametrize("router", ["none", "service", "replicas", *SETUPS, *INGRESSES])
 async def test_a_release_may_do_all_that_it_does_and_nothing_else(shop: Shop, router: str, denied: list[str]) -> None:
-    assert (await shop.check()).problems == ()
+    assert not any(problem.is_certain for problem in (await shop.check()).problems)
     await shop.release()
     if router == "istio":
         shop.divide()
@@ -302,10 +305,12 @@ async def test_a_release_may_do_all_that_it_does_and_nothing_else(shop: Shop, ro
     assert await shop.world.providers.get("kubernetes").records()
 
     assert denied == []
-    assert shop.used() == shop.asked()
+    asked = await shop.asked()
+    assert shop.used() <= asked
+    assert asked - shop.used() == {right for right in asked if right[1:] in IDLE.get(router, ())}
 
     await shop.describe()
-    given = shop.account.rights(shop.world.place)
+    given = {right for right in shop.account.rights(shop.world.place) if right[1:] not in IDLE.get(router, ())}
     # Other kinds of routes are looked for too, and whether that is allowed or not does not matter.
     other = OTHER_ROUTE.get(router)
     assert shop.used() & given == {right for right in given if right[1] != other or right[2] == "list"}
@@ -329,6 +334,8 @@ REFUSED = [
         for kind in ("roles", "rolebindings")
     ],
     *[(verb, "networking.k8s.io", "networkpolicies", True) for verb in ("update", "delete", "deletecollection")],
+    *[(verb, "policy", "poddisruptionbudgets", True) for verb in ("update", "delete", "deletecollection")],
+    *[(verb, "security.istio.io", "authorizationpolicies", True) for verb in ("update", "delete")],
     # Beyond it: nothing at all.
     *[(verb, "", "secrets", False) for verb in ("get", "list", "create", "patch")],
     *[(verb, "apps", "deployments", False) for verb in ("get", "watch", "create", "patch", "delete")],
@@ -388,7 +395,7 @@ async def test_a_statefulset_and_a_daemonset_take_a_few_rights_more(
         given = shop.account.rights(shop.world.place)
         assert shop.used() <= given
         # The Role of another installation in the same namespace takes its place.
-        plain = server.join(helm, tmp_path, namespaces=[shop.world.place])
+        plain = server.join(helm, tmp_path, namespaces=[shop.world.place], addOns=ADD_ONS)
         assert given - plain.rights(shop.world.place) == more
 
 

@@ -137,6 +137,8 @@ class FakeWorld:
     """By component, what it puts in place of a template with a tag."""
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By target key: what its observer answers beside its decision: `evidence`, `metrics`, `weighed`."""
+    arranged: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By component, what it notes beside the steps."""
     audit: list[AuditRecord] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -471,7 +473,13 @@ class _References(_Part):
         template = self.world.pins.get(component.name, component.template)
         stable = self.world.places[component.target.key].slots["stable"]
         running = stable.template_version if stable.template else ""
-        return ComponentSeen(component=component.name, template=template, running=running, replicas=stable.replicas)
+        return ComponentSeen(
+            component=component.name,
+            template=template,
+            running=running,
+            replicas=stable.replicas,
+            notes=self.world.arranged.get(component.name, ()),
+        )
 
 
 def a_release(key: str) -> ReleaseRef:

@@ -49,6 +49,12 @@ async def test_what_nobody_could_tell_is_a_warning(lab: Lab) -> None:
     assert (await trial.end())[0] == "Succeeded"
 
 
+async def test_what_is_arranged_beside_the_steps_is_part_of_the_plan(lab: Lab) -> None:
+    lab.world.arranged = {"shop": ("copied for the pods of shop-canary: NetworkPolicy shop",)}
+    found = await inquire(lab, "preflight", {"plan": lab.release().name}, Preflight)
+    assert found.plan.notes == ("shop: copied for the pods of shop-canary: NetworkPolicy shop",)
+
+
 async def test_the_release_runs_what_the_check_made_of_its_tags(lab: Lab) -> None:
     pinned = Template(version="v2", digest="pinned", body={"images": {"": "trip:v2@sha256:1"}})
     lab.world.pins = {"shop": pinned}

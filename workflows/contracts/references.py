@@ -20,7 +20,7 @@ class ReferenceProblem(Message):
     """Below the component, such as `workload.deployment`."""
     message: Sentence
     is_certain: bool = True
-    """Otherwise nobody could tell: a warning, and no reason to refuse."""
+    """Otherwise a warning and no reason to refuse: nobody could tell, or somebody must know."""
 
 
 class ReferencesRequest(Message):
@@ -40,6 +40,8 @@ class ComponentSeen(Message):
     """The version that runs now; empty where none does, or where nobody could tell."""
     replicas: int | None = None
     """Its instances; None where nobody could tell."""
+    notes: tuple[Sentence, ...] = ()
+    """What the release arranges beside its own objects, such as policies that it copies."""
 
 
 class ReferencesChecked(Message):

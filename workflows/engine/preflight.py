@@ -91,7 +91,9 @@ def _completed(plan: ReleasePlan, seen: tuple[ComponentSeen, ...], warnings: tup
         component.model_copy(update={"template": templates.get(component.name, component.template)})
         for component in plan.components
     )
-    return sealed(plan.model_copy(update={"components": components, "warnings": (*plan.warnings, *warnings)}))
+    notes = tuple(f"{one.component}: {note}" for one in seen for note in one.notes)
+    more = {"components": components, "warnings": (*plan.warnings, *warnings), "notes": (*plan.notes, *notes)}
+    return sealed(plan.model_copy(update=more))
 
 
 def _located(plan: ReleasePlan, problem: ReferenceProblem) -> FieldProblem:

@@ -203,3 +203,5 @@ class ReleasePlan(Message):
     change: dict[str, Any] = {}
     labels: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is arranged in clusters beside the steps, as the check before the release found it."""

@@ -36,6 +36,8 @@ from workflows.errors import (
 
 Object = dict[str, Any]
 
+_GROUP = Kind("APIGroup", "v1", "apigroups")
+"""Everybody who has signed in may ask which there are."""
 _PATCH = "application/json-patch+json"
 _PROVIDER = "kubernetes"
 _LOG_LIMIT = 1 << 20
@@ -102,6 +104,11 @@ class Api:
         path = kind.path(namespace) + _query(labelSelector=selector(labels), fieldSelector=fields)
         items: list[Object] = (await self._json(Call("LIST", kind, path)))["items"]
         return items
+
+    async def served(self) -> set[str]:
+        """The versions of API groups that the cluster has; those of a project once it is installed."""
+        groups = (await self._json(Call("GET", _GROUP, "/apis")))["groups"]
+        return {version["groupVersion"] for group in groups for version in group["versions"]}
 
     async def create(self, kind: Kind, namespace: str, body: Object, *, dry: bool = False) -> Object:
         """The object as it is stored; `dry` stores nothing. Errors: Conflict when an object of that name is there."""

@@ -72,12 +72,24 @@ def isolated(pod: Object, changed: Labels, *, key: str) -> Object:
     pod = deepcopy(pod)
     labels = pod["metadata"].get("labels") or {}
     for selector in selectors_in(pod):
-        wanted = selector.get("matchLabels") or {}
-        for name, value in changed.items():
-            if name in wanted and wanted[name] == labels.get(name):
-                wanted[name] = value
+        _rename(selector, labels, changed)
     pod["metadata"]["labels"] = {**labels, **changed, **canary_labels(key)}
     return pod
+
+
+def _rename(selector: Object, labels: Labels, changed: Labels) -> None:
+    """Makes a selector mean pods with the changed labels where it means their own, or all but their own."""
+    means_own = matches(selector, labels)
+    if means_own and selector.get("matchLabels"):
+        selector["matchLabels"] |= {name: changed[name] for name in selector["matchLabels"] if name in changed}
+    for expression in selector.get("matchExpressions") or []:
+        name, values = expression["key"], expression.get("values") or []
+        if name not in changed or labels[name] not in values:
+            continue
+        if expression["operator"] == "NotIn":
+            values.append(changed[name])
+        elif means_own:
+            values[values.index(labels[name])] = changed[name]
 
 
 def refuse_unsuited(stable: Object, claims: Iterable[Object]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import MANAGED
-from activities.clusters.kubernetes.patch import Operation, replace
+from activities.clusters.kubernetes.patch import Operation, Path, at, replace
 from activities.clusters.kubernetes.resources import Resource
 from workflows.errors import Conflict, Rejected
 from workflows.model.target import Claim
@@ -23,12 +23,15 @@ class Companion:
     resource: Resource
     key: str
     claim: Claim
+    is_whole: bool = False
+    """Whether its spec is given in full, so that other fields have to go; a Service gets some by itself."""
 
     async def ensure(self, body: Object) -> None:
         """Makes the object, or gives it this owner and spec. Errors: Rejected when it is somebody else's; Fenced."""
         found = await self.resource.find()
         if found is None:
-            metadata = body.get("metadata", {}) | {"labels": MANAGED}
+            metadata = body.get("metadata", {})
+            metadata = metadata | {"labels": {**metadata.get("labels", {}), **MANAGED}}
             found = await self.resource.create(self.key, self.claim, body | {"metadata": metadata})
         if not is_ours(found):
             raise Rejected(
@@ -36,7 +39,7 @@ class Companion:
                 provider="kubernetes",
             )
         await self._take_over()
-        await self.resource.change(self.key, self.claim, lambda there: _updated(there, body))
+        await self.resource.change(self.key, self.claim, lambda there: self._updated(there, body))
 
     async def remove(self) -> None:
         """Deletes the object if it is there and ours. Errors: Fenced."""
@@ -45,6 +48,11 @@ class Companion:
             return
         await self._take_over()
         await self.resource.delete(self.key, self.claim)
+
+    def _updated(self, there: Object, body: Object) -> list[Operation]:
+        spec: list[Path] = [("spec",)] if self.is_whole else [("spec", name) for name in body["spec"]]
+        wanted = {path: at(body, path) for path in (*spec, ("metadata", "ownerReferences"))}
+        return [op for path, value in wanted.items() if value is not None for op in replace(there, path, value)]
 
     async def _take_over(self) -> None:
         """A late attempt of an earlier run may have made the object after the fence was raised over all there was."""
@@ -58,9 +66,3 @@ class Companion:
 def is_ours(found: Object) -> bool:
     """Whether we made an object."""
     return MANAGED.items() <= (found["metadata"].get("labels") or {}).items()
-
-
-def _updated(there: Object, body: Object) -> list[Operation]:
-    fields = [("spec", name) for name in body["spec"]] + [("metadata", "ownerReferences")]
-    wanted = {path: body.get(path[0], {}).get(path[1]) for path in fields}
-    return [op for path, value in wanted.items() if value is not None for op in replace(there, path, value)]

@@ -45,7 +45,8 @@ async def canary_service(api: Api, target: Target) -> Object:
         )
     owners = [{"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": deployment}]
     owners[0]["uid"] = owner["metadata"]["uid"]
-    return _copy(stable, {"selector": canary_labels(target.key)}, ownerReferences=owners)
+    ours = canary_labels(target.key)
+    return _copy(stable, {"selector": ours}, labels=ours, ownerReferences=owners)
 
 
 async def maintenance_service(api: Api, target: Target) -> Object:

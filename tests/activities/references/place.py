@@ -48,10 +48,17 @@ class Shop:
         checks = reference_checks(self.clusters, self.registries)
         self.references = References(self.workloads, self.routers, checks, self.targets.find_marks)
 
-    async def stock(self, image: str = "registry.test/trip:v1", *, replicas: int = 2, **resources: Any) -> None:
+    async def stock(
+        self,
+        image: str = "registry.test/trip:v1",
+        *,
+        replicas: int = 2,
+        affinity: dict[str, Any] | None = None,
+        **resources: Any,
+    ) -> None:
         """Puts everything there and waits until it is healthy."""
         container = {"name": "trip", "image": image, "resources": resources, "ports": [{"containerPort": 8080}]}
-        pod = {"metadata": {"labels": {"app": "trip"}}, "spec": {"containers": [container]}}
+        pod = {"metadata": {"labels": {"app": "trip"}}, "spec": {"containers": [container], "affinity": affinity or {}}}
         spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "trip"}}, "template": pod}
         self.namespace.apply("apps/v1", "Deployment", "trip", spec=spec)
         self.namespace.apply("v1", "Service", "trip", spec={"selector": {"app": "trip"}, "ports": [{"port": 80}]})

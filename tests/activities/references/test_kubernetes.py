@@ -132,11 +132,13 @@ async def test_rights_that_are_missing_are_listed(shop: Shop, tmp_path: Path) ->
     told = await shop.told(shop.release())
     assert list(told) == ["workload.cluster"]
     assert told["workload.cluster"].startswith(
-        "the worker may not create deployments.apps, create networkpolicies.networking.k8s.io, create secrets, "
-        "create services, delete deployments.apps, delete services, patch deployments.apps, "
-        "patch horizontalpodautoscalers.autoscaling, patch httproutes.gateway.networking.k8s.io, "
-        "patch networkpolicies.networking.k8s.io, patch scaledobjects.keda.sh, patch secrets, "
-        f"patch services in namespace {shop.namespace.name} of cluster local; give its account these rights"
+        "the worker may not create authorizationpolicies.security.istio.io, create deployments.apps, "
+    )
+    assert "patch httproutes.gateway.networking.k8s.io, " in told["workload.cluster"]
+    assert "create poddisruptionbudgets.policy, " in told["workload.cluster"]
+    assert told["workload.cluster"].endswith(
+        f"in namespace {shop.namespace.name} of cluster local; give its account these rights, as the Helm chart does "
+        "for each of inCluster.namespaces"
     )
     rolling = shop.release().rolling()
     assert "create deployments.apps" not in (await shop.told(rolling))["workload.cluster"]
@@ -147,6 +149,56 @@ async def test_without_any_right_only_the_rights_are_told(shop: Shop, tmp_path: 
     await shop.clusters.close()
     shop.join(shop.sign_in(tmp_path))
     assert list(await shop.told(shop.release())) == ["workload.cluster"]
+
+
+async def test_what_selects_the_pods_is_listed_with_what_becomes_of_it(shop: Shop) -> None:
+    await shop.stock()
+    own = {"matchLabels": {"app": "trip"}}
+    shop.namespace.apply("policy/v1", "PodDisruptionBudget", "trip", spec={"selector": own, "maxUnavailable": 1})
+    shop.namespace.apply("security.istio.io/v1", "AuthorizationPolicy", "allow", spec={"selector": own})
+    shop.namespace.apply("v1", "Service", "admin", spec={"selector": {"app": "trip"}, "ports": [{"port": 80}]})
+    others = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["trip"]}]}
+    shop.namespace.apply("networking.k8s.io/v1", "NetworkPolicy", "deny", spec={"podSelector": others})
+    checked = await shop.check(shop.release())
+    [seen] = checked.seen
+    assert seen.notes == (
+        "the pods of trip-canary are labelled app=trip-canary instead of app=trip",
+        "copied for the pods of trip-canary while they are there: PodDisruptionBudget trip, AuthorizationPolicy allow",
+    )
+    assert not any(problem.is_certain for problem in checked.problems)
+    missed, gained = sorted(problem.message for problem in checked.problems)[::-1]
+    assert missed.startswith("Service admin: meant for pods with app=trip, so the new version's pods beside them")
+    assert gained.startswith("NetworkPolicy deny: not meant for pods with app=trip, but the new version's pods")
+    assert missed.endswith("where that matters, give the pod template another label and select by that")
+    rolling = await shop.check(shop.release().rolling())
+    assert (rolling.problems, rolling.seen[0].notes) == ((), ())
+
+
+async def test_rules_of_the_scheduler_are_listed_whosever_they_are(shop: Shop) -> None:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "trip"}}}
+    rules = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}]}
+    await shop.stock(affinity={"podAffinity": rules})
+    pod = {"containers": [{"name": "app", "image": "registry.test/cache:v1"}], "affinity": {"podAffinity": rules}}
+    template = {"metadata": {"labels": {"app": "cache"}}, "spec": pod}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "cache"}}, "template": template}
+    shop.namespace.apply("apps/v1", "Deployment", "cache", spec=spec)
+    assert await shop.until_available("cache", 2)
+    checked = await shop.check(shop.release())
+    assert checked.seen[0].notes[-1].startswith("affinity and spread of the pods of trip-canary mean these pods")
+    [problem] = checked.problems
+    assert problem.message.startswith("the affinity of cache: meant for pods with app=trip")
+
+
+async def test_a_workload_that_cannot_run_twice_is_told_before_anything_is_touched(shop: Shop) -> None:
+    await shop.stock()
+    shop.namespace.api.request(
+        "PATCH",
+        f"/apis/apps/v1/namespaces/{shop.namespace.name}/deployments/trip",
+        {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}},
+        kind="application/merge-patch+json",
+    )
+    told = await shop.told(shop.release())
+    assert told["strategy"].endswith("two versions at the same time: its own strategy is Recreate; use recreate")
 
 
 async def quota(shop: Shop, **hard: str) -> None:

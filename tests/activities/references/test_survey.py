@@ -94,4 +94,5 @@ async def test_a_cluster_without_rights_and_one_that_is_away_are_told(shop: Shop
     assert (gone.cluster, gone.is_reached) == ("away", False)
     assert "the API server of cluster away cannot be reached" in gone.message
     assert poor.is_reached
-    assert f"patch secrets in namespace {shop.namespace.name}" in poor.lacking[0]
+    assert "patch secrets, " in poor.lacking[0]
+    assert poor.lacking[0].endswith(f"in namespace {shop.namespace.name}")

@@ -9,7 +9,7 @@ import pytest
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import SERVICE
-from activities.clusters.kubernetes.labels import canary_labels
+from activities.clusters.kubernetes.labels import MANAGED, canary_labels
 from activities.clusters.kubernetes.patch import pointer, put
 from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.companions import Companion
@@ -96,7 +96,7 @@ async def test_the_canarys_service_is_a_copy_without_its_owners_marks(
     canary = await shop.api.get(SERVICE, shop.place, "trip-canary")
     assert canary["spec"]["ports"] == stable["spec"]["ports"]
     assert canary["spec"]["selector"] == canary_labels(target.key)
-    assert canary["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "headgate"}
+    assert canary["metadata"]["labels"] == MANAGED | canary_labels(target.key)
     assert [name for name in canary["metadata"]["annotations"] if not name.startswith("fence.")] == [
         "projectcontour.io/upstream-protocol.h2c"
     ]

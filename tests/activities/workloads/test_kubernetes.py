@@ -358,7 +358,7 @@ async def test_a_deploy_that_dies_anywhere_is_finished_by_the_next_attempt(
 ) -> None:
     api = world._clusters.get("local")
     send = api._send
-    for calls in range(12):
+    for calls in range(30):
         template = a_template(f"v{calls}")
         deploy = DeployRequest(target=target, claim=claim, slot=slot, template=template, replicas=1)
         dying = Dying(api, calls)

@@ -13,6 +13,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 - {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get]}
 - {apiGroups: [""], resources: [services], verbs: [list]}
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, create, patch]}
+- {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [get, list, create, patch]}
 - {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [list]}
 - {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [get, list, patch]}
 - {apiGroups: [keda.sh], resources: [scaledobjects], verbs: [get, list, patch]}
@@ -26,6 +27,16 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 {{- end }}
 {{- if has "daemonSet" $workloads }}
 - {apiGroups: [apps], resources: [daemonsets], verbs: [get, watch, patch]}
+{{- end }}
+{{- $addOns := .Values.inCluster.addOns }}
+{{- if has "prometheusOperator" $addOns }}
+- {apiGroups: [monitoring.coreos.com], resources: [servicemonitors, podmonitors], verbs: [get, list, create, patch]}
+{{- end }}
+{{- if has "istio" $addOns }}
+- {apiGroups: [security.istio.io], resources: [authorizationpolicies, peerauthentications, requestauthentications], verbs: [get, list, create, patch]}
+- {apiGroups: [networking.istio.io], resources: [sidecars, envoyfilters], verbs: [get, list, create, patch]}
+- {apiGroups: [telemetry.istio.io], resources: [telemetries], verbs: [get, list, create, patch]}
+- {apiGroups: [extensions.istio.io], resources: [wasmplugins], verbs: [get, list, create, patch]}
 {{- end }}
 {{- $routers := .Values.inCluster.routers }}
 {{- if $routers }}

@@ -141,6 +141,18 @@ def test_a_copys_affinities_mean_the_copy() -> None:
     assert original["metadata"]["labels"] == {"app": "trip"}
 
 
+def test_a_copys_affinities_that_mean_others_or_all_but_itself_go_on_doing_so() -> None:
+    tier = {"matchLabels": {"app": "trip", "tier": "database"}}
+    some = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["trip", "user"]}]}
+    rest = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["trip"]}]}
+    spread = [{"topologyKey": "zone", "labelSelector": selector} for selector in (tier, some, rest)]
+    copy = isolated(pod("trip:v1", topologySpreadConstraints=spread), {"app": "trip-canary"}, key="key")
+    found = [constraint["labelSelector"] for constraint in copy["spec"]["topologySpreadConstraints"]]
+    assert found[0] == tier
+    assert found[1]["matchExpressions"][0]["values"] == ["trip-canary", "user"]
+    assert found[2]["matchExpressions"][0]["values"] == ["trip", "trip-canary"]
+
+
 def test_services_of_others_do_not_matter_to_a_copy() -> None:
     stable = {
         "metadata": {"name": "trip"},
