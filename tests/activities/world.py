@@ -196,6 +196,9 @@ class World:
         share = percent if self.divides or not percent else 100.0
         return {"stable": 100 - share, "canary": share}
 
+    async def bring(self, run: Run, target: Target, claim: Claim, weights: dict[Backend, float]) -> None:
+        """What must be there before these weights can be: nothing, where a router divides users by itself."""
+
     def run(self, run_id: str = "run-1", workflow_id: str = "") -> Run:
         return Run(workflow_id or self.target().rollout_id, run_id)
 

@@ -107,6 +107,12 @@ async def istio_subsets(made: KubernetesWorld) -> None:
     await made.own()
 
 
+async def replicas(made: KubernetesWorld) -> None:
+    """One Service for both versions, and real pods, whose number is the weight."""
+    await made.open()
+    await made.own()
+
+
 async def traefik(made: KubernetesWorld) -> None:
     services = [{"name": "trip", "port": 80, "weight": 30}, {"name": "other", "port": 80, "weight": 70}]
     spec = {"weighted": {"services": services, "sticky": {"cookie": {"name": "shop"}}}}
@@ -150,8 +156,10 @@ SETUPS: dict[str, Any] = {
 """Routers that take weights."""
 INGRESSES: dict[str, Any] = {"ingress": ingress, "nginx": ingress}
 """Routers that write Ingresses."""
-FORMS: dict[str, Any] = SETUPS | INGRESSES | {"istioSubsets": istio_subsets}
-"""All of them, and those without a Service for each version."""
+SHARED: dict[str, Any] = {"istioSubsets": istio_subsets, "replicas": replicas}
+"""Those without a Service for each version."""
+FORMS: dict[str, Any] = SETUPS | INGRESSES | SHARED | {"service": KubernetesWorld.open}
+"""All of them."""
 ROUTERS = ["envoy", *(pytest.param(name, marks=pytest.mark.cluster) for name in FORMS)]
 
 
@@ -196,10 +204,10 @@ def strangers(any_world: World) -> list[tuple[Target, type[Exception], str]]:
         unknown = target.model_copy(update={"traffic": {"kind": "envoy", "route": "x"}})
         other = target.model_copy(update={"workload": {"kind": "process", "service": "other"}})
         return [(unknown, NotFound, "they have trip"), (other, Rejected, "serves local/test/trip")]
-    field, name = next(iter(ROUTES[any_world.router].items()))
+    field, name = next(iter(ROUTES.get(any_world.router, {"service": ""}).items()))
     unknown = target.model_copy(update={"traffic": target.traffic | {field: "unknown"}})
     other = target.model_copy(update={"traffic": target.traffic | {"service": "nobody"}})
-    return [
-        (unknown, NotFound, "/unknown does not exist"),
-        (other, Rejected, f"/{name} has no rule that leads to Service nobody"),
-    ]
+    strangers: list[tuple[Target, type[Exception], str]] = [(unknown, NotFound, "/unknown does not exist")]
+    if name:  # Without a route nothing but the Service can be somebody else's.
+        strangers.append((other, Rejected, f"/{name} has no rule that leads to Service nobody"))
+    return strangers

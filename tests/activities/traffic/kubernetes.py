@@ -28,10 +28,10 @@ from activities.traffic.registry import traffic_routers
 from activities.workloads.activities import Workloads
 from activities.workloads.null import NullWorkloads
 from activities.workloads.registry import workload_providers
-from tests.activities.world import Runs, World
+from tests.activities.world import Run, Runs, World, a_template
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, WaitReadyRequest
 from workflows.errors import ForeignChange, ProviderError
-from workflows.model.target import SLOTS, Slot, SlotState, Target, Template
+from workflows.model.target import SLOTS, Backend, Claim, Slot, SlotState, Target, Template
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
 
@@ -101,7 +101,7 @@ class KubernetesWorld(World):
         is_silent = router in ("istio", "istioSubsets", "traefik", "nginx", "ingress")
         self.verified = "unsupported" if is_silent else "verified"
         self.divides = router not in ("service", "ingress")
-        self.maintains = router != "nginx"
+        self.maintains = router not in ("nginx", "replicas")
 
     def rebuild(self, envoy: Any, runs: Runs, *, patience: float = 3) -> None:
         self.runs = runs
@@ -121,6 +121,17 @@ class KubernetesWorld(World):
             traffic={"kind": traffic or self.kinds[1], "service": "trip", **ROUTES.get(self.router, {}), **more},
             drain_seconds=1,
         )
+
+    def some(self, percent: float) -> dict[Backend, float]:
+        """As of every world; by pods, one beside another."""
+        return super().some(50 if self.router == "replicas" and 0 < percent < 100 else percent)
+
+    async def bring(self, run: Run, target: Target, claim: Claim, weights: dict[Backend, float]) -> None:
+        if not target.is_counted:
+            return
+        for slot, version in zip(SLOTS, ("v1", "v2"), strict=True):
+            replicas = 1 if weights.get(slot) else 0
+            await self.deploy(run, target, claim, slot=slot, template=a_template(version), replicas=replicas)
 
     async def open(self, *objects: tuple[Kind, Object]) -> None:
         """Makes the namespace, the Service and more objects."""
