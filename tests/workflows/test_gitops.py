@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from tests.workflows.lab import STRATEGIES, Lab, Trial
 from tests.workflows.test_interruptions import same
+from workflows.contracts.metrics import ObserveRequest
+from workflows.model.decision import Decision
+from workflows.model.status import ReleaseStatus
 from workflows.model.target import Sync
 
 PAUSED = (Sync(name="shop", namespace="argocd", paused=True, automated={}),)
@@ -49,6 +54,34 @@ async def test_a_git_that_nobody_brings_up_to_date_brings_the_release_back(lab: 
     await trial.start()
     outcome, result = await trial.end()
     assert (outcome, result["reason"]) == ("RolledBack", "GitBehind")
+    assert same(trial.place.state(), before)
+
+
+async def test_a_wait_for_git_over_several_runs_ends_when_it_would_have_in_one(lab: Lab) -> None:
+    trial = beside_git(lab, hold_seconds=5.0, history_limit=1)
+    before, ends, told = trial.place.state(), set[int](), set[datetime | None]()
+
+    def ending(request: ObserveRequest) -> Decision | None:
+        """The first segments of the wait end at once, and with each of them a run."""
+        if "targets.await_git" in [name for name, _ in trial.place.log] and len(ends) < 3:
+            ends.add(request.segment)
+            return Decision(verdict="continue", reason="SegmentEnded")
+        return None
+
+    def is_over(status: ReleaseStatus) -> bool:
+        if status.wait is not None and status.wait.reason == "GitBehind":
+            told.add(status.wait.until)
+        return status.phase in ("RollingBack", "RolledBack")
+
+    lab.world.verdicts[trial.components[0].target.key] = ending
+    await trial.start()
+    await trial.until(is_over)
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("RolledBack", "GitBehind")
+    assert len(told) == 1
+    waits = {request.claim.run_id for name, request in trial.place.log if name == "targets.await_git"}
+    assert len(waits) >= 3
+    assert [note.event for note in lab.world.notes].count("hold") == 1
     assert same(trial.place.state(), before)
 
 

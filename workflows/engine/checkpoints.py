@@ -36,6 +36,9 @@ class Checkpoint(Message):
     weighed: EvidenceReport | None = None
     hold: Decision | None = None
     hold_until: datetime | None = None
+    git_until: datetime | None = None
+    """When the wait for Git ends the way forward, where it has begun."""
+    git_told: bool = False
     taken: dict[str, datetime] = {}
     """When a field was last taken over from somebody else."""
 

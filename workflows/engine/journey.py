@@ -20,6 +20,8 @@ from workflows.model.target import Backend, Claim
 _GIT_SOON, _GIT_LATER = 20.0, 1500.0
 """Seconds of the first question whether Git names a version, and of each later one; each costs history."""
 
+_WAITS = Observe | Approve | Barrier | AwaitGit
+
 
 class Teller(Protocol):
     """Whoever shows and reports what a journey does."""
@@ -52,6 +54,10 @@ class Journey:
         """Nothing is undone any more."""
         self.leftover: Retire | None = None
         """What goes away with the mark."""
+        self.git_until: datetime | None = None
+        """When a wait for Git ends the way forward, while there is one."""
+        self.git_told = False
+        """Whether people know that Git is behind."""
         self.barriers = set(order.open_barriers)
         self.granted: set[str] = set()
         self._teller = teller
@@ -73,6 +79,7 @@ class Journey:
         self.stage, self.exposed = checkpoint.stage, checkpoint.exposed
         self.paused, self.full = checkpoint.paused, checkpoint.full
         self.barriers, self.granted = set(checkpoint.barriers), set(checkpoint.granted)
+        self.git_until, self.git_told = checkpoint.git_until, checkpoint.git_told
         guard = self.guard
         guard.evidence, guard.segment, guard.metrics = checkpoint.evidence, checkpoint.segment, checkpoint.metrics
         self.foreign.taken = dict(checkpoint.taken)
@@ -91,6 +98,8 @@ class Journey:
             full=self.full,
             barriers=tuple(sorted(self.barriers)),
             granted=tuple(sorted(self.granted)),
+            git_until=self.git_until,
+            git_told=self.git_told,
             evidence=guard.evidence,
             segment=guard.segment,
             observed=guard.observed,
@@ -104,7 +113,7 @@ class Journey:
     def is_waiting(self) -> bool:
         """Whether the current step only waits, so that nothing is under way."""
         step = self._step_at(self.index)
-        return step is not None and isinstance(step.action, Observe | Approve | Barrier) and not self.committed
+        return step is not None and isinstance(step.action, _WAITS) and not self.committed
 
     @property
     def verified(self) -> dict[Backend, float]:
@@ -237,15 +246,18 @@ class Journey:
 
     async def _await_git(self) -> None:
         """Waits under the guard until Git names the version; where it does not in time, the release goes back."""
-        until, seconds, is_told = workflow.now() + timedelta(seconds=self.order.hold_seconds), _GIT_SOON, False
-        while not (state := await self._runner.await_git(seconds)).named:
-            left = (until - workflow.now()).total_seconds()
-            if left <= 0:
+        longest = _GIT_SOON
+        until = self.git_until = self.git_until or workflow.now() + timedelta(seconds=self.order.hold_seconds)
+        if self.git_told:
+            self._teller.show("Waiting", wait=waiting("GitBehind", "Git did not name the version yet", until))
+        while not (state := await self._runner.await_git(min(_left(until), longest))).named:
+            if not _left(until):
                 raise StepFailed("GitBehind", f"nobody brought Git up to date in time: {state.message}")
             self._teller.show("Waiting", wait=waiting("GitBehind", state.message, until))
-            if not is_told:
+            if not self.git_told:
                 self._teller.report("hold", reason="GitBehind", message=state.message)
-            seconds, is_told = min(left, _GIT_LATER), True
+            self.git_told, longest = True, _GIT_LATER
+        self.git_until = None
         self._teller.show("Watching")
 
     @property
@@ -262,6 +274,11 @@ class Journey:
 def waiting(reason: str, message: str, until: datetime | None = None) -> Wait:
     """What is waited for, since now."""
     return Wait(reason=reason, message=message, since=workflow.now(), until=until)
+
+
+def _left(until: datetime) -> float:
+    """Seconds that are left."""
+    return max(0.0, (until - workflow.now()).total_seconds())
 
 
 def _stage_weights(plan: RolloutPlan) -> list[float]:
