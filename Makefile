@@ -1,5 +1,5 @@
 # Every target works on a fresh clone and makes what it needs first: a virtual environment in .venv from the locked
-# requirements, and the tools (Temporal's CLI and test server, Envoy) that cli/tools.py finds or builds.
+# requirements, and the tools (Temporal's CLI and test server, Envoy, Prometheus) that cli/tools.py finds or builds.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

@@ -1,6 +1,6 @@
-"""Where the programs come from that Headgate starts: Temporal's CLI, its time-skipping test server, and Envoy.
+"""Where the programs come from that Headgate and its tests start: Temporal's CLI and test server, Envoy, Prometheus.
 
-No package index has all three and some networks reach no download site, so each tool has a chain of places. This
+No package index has them all and some networks reach no download site, so each tool has a chain of places. This
 module alone knows them. It says what it is doing, shows that a long step is alive, and ends in a tool or in a sentence
 with the remedy. It must not guess: a path that somebody gave is used or refused, never skipped.
 
@@ -31,6 +31,7 @@ from workflows.errors import HeadgateError
 
 TEMPORAL_VERSION = "1.5.1"  # The newest that `go install` builds; it brings server 1.29.1 and UI 2.42.1.
 TEST_SERVER_VERSION = "1.38.0"
+PROMETHEUS_VERSION = "2"  # Whatever Debian has of it: 2.42 in Debian 12.
 DOWNLOAD_SITE = "https://temporal.download"  # Where the SDK downloads from.
 DOWNLOAD_LIMIT = 300.0
 BUILD_LIMIT = 1800.0
@@ -126,6 +127,21 @@ class Toolbox:
                 TEST_SERVER_VERSION,
                 makers={"the SDK's download": partial(self._download, name), "Maven": self._maven_copy},
                 remedy=f"Install Java 17 or newer and Maven, or set {variable} to the path of a test server.",
+            )
+        )
+
+    def prometheus(self) -> Tool:
+        """A metric store, which only tests need."""
+        variable = "HEADGATE_PROMETHEUS"
+        return (
+            self._given("prometheus", variable)
+            or self._on_path("prometheus")
+            or self._cached("prometheus", PROMETHEUS_VERSION)
+            or self._installed(
+                "prometheus",
+                PROMETHEUS_VERSION,
+                makers={"Debian's package": self._unpack},
+                remedy=f"Put `prometheus` on PATH, or set {variable} to its path.",
             )
         )
 
@@ -245,12 +261,33 @@ class Toolbox:
         script.chmod(0o755)
         return script
 
-    def _run(self, doing: str, command: list[str], *, limit: float, **variables: str) -> None:
+    def _unpack(self, scratch: Path) -> Path:
+        """Fetch Debian's package and take the program out of it; nothing is installed, and nobody need be root."""
+        apt, dpkg = self._which("apt-get"), self._which("dpkg-deb")
+        if not apt or not dpkg:
+            raise ToolError("apt-get and dpkg-deb are not on PATH.")
+        lists = [f"-oDir::State::Lists={scratch / 'lists'}", f"-oDir::Cache={scratch / 'cache'}"]
+        for folder in ("lists/partial", "cache/archives/partial"):
+            (scratch / folder).mkdir(parents=True)
+        common = [str(apt), "-q", "-oAPT::Sandbox::User=root", "-oDebug::NoLocking=1", *lists]
+        doing = "prometheus: fetching Debian's package"
+        self._run(doing, [*common, "update"], limit=DOWNLOAD_LIMIT)
+        self._run(doing, [*common, "download", "prometheus"], limit=DOWNLOAD_LIMIT, cwd=scratch)
+        package = next(scratch.glob("prometheus_*.deb"))
+        self._run(doing, [str(dpkg), "--extract", str(package), str(scratch / "package")], limit=DOWNLOAD_LIMIT)
+        return scratch / "package" / "usr" / "bin" / "prometheus"
+
+    def _run(self, doing: str, command: list[str], *, limit: float, cwd: Path | None = None, **variables: str) -> None:
         """Run a command that may take minutes, with a line now and then; its last words explain a failure."""
         self._say(doing)
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**self._environ, **variables}
+                command,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**self._environ, **variables},
             )
             try:
                 status = self._wait(process, doing, limit)
@@ -329,7 +366,7 @@ def main() -> int:
         return 0
     toolbox = Toolbox()
     try:
-        for find in (toolbox.temporal, toolbox.envoy, toolbox.test_server):
+        for find in (toolbox.temporal, toolbox.envoy, toolbox.test_server, toolbox.prometheus):
             print(f"tools: {find()}", flush=True)
     except ToolError as error:
         _say(f"error: {error}")

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from temporalio import activity
 
 from activities import beats
 from activities.metrics.clock import Clock
-from activities.metrics.protocol import MetricsProvider, Query
+from activities.metrics.looks import looks
+from activities.metrics.protocol import MetricsProvider, Query, Store
 from workflows.analysis import reasons
-from workflows.analysis.arms import source_of
-from workflows.analysis.batches import Batch, Missing
-from workflows.analysis.session import Segment, SessionState, Step, begin, evidence, restored, step, step_time
+from workflows.analysis.session import Segment, SessionState, Step, begin, evidence, restored
 from workflows.contracts.metrics import Beat, Observed, ObserveRequest
-from workflows.errors import ForeignChange, ProviderError
+from workflows.errors import ForeignChange
 from workflows.model.analysis import Analysis
 from workflows.model.decision import Decision, EvidenceReport, MetricReport
 from workflows.model.target import Slot
@@ -33,8 +32,7 @@ logger = logging.getLogger(__name__)
 BEAT = 4.0
 """Longest time between two heartbeats; the heartbeat timeout is 15 s."""
 
-WITHOUT_ANALYSIS = timedelta(seconds=5)
-"""The tick where only time is observed."""
+T = TypeVar("T")
 
 
 class Observer:
@@ -44,10 +42,7 @@ class Observer:
         self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None, clock: Clock
     ) -> None:
         self._request = request
-        self._analysis = analysis
-        self._provider = provider
         self._clock = clock
-        self._tick = (analysis.tick if analysis else WITHOUT_ANALYSIS).total_seconds()
         self._segment = Segment(
             request.segment,
             request.new,
@@ -55,7 +50,10 @@ class Observer:
             need_seconds=request.need_seconds,
             stage=_stage(request),
             is_entry=request.entry,
+            since=_began(clock) if isinstance(provider, Store) else None,
         )
+        query = _query(request, analysis, clock) if analysis else None
+        self._looks = looks(analysis, self._segment, query, provider, clock)
         self._started = clock.now()
         self._state = SessionState()
         self._reports: tuple[MetricReport, ...] = ()
@@ -79,42 +77,36 @@ class Observer:
         beat = _last_beat(self._request.segment)
         if beat is not None:
             self._started = min(self._started, beat.started)
+            self._reports, self._weighed = beat.metrics, beat.weighed
         self._state = begin(restored(beat.evidence if beat else self._request.evidence), self._segment)
+        self._beat()  # Whoever takes over before the first look knows when the segment began.
 
     async def _watch(self) -> Decision:
-        is_first = True
         end = self._started + self._request.limit_seconds
+        decision = Decision(verdict="continue", reason=reasons.OBSERVING)
         while True:
-            result = await self._look(fresh=is_first)
-            is_first = False
-            self._note(result)
-            if self._ends(result.decision):
-                return result.decision
-            if self._clock.now() >= end:
-                return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=result.decision.message)
-            if decision := await self._sleep(until=min(self._next_tick(), end)):
+            if result := await self._beating(self._looks.look(self._state)):
+                self._note(result)
+                decision = result.decision
+            if self._ends(decision):
                 return decision
+            if self._clock.now() >= end:
+                return Decision(verdict="continue", reason=reasons.SEGMENT_ENDED, message=decision.message)
+            if interruption := await self._sleep(until=min(self._looks.next(), end)):
+                return interruption
 
     def _ends(self, decision: Decision) -> bool:
         return decision.verdict != "continue" and not (decision.verdict == "hold" and self._request.holding)
 
-    async def _look(self, *, fresh: bool) -> Step:
-        if self._analysis is None or self._provider is None:
-            return step_time(WITHOUT_ANALYSIS, self._segment, self._state, self._clock.now())
-        query = Query(
-            target=self._request.target,
-            metrics=self._analysis.metrics,
-            new=self._segment.new,
-            old=self._segment.old,
-            version=self._request.version,
-            clock=self._clock,
-            max_age=self._tick / 2,
-        )
+    async def _beating(self, look: Coroutine[Any, Any, T]) -> T:
+        """Heartbeats while somebody else takes time to answer."""
+        looking = asyncio.ensure_future(look)
         try:
-            batch = await self._provider.read(query, fresh=fresh)
-        except ProviderError as error:
-            batch = _nothing(query, str(error))
-        return step(self._analysis, self._segment, self._state, batch)
+            while not (await asyncio.wait([looking], timeout=BEAT))[0]:
+                self._beat()
+            return looking.result()
+        finally:
+            looking.cancel()
 
     def _note(self, result: Step) -> None:
         """Keeps a step's outcome; one log line per metric that changed, none per tick."""
@@ -143,10 +135,6 @@ class Observer:
             weighed=self._weighed,
         )
         beats.send(beat.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-
-    def _next_tick(self) -> float:
-        """The next point of a grid that all observers share, so that they ask an endpoint at the same time."""
-        return (self._clock.now() // self._tick + 1) * self._tick
 
     async def _sleep(self, *, until: float) -> Decision | None:
         """Sleeps, heartbeating on the way; what ended that too early, if anything did."""
@@ -195,6 +183,23 @@ class Observer:
         )
 
 
+def _began(clock: Clock) -> float:
+    """When the segment was asked for: the same for all its attempts, and never later than now."""
+    return min(activity.info().scheduled_time.timestamp(), clock.now())
+
+
+def _query(request: ObserveRequest, analysis: Analysis, clock: Clock) -> Query:
+    return Query(
+        target=request.target,
+        metrics=analysis.metrics,
+        new=request.new,
+        old=_compared(request),
+        version=request.version,
+        clock=clock,
+        max_age=analysis.tick.total_seconds() / 2,
+    )
+
+
 def _compared(request: ObserveRequest) -> tuple[Slot, ...]:
     """The old version's slots that serve users: one that only stands by says nothing about now."""
     return tuple(slot for slot in request.old if not request.weights or request.weights.get(slot))
@@ -223,8 +228,3 @@ def _last_beat(segment: int) -> Beat | None:
     except ValidationError:
         return None
     return beat if beat.segment == segment else None
-
-
-def _nothing(query: Query, message: str) -> Batch:
-    sources = dict.fromkeys(source_of(metric) for metric in query.metrics)
-    return Batch(query.clock.now(), (), tuple(Missing(s, slot, message) for s in sources for slot in query.slots))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from activities.metrics.clock import Clock
 from workflows.analysis.batches import Batch
@@ -45,4 +45,22 @@ class MetricsProvider(Protocol):
 
     async def close(self) -> None:
         """Gives connections back; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Store(MetricsProvider, Protocol):
+    """A provider that remembers: it says what happened in a time that is over, the same whenever it is asked."""
+
+    @property
+    def resolution(self) -> float:
+        """Seconds between two values of a counter; a tick is never shorter."""
+        ...
+
+    async def settled(self, clock: Clock) -> float:
+        """The moment up to which nothing will be added any more. Errors: ProviderError."""
+        ...
+
+    async def read_between(self, query: Query, *, since: float, until: float) -> Batch:
+        """What was counted in this time, with what the counters were before. Errors: ProviderError; then ask again."""
         ...

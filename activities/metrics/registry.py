@@ -10,10 +10,12 @@ from pydantic import Field
 from activities.endpoints import Endpoints
 from activities.metrics.null import NullMetrics, NullMetricsSettings
 from activities.metrics.openmetrics import OpenMetricsProvider, OpenMetricsSettings
+from activities.metrics.prometheus.provider import PrometheusProvider
+from activities.metrics.prometheus.settings import PrometheusSettings
 from activities.metrics.protocol import MetricsProvider
 from activities.registry import Factory, Registry
 
-MetricsSettings = Annotated[OpenMetricsSettings | NullMetricsSettings, Field(discriminator="kind")]
+MetricsSettings = Annotated[OpenMetricsSettings | PrometheusSettings | NullMetricsSettings, Field(discriminator="kind")]
 """Settings of one provider, by `kind`."""
 
 
@@ -27,5 +29,7 @@ def _factory(settings: MetricsSettings, endpoints: Endpoints) -> Factory[Metrics
     match settings:
         case OpenMetricsSettings():
             return lambda: OpenMetricsProvider(settings, endpoints)
+        case PrometheusSettings():
+            return lambda: PrometheusProvider(settings)
         case NullMetricsSettings():
             return NullMetrics

@@ -12,6 +12,7 @@ from typing import ClassVar, Generic, TypeVar
 import aiohttp
 from yarl import URL
 
+from activities.metrics.backoff import Backoff, wait_of
 from activities.metrics.exposition import Exposition
 from workflows.errors import RateLimited, TemporaryError, Unavailable
 
@@ -23,8 +24,6 @@ INLINE = 256 * 1024
 
 FORGET = 600.0
 """Seconds after which an address that nobody asked for is forgotten."""
-
-_BACKOFF_FIRST, _BACKOFF_MOST = 1.0, 60.0
 
 A = TypeVar("A")
 """What an answer is read as."""
@@ -38,8 +37,7 @@ class _Page(Generic[A]):
     answered_at: float = float("-inf")
     answer: A | TemporaryError | None = None
     running: asyncio.Task[A] | None = None
-    refused: int = 0
-    not_before: float = field(default=float("-inf"))
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 class Asker(ABC, Generic[A]):
@@ -69,8 +67,7 @@ class Asker(ABC, Generic[A]):
         page = self._pages.setdefault(url, _Page[A]())
         page.asked_at = self._now()
         if page.running is None:
-            if isinstance(page.answer, TemporaryError) and self._now() < page.not_before:
-                raise page.answer
+            page.backoff.check(self._now())
             if page.answer is not None and self._now() - page.answered_at < max_age:
                 return _unpacked(page.answer)
             page.running = asyncio.create_task(self._refresh(url, page))
@@ -92,24 +89,16 @@ class Asker(ABC, Generic[A]):
     async def _refresh(self, url: str, page: _Page[A]) -> A:
         try:
             page.answer = await self._ask(url)
-            page.refused = 0
+            page.backoff.answered()
         except TemporaryError as error:
             page.answer = error
-            page.not_before = self._now() + self._backoff(page, error)
+            page.backoff.refused(error, self._now())
             raise
         else:
             return page.answer
         finally:
             page.answered_at = self._now()
             page.running = None
-
-    def _backoff(self, page: _Page[A], error: TemporaryError) -> float:
-        """Seconds of silence after a refusal. An address that does not answer at all is asked again at every tick."""
-        if error.retry_after is None:
-            return 0.0
-        page.refused += 1
-        doubled = _BACKOFF_FIRST * 2.0 ** min(page.refused - 1, 10)
-        return min(max(error.retry_after, doubled), _BACKOFF_MOST)
 
     async def _ask(self, url: str) -> A:
         if self._session is None:
@@ -166,8 +155,7 @@ def _unpacked(answer: A | TemporaryError) -> A:
 
 
 def _refusal(where: str, answer: aiohttp.ClientResponse) -> TemporaryError:
-    asked = answer.headers.get("Retry-After", "")
-    wait = float(asked) if asked.isdecimal() else 0.0
+    wait = wait_of(answer.headers.get("Retry-After"))
     if answer.status == 429:
         return RateLimited(f"{where} asks for fewer questions (429)", retry_after=wait)
     return Unavailable(f"{where} answers {answer.status}", retry_after=wait if answer.status >= 500 else None)

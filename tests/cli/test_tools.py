@@ -66,6 +66,7 @@ def test_a_given_path_comes_before_all_others(machine: Machine) -> None:
         ("HEADGATE_TEMPORAL_CLI", Toolbox.temporal),
         ("HEADGATE_ENVOY", Toolbox.envoy),
         ("HEADGATE_TEST_SERVER", Toolbox.test_server),
+        ("HEADGATE_PROMETHEUS", Toolbox.prometheus),
     ],
 )
 def test_a_given_path_that_is_wrong_is_refused_and_not_skipped(
@@ -299,3 +300,22 @@ async def test_the_temporal_cli_starts_a_server() -> None:
         dev_server_existing_path=str(temporal.path), dev_server_startup_timeout=timedelta(seconds=60)
     ) as environment:
         assert await environment.client.service_client.check_health()
+
+
+APT = 'for last; do :; done; case "$last" in prometheus) touch prometheus_2.42.0_amd64.deb;; esac'
+DPKG = 'mkdir -p "$3/usr/bin"; touch "$3/usr/bin/prometheus"; chmod 755 "$3/usr/bin/prometheus"'
+
+
+def test_prometheus_is_taken_out_of_debians_package_once(machine: Machine) -> None:
+    machine.program("apt-get", APT)
+    machine.program("dpkg-deb", DPKG)
+
+    first, again = machine.toolbox().prometheus(), machine.toolbox().prometheus()
+
+    assert (first.source, again.source) == ("Debian's package", "cache")
+    assert first.path == again.path
+
+
+def test_without_apt_the_remedy_is_named(machine: Machine) -> None:
+    with pytest.raises(ToolError, match="apt-get and dpkg-deb are not on PATH(.|\n)*HEADGATE_PROMETHEUS"):
+        machine.toolbox().prometheus()

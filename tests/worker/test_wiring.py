@@ -100,6 +100,13 @@ async def test_a_worker_says_which_clusters_it_reaches_and_where_the_others_are(
     assert (said.contract, said.clusters, said.queues) == (CONTRACT, ("prod-kr",), ("headgate-prod-eu",))
 
 
+async def test_the_settings_of_a_worker_with_a_prometheus_can_be_wired(unconnected: Client) -> None:
+    settings = load(EXAMPLES / "settings-prometheus.yaml", {})
+
+    assert sorted(settings.metrics) == ["main", "prometheus"]
+    assert wire(settings, read_policy(settings.policy), unconnected).providers
+
+
 async def test_the_settings_of_a_worker_inside_a_cluster_can_be_wired(unconnected: Client) -> None:
     settings = load(EXAMPLES / "settings-inside.yaml", {})
 

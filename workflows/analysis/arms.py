@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from workflows.analysis.batches import Batch, Unit
-from workflows.analysis.counters import Increase, Raw, increase, starting_from_zero
+from workflows.analysis.counters import Increase, Raw, RawUnit, increase, known_before, starting_from_zero
 from workflows.analysis.samples import Counts, aggregated, counts
 from workflows.model.analysis import GaugeMetric, Metric
 from workflows.model.target import Slot
@@ -64,13 +64,17 @@ def read(batch: Batch, raw: Raw, *, since: float | None) -> Readings:
     """Differences every process's answer against what it said before."""
     readings = Readings(batch)
     for unit in batch.units:
-        previous = raw.get(unit.id)
-        if previous is None and since is not None:
-            previous = starting_from_zero(unit, since=since)
-        grown = increase(previous, unit)
+        grown = increase(_previous(batch, unit, raw, since=since), unit)
         readings.increases[unit.id] = grown
         readings.dropped += grown.dropped
     return readings
+
+
+def _previous(batch: Batch, unit: Unit, raw: Raw, *, since: float | None) -> RawUnit | None:
+    if batch.since is not None:
+        return None if unit.before is None else known_before(unit, at=batch.since)
+    previous = raw.get(unit.id)
+    return starting_from_zero(unit, since=since) if previous is None and since is not None else previous
 
 
 def _belongs(unit: Unit, metric: Metric, slots: Iterable[Slot]) -> bool:

@@ -38,6 +38,8 @@ class Unit:
     """When the process started, by its own clock."""
     is_complete: bool = False
     """Every answer lists all series the process has, so one that is new was born since the last answer."""
+    before: Mapping[str, Channels] | None = None
+    """What the counters were at the batch's `since`; None where the process was not there, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,5 @@ class Batch:
     """Seconds of a clock that never jumps while a process lives."""
     units: tuple[Unit, ...] = ()
     missing: tuple[Missing, ...] = ()
+    since: float | None = None
+    """Where the units themselves say what was `before`, as a store that remembers can; else it is the batch before."""

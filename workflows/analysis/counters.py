@@ -113,6 +113,11 @@ def starting_from_zero(unit: Unit, *, since: float) -> RawUnit | None:
     return RawUnit(at=since, slot=unit.slot, counters=zeros)
 
 
+def known_before(unit: Unit, *, at: float) -> RawUnit:
+    """The state that a unit brings with it."""
+    return RawUnit.model_construct(at=at, slot=unit.slot, counters=_last({}, unit.before or {}))
+
+
 def remembered(raw: Raw, units: Iterable[Unit], *, at: float) -> Raw:
     """The raw counters to difference the next answers against; processes silent for long are forgotten.
 

@@ -32,7 +32,7 @@ from workflows.analysis.wording import duration
 from workflows.model.analysis import REPORT_BYTES, Analysis, Metric
 from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport, Timeline
 from workflows.model.shapes import Message
-from workflows.model.target import Slot
+from workflows.model.target import SLOTS, Slot
 
 SESSION = "@session"
 """The entry of the evidence that is about no single metric; a metric's name has no @."""
@@ -60,6 +60,8 @@ class Segment:
     """The same for segments of one stage; extensions and samples are counted per stage."""
     is_entry: bool = False
     """It belongs to the soft entry, where traffic decides how much can be seen."""
+    since: float | None = None
+    """When it began, for batches that say themselves what time they cover; else it begins with its first batch."""
 
     @property
     def roles(self) -> dict[Slot, Role]:
@@ -93,9 +95,13 @@ class SessionState(Message):
     """Seconds since the first observation of the release, gaps left out."""
     raw: Raw = {}
     roles: dict[Slot, Role] = {}
+    since: dict[Slot, float] = {}
+    """When slots got their roles, where batches say what time they cover: before, they ran the other version."""
+    moved_at: float = 0
+    """The same for weights: when the stage began."""
     segment: int = 0
     is_opening: bool = True
-    """No batch of this segment has been read yet."""
+    """No batch of this segment has been read yet, or none that ends after its beginning."""
     observed: float = 0
     """Time covered by data in this segment."""
     gap: float = 0
@@ -134,7 +140,9 @@ def begin(state: SessionState, segment: Segment) -> SessionState:
     if state.segment == segment.number:
         return state
     roles = segment.roles
-    kept = {name: unit for name, unit in state.raw.items() if state.roles.get(unit.slot) == roles.get(unit.slot)}
+    changed = [slot for slot in SLOTS if state.roles.get(slot) != roles.get(slot)]
+    kept = {name: unit for name, unit in state.raw.items() if unit.slot not in changed}
+    began = segment.since or 0.0
     started = state.model_copy(
         update={
             "segment": segment.number,
@@ -143,6 +151,8 @@ def begin(state: SessionState, segment: Segment) -> SessionState:
             "gap": 0.0,
             "raw": kept,
             "roles": roles,
+            "since": {**state.since, **dict.fromkeys(changed, began)},
+            "moved_at": state.moved_at if state.stage_name == segment.stage and state.stage else began,
         }
     )
     return _in_stage(started, segment)
@@ -165,7 +175,7 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     moment = _Moment(analysis, segment, moved, readings, elapsed, Parameters.of(analysis))
     looks = [_look(moment, metric) for metric in analysis.metrics]
     is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.required)
-    timed = _timed(analysis.tick, moved, is_covered=is_covered, elapsed=elapsed, need=segment.need_seconds)
+    timed = _timed(analysis.tick, segment, moved, is_covered=is_covered, elapsed=elapsed)
     where = progress(timed, need=segment.need_seconds, is_entry=segment.is_entry)
     states = [(look.metric, look.state.modes) for look in looks]
     weights = balance(moment.parameters, states, state.weighed)
@@ -220,7 +230,7 @@ def gap_after(tick: timedelta) -> float:
 
 def _moved(analysis: Analysis, state: SessionState, batch: Batch, *, elapsed: float) -> SessionState:
     aged = 0.0 if elapsed > gap_after(analysis.tick) else elapsed
-    raw = remembered(state.raw, batch.units, at=batch.at)
+    raw = remembered(state.raw, batch.units, at=batch.at) if batch.since is None else {}
     return state.model_copy(update={"at": batch.at, "age": min(state.age + aged, 2.0**53), "raw": raw})
 
 
@@ -228,21 +238,20 @@ def step_time(tick: timedelta, segment: Segment, state: SessionState, at: float)
     """Counts time where there is no analysis: it passes when the wanted time was observed, whatever happened in it."""
     elapsed = 0.0 if state.at is None else max(0.0, at - state.at)
     moved = state.model_copy(update={"at": at})
-    timed = _timed(tick, moved, is_covered=True, elapsed=elapsed, need=segment.need_seconds)
+    timed = _timed(tick, segment, moved, is_covered=True, elapsed=elapsed)
     where = progress(timed, need=segment.need_seconds)
     verdict, reason = ("pass", reasons.TIME_REACHED) if where.is_over else ("continue", reasons.OBSERVING)
     message = f"{duration(where.observed)} observed without metrics"
     return Step(timed, Decision.model_validate({"verdict": verdict, "reason": reason, "message": message}), ())
 
 
-def _timed(
-    tick: timedelta, state: SessionState, *, is_covered: bool, elapsed: float, need: float | None
-) -> SessionState:
+def _timed(tick: timedelta, segment: Segment, state: SessionState, *, is_covered: bool, elapsed: float) -> SessionState:
     """Counts observed time: what lies between two answers in full, neither before the segment nor across a gap."""
     if state.is_opening:
-        return state.model_copy(update={"is_opening": False, "covered_at": state.at if is_covered else None})
+        is_early = segment.since is not None and state.at is not None and state.at < segment.since
+        return state.model_copy(update={"is_opening": is_early, "covered_at": state.at if is_covered else None})
     short = state.short
-    if progress(state, need=need).is_over and elapsed <= gap_after(tick):
+    if progress(state, need=segment.need_seconds).is_over and elapsed <= gap_after(tick):
         short += elapsed
     if not is_covered or state.at is None:
         return state.model_copy(update={"short": short})
@@ -273,6 +282,17 @@ class _Moment(NamedTuple):
         """Samples are still thrown away."""
         return self.state.age < self.analysis.warmup.total_seconds()
 
+    def counted(self, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        """Those of the slots that had their role during the whole batch."""
+        began = self.readings.batch.since
+        return tuple(slot for slot in slots if began is None or began >= self.state.since.get(slot, 0.0))
+
+    @property
+    def is_shifted(self) -> bool:
+        """The weights may have changed within the batch."""
+        began = self.readings.batch.since
+        return self.state.is_opening if began is None else began < self.state.moved_at
+
 
 class _Look(NamedTuple):
     """One metric at one batch."""
@@ -299,18 +319,19 @@ def _look(moment: _Moment, metric: Metric) -> _Look:
 
 
 def _tick(moment: _Moment, metric: Metric, before: MetricState) -> Tick:
-    error = moment.readings.problem(metric, moment.segment.new)
+    new, old = moment.counted(moment.segment.new), moment.counted(moment.segment.old)
+    error = moment.readings.problem(metric, new) if new or not moment.segment.new else ""
     unread = 0.0 if error or before.read_at is None else moment.readings.batch.at - before.read_at
     gap = gap_after(moment.analysis.tick)
     is_gap = max(moment.elapsed, unread) > gap
     return Tick(
         seconds=moment.elapsed if moment.elapsed <= gap else 0.0,
-        new=moment.readings.arm(metric, moment.segment.new),
-        old=moment.readings.arm(metric, moment.segment.old),
+        new=moment.readings.arm(metric, new),
+        old=moment.readings.arm(metric, old),
         is_gap=is_gap,
         error=error,
-        baseline_error=moment.readings.problem(metric, moment.segment.old) if moment.segment.old else "",
-        is_shifted=is_gap or moment.state.is_opening,
+        baseline_error=moment.readings.problem(metric, old) if old else "",
+        is_shifted=is_gap or moment.is_shifted,
         stage=moment.state.stage,
         is_beside=bool(moment.segment.old),
     )

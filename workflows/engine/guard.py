@@ -229,8 +229,9 @@ class Guard:
         return result
 
     def _merge(self, result: Observed, started: datetime) -> None:
-        self.evidence, self.metrics, self.last_observation = result.evidence, result.metrics, workflow.now()
-        self.weighed = result.weighed
+        self.evidence, self.last_observation = result.evidence, workflow.now()
+        if result.metrics:  # A segment may end before its first look.
+            self.metrics, self.weighed = result.metrics, result.weighed
         if self._stage_since is not None:
             early = max((self._stage_since - started).total_seconds(), 0)
             self.observed += max(result.observed_seconds - early, 0)

@@ -23,11 +23,12 @@ from workflows.model.series import Matcher
 from workflows.model.target import Slot
 
 _STATUS = ("code", "status", "status_code", "http_status", "http_status_code", "http_response_status_code")
-_NAMING = Naming(
+NAMING = Naming(
     total="http_requests_total",
     failed=tuple(Matcher(label, "=~", "5.+") for label in _STATUS),
     durations="http_request_duration_seconds",
 )
+"""What client libraries call requests and durations."""
 
 
 class AppSource:
@@ -77,7 +78,7 @@ def _unit(page: Exposition, slot: Slot, endpoint: Endpoint, metrics: Sequence[Me
         id=f"app:{slot}@{endpoint.token or endpoint.address}",
         slot=slot,
         source=AppSource.name,
-        counters={m.name: found for m in metrics if (found := counters(m, _NAMING, page.samples)) is not None},
+        counters={m.name: found for m in metrics if (found := counters(m, NAMING, page.samples)) is not None},
         gauges={m.name: values for m in metrics if (values := gauges(m, page.samples)) is not None},
         started=page.value("process_start_time_seconds"),
         is_complete=True,

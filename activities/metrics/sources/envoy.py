@@ -28,12 +28,13 @@ from workflows.model.target import Slot
 
 _PREFIX = "envoy_cluster_"
 _LABEL = "envoy_cluster_name"
-_NAMING = Naming(
+NAMING = Naming(
     total="envoy_cluster_upstream_rq_xx",
     failed=(Matcher("envoy_response_code_class", "=", "5"),),
     durations="envoy_cluster_upstream_rq_time",
     durations_unit=0.001,
 )
+"""What Envoy calls requests to a cluster and their durations."""
 _UPTIME = r"^server\.uptime$"
 _COUNTS = r"^cluster\.[^.]+\.(stable|canary)\.upstream_rq_[1-5]xx$"
 _DURATIONS = r"^cluster\.[^.]+\.(stable|canary)\.(upstream_rq_[1-5]xx|upstream_rq_time)$"
@@ -108,16 +109,21 @@ def _unit(page: Exposition, asked: _Asked, slot: Slot) -> Unit:
         id=f"envoy:{slot}@{asked.admin}",
         slot=slot,
         source=EnvoySource.name,
-        counters={m.name: found for m in asked.metrics if (found := counters(m, _NAMING, find)) is not None},
+        counters={m.name: found for m in asked.metrics if (found := counters(m, NAMING, find)) is not None},
         gauges={m.name: values for m in asked.metrics if (values := gauges(m, find)) is not None},
         started=None if uptime is None else asked.at - uptime,
         is_complete=True,
     )
 
 
-def _of_cluster(page: Exposition, name: str, route: str, slot: Slot) -> Iterable[Sample]:
+def spellings(name: str, slot: Slot) -> Sequence[str]:
     """Envoy takes a cluster's name to end at its first dot: without own tags the slot joins the metric's name."""
-    found = page.labelled(name, _LABEL, f"{route}.{slot}")
-    if name.startswith(_PREFIX):
-        found = found + page.labelled(f"{_PREFIX}{slot}_{name.removeprefix(_PREFIX)}", _LABEL, route)
-    return found
+    if not name.startswith(_PREFIX):
+        return (name,)
+    return name, f"{_PREFIX}{slot}_{name.removeprefix(_PREFIX)}"
+
+
+def _of_cluster(page: Exposition, name: str, route: str, slot: Slot) -> Iterable[Sample]:
+    clusters = (f"{route}.{slot}", route)
+    named = zip(spellings(name, slot), clusters, strict=False)
+    return [sample for name, cluster in named for sample in page.labelled(name, _LABEL, cluster)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.testing import ActivityEnvironment
@@ -65,8 +66,9 @@ def metrics(provider: MetricsProvider | None, clock: Clock, lookout: Any = nobod
 class Attempts:
     """Attempts of one activity; what the last heartbeat said is what the next attempt finds."""
 
-    def __init__(self, activities: Metrics, request: ObserveRequest) -> None:
+    def __init__(self, activities: Metrics, request: ObserveRequest, *, at: float = 0.0) -> None:
         self.activities = activities
+        self.scheduled = datetime.fromtimestamp(at, UTC)
         self.request = request
         self.beats: list[Any] = []
         self._beat = asyncio.Event()
@@ -76,7 +78,9 @@ class Attempts:
         """The next attempt."""
         self.environment = ActivityEnvironment()
         details = [self.beats[-1]] if self.beats else []
-        self.environment.info = dataclasses.replace(self.environment.info, heartbeat_details=details)
+        self.environment.info = dataclasses.replace(
+            self.environment.info, heartbeat_details=details, scheduled_time=self.scheduled
+        )
         self.environment.on_heartbeat = self._note
         return asyncio.ensure_future(self.environment.run(self.activities.observe, self.request))
 

@@ -1,0 +1,111 @@
+"""What may befall a Prometheus and what it scrapes: never a wrong promotion, never a rollback without evidence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from tests.activities.metrics.prometheus.recording import Observation, an_observation, errors, latency
+from tests.activities.metrics.prometheus.shops import AFTER, OUTAGE, SECONDS, happen
+from tests.prometheus import Prometheus, a_prometheus
+from workflows.analysis import reasons
+from workflows.contracts.metrics import Observed
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+
+class World(NamedTuple):
+    server: Prometheus
+    began: float
+
+    async def observe(self, shop: str, *metrics: dict[str, Any], seconds: float = SECONDS, **fields: Any) -> Observed:
+        """One segment over what was recorded of an application."""
+        need = fields.pop("need", None)
+        analysis = an_observation(*metrics, **{"patience": "6s", "minRequests": 300, **fields})
+        run = Observation(self.server.url, self.began, analysis, deployment=shop, need_seconds=need)
+        try:
+            return await run.segment(seconds)
+        finally:
+            await run.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with a_prometheus(tmp_path_factory.mktemp("prometheus")) as server:
+        yield World(server, await happen(server))
+
+
+def said(observed: Observed) -> tuple[str, str]:
+    return observed.decision.verdict, observed.decision.reason
+
+
+BOTH = (errors(), latency())
+
+
+@pytest.mark.parametrize("shop", ["good", "restarts", "pods", "labels", "busy"])
+async def test_good_version_passes_whatever_befalls_its_metrics(world: World, shop: str) -> None:
+    observed = await world.observe(shop, *BOTH, need=12)
+    assert said(observed) == ("pass", reasons.TIME_REACHED), observed.decision.message
+
+
+async def test_bad_version_is_rolled_back_by_evidence(world: World) -> None:
+    observed = await world.observe("bad", *BOTH)
+    assert said(observed) == ("rollback", reasons.EVIDENCE_FOUND)
+    assert "a healthy version shows this less than once in" in observed.decision.message
+    failed = observed.metrics[0].evidence
+    assert failed
+    assert failed.bad < 120
+
+
+@pytest.mark.parametrize("shop", ["good", "restarts", "pods", "gaps", "labels", "busy", "outage", "nonsense", "rare"])
+async def test_nobody_is_blamed_for_what_is_not_his(world: World, shop: str) -> None:
+    """Over everything that was recorded, outage included, and with an alpha that is easily reached."""
+    modes = {"compare": {"maxRatio": 1.5}}
+    metrics = (errors(**modes), latency(**modes))
+    observed = await world.observe(shop, *metrics, seconds=SECONDS + OUTAGE + AFTER, patience="1m")
+    assert observed.decision.verdict == "continue", observed.decision.message
+    assert observed.weighed
+    assert observed.weighed.peak < 3
+
+
+async def test_incident_of_both_versions_asks_people(world: World) -> None:
+    observed = await world.observe("incident", errors(slo={"max": "2%"}, compare={}))
+    assert said(observed) == ("hold", reasons.INCIDENT)
+
+
+async def test_version_without_series_is_held_and_the_query_named(world: World) -> None:
+    observed = await world.observe("nobody", *BOTH)
+    assert said(observed) == ("hold", reasons.PROVIDER_ERRORS)
+    assert 'Prometheus has no http_requests_total{namespace="prod",pod=~"nobody-canary-' in observed.decision.message
+
+
+async def test_version_that_says_nothing_but_nonsense_is_held(world: World) -> None:
+    observed = await world.observe("nonsense", *BOTH)
+    assert said(observed) == ("hold", reasons.NO_DATA)
+
+
+async def test_version_whose_pods_end_is_held(world: World) -> None:
+    observed = await world.observe("silenced", *BOTH, need=30)
+    assert said(observed) == ("hold", reasons.PROVIDER_ERRORS)
+    assert observed.observed_seconds < SECONDS / 2 + 3
+
+
+async def test_request_a_minute_never_passes_and_holds_with_its_reason(world: World) -> None:
+    observed = await world.observe("rare", *BOTH, need=20, patience="10s")
+    assert said(observed) == ("hold", reasons.NO_DATA)
+    assert "no requests reached the new version" in observed.decision.message
+    few = await world.observe("rare", errors(rule={"rollback": "5%", "interval": "1s"}), need=5, patience="1m")
+    assert few.decision.verdict == "continue"
+
+
+async def test_outage_holds_after_the_patience_and_is_no_observed_time(world: World) -> None:
+    observed = await world.observe("outage", *BOTH, seconds=SECONDS + OUTAGE + AFTER, need=SECONDS + OUTAGE)
+    assert said(observed) == ("hold", reasons.PROVIDER_ERRORS)
+    patient = await world.observe(
+        "outage", *BOTH, seconds=SECONDS + OUTAGE + AFTER, need=SECONDS + OUTAGE, patience="1m"
+    )
+    assert patient.decision.verdict == "continue"
+    assert SECONDS <= patient.observed_seconds <= SECONDS + AFTER
