@@ -38,6 +38,8 @@ class Assumed:
     rps: float = 100.0
     """Requests per second of both versions."""
     failing: float = FAILING
+    origin: str = "--requests-per-second"
+    """Where these come from."""
 
 
 USUAL = Assumed()
@@ -91,6 +93,9 @@ class Forecast:
     @property
     def hopeless(self) -> Iterator[str]:
         """What this traffic is not enough for, each as a sentence that says what would be."""
+        if not self.assumed.rps:
+            yield f"no request was seen ({self.assumed.origin}), so nothing can be found and no stage will pass"
+            return
         for stage in self.stages:
             if not stage.is_entry and stage.requests < self.needed:
                 yield self._lacking(stage)
@@ -111,6 +116,7 @@ class Forecast:
         return {
             "requestsPerSecond": self.assumed.rps,
             "failing": self.assumed.failing,
+            "origin": self.assumed.origin,
             "neededRequests": self.needed,
             "neededRequestsPerSecond": round(self.needed_rps, 1),
             "faults": [{"share": share, **_cost_json(cost)} for share, cost in self.costs],

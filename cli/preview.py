@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cli.forecast import USUAL, Assumed, Forecast, forecast
+from cli.forecast import FAILING, USUAL, Assumed, Forecast, forecast
+from workflows.contracts.metrics import Measured
 from workflows.engine.preflight import Preflight
 from workflows.model.plan import ComponentPlan, Observe, ReleasePlan, RolloutPlan, Step, WaitReady
 from workflows.model.policy import Policy
@@ -61,10 +62,13 @@ class Preview:
     notes: tuple[str, ...]
     """What was assumed."""
     assumed: Assumed = USUAL
+    measured: Mapping[str, Assumed] = field(default_factory=dict)
+    """Traffic that is known, by component."""
 
     def forecast(self, rollout: RolloutPlan) -> Forecast | None:
         """What evidence can do with one of the rollouts."""
-        return forecast(rollout, [row.share or 0.0 for row in rows(rollout)], self.assumed)
+        traffic = self.measured.get(rollout.target.component, self.assumed)
+        return forecast(rollout, [row.share or 0.0 for row in rows(rollout)], traffic)
 
     def to_json(self) -> dict[str, Any]:
         """The stable shape of `plan -o json`."""
@@ -106,8 +110,11 @@ def preview(release: Release, policy: Policy | None, *, replicas: int, assumed: 
     return replace(_preview(plan, baselines, replicas, notes), assumed=assumed)
 
 
-def checked_preview(found: Preflight, *, replicas: int, assumed: Assumed = USUAL) -> Preview:
-    """The worker's own plan, from what it has found to be running. Errors: PlanRefused."""
+def checked_preview(found: Preflight, *, replicas: int, assumed: Assumed | None = None) -> Preview:
+    """The worker's own plan, from what it has found to be running, for its traffic unless one is given.
+
+    Errors: PlanRefused.
+    """
     assert found.plan is not None  # noqa: S101 - whoever asks gets a refusal as an error.
     seen = {one.component: one for one in found.seen}
     notes = ["Checked by a worker, by its policy: everything that this needs is there, and nothing was touched."]
@@ -121,7 +128,23 @@ def checked_preview(found: Preflight, *, replicas: int, assumed: Assumed = USUAL
             running = f"{one.replicas} instances of {one.running}" if one.replicas else "nothing"
             notes.append(f"{component.name}: {running} running now.")
             baselines[component.name] = _baseline(component, one.replicas, version=one.running)
-    return replace(_preview(found.plan, baselines, replicas, [*notes, *found.plan.notes]), assumed=assumed)
+    notes += found.plan.notes
+    notes += [f"{name}: its traffic is not known: {one.message}" for name, one in _unknown(found) if not assumed]
+    made = _preview(found.plan, baselines, replicas, notes)
+    return replace(made, assumed=assumed) if assumed else replace(made, measured=_measured(found))
+
+
+def _unknown(found: Preflight) -> list[tuple[str, Measured]]:
+    return [(name, one) for name, one in found.traffic.items() if one.requests_per_second is None]
+
+
+def _measured(found: Preflight) -> dict[str, Assumed]:
+    """What is known; failures are as many as usual where nobody counts them."""
+    return {
+        name: Assumed(one.requests_per_second, one.failing or FAILING, one.message)
+        for name, one in found.traffic.items()
+        if one.requests_per_second is not None
+    }
 
 
 def _preview(plan: ReleasePlan, baselines: Mapping[str, TargetState], replicas: int, notes: list[str]) -> Preview:

@@ -89,7 +89,7 @@ class Wired:
 
     regular: list[Activity]
     observers: list[Activity]
-    """`metrics.observe`, which has a queue of its own."""
+    """What reads metrics; it has a queue of its own."""
     find_marks: Callable[[], Awaitable[list[MarkFound]]]
     background: list[Callable[[], Awaitable[None]]]
     """Duties that last as long as the worker."""

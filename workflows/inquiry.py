@@ -6,6 +6,7 @@ any timeout.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from workflows.contracts.planning import PlanningActivities, PlanRequest
 from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities, Surveyed
 from workflows.engine import calls
 from workflows.engine.ends import call_planner
-from workflows.engine.preflight import Preflight, preflight
+from workflows.engine.preflight import Preflight, preflight, traffic
 
 
 @workflow.defn(name="Inquiry")
@@ -34,11 +35,12 @@ class Inquiry:
 
 
 async def _preflight(document: Any) -> Preflight:
-    """Whether a release of this document could begin now, by the worker's own policy."""
+    """Whether a release of this document could begin now, by the worker's own policy, and what its users do."""
     planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
     if planned.plan is None:
         return Preflight(reason=planned.reason, problems=planned.problems)
-    return await preflight(planned.plan)
+    found, users = await asyncio.gather(preflight(planned.plan), traffic(planned.plan))
+    return found.model_copy(update={"traffic": users})
 
 
 async def _deployment(about: Any) -> Described:

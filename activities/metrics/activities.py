@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from activities.metrics.clock import Clock, SystemClock
+from activities.metrics.measuring import measure
 from activities.metrics.observer import Observer
 from activities.metrics.protocol import MetricsProvider
 from activities.registry import Registry
 from activities.traffic.keeping import Keeping
-from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
+from workflows.contracts.metrics import Measured, MeasureRequest, MetricActivities, Observed, ObserveRequest
 from workflows.errors import ForeignChange, Rejected
 from workflows.model.analysis import Analysis
 from workflows.model.shapes import carried
@@ -36,15 +38,13 @@ class Metrics(MetricActivities):
     async def observe(self, request: ObserveRequest) -> Observed:
         if request.analysis is None:
             return await self._run(request, None, None)
-        try:
-            analysis = carried(Analysis, request.analysis)
-        except ValueError as error:
-            raise Rejected(
-                f"this worker cannot read the analysis of {request.target.component}; is it older than the release?",
-                provider="metrics",
-                operation="observe",
-            ) from error
+        analysis = _read(request.analysis, request.target)
         return await self._run(request, analysis, self._providers.get(analysis.provider))
+
+    async def measure(self, request: MeasureRequest) -> Measured:
+        analysis = _read(request.analysis, request.target)
+        provider = self._providers.get(analysis.provider)
+        return await measure(provider, analysis, request.target, self._clock())
 
     async def _run(
         self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None
@@ -61,3 +61,14 @@ class Metrics(MetricActivities):
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+
+def _read(analysis: dict[str, Any], target: Target) -> Analysis:
+    try:
+        return carried(Analysis, analysis)
+    except ValueError as error:
+        raise Rejected(
+            f"this worker cannot read the analysis of {target.component}; is it older than the release?",
+            provider="metrics",
+            operation="observe",
+        ) from error

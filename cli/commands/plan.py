@@ -36,16 +36,21 @@ def plan(  # noqa: PLR0913 (an option is a parameter)
         ),
     ] = False,
     requests_per_second: Annotated[
-        float,
-        typer.Option("--requests-per-second", min=0.001, help="Users assumed, for what evidence can do with them."),
-    ] = 100,
+        float | None,
+        typer.Option(
+            "--requests-per-second",
+            min=0.001,
+            help="Users assumed, for what evidence can do with them.",
+            show_default="100; with --check, as measured",
+        ),
+    ] = None,
     version: Version = None,
     environment: Environment = None,
     settings: Set = None,
 ) -> None:
     """Show every step a release would take: weights, times, gates, what guards it, and how it is undone."""
     from cli.errors import BadInput
-    from cli.forecast import Assumed
+    from cli.forecast import USUAL, Assumed
     from cli.preview import checked_preview, preview
     from cli.reading import Overrides, as_release, located, named, only, read_policy
     from cli.render.plan import render
@@ -58,10 +63,10 @@ def plan(  # noqa: PLR0913 (an option is a parameter)
         source = only(file, "Release")
         release = as_release(source, Overrides(version, environment, tuple(settings or ())))
         with located(source):
-            assumed = Assumed(requests_per_second)
+            assumed = Assumed(requests_per_second) if requests_per_second else None
             if check:
                 found = session.run(lambda headgate: headgate.check(dump(release)))
                 made = checked_preview(found, replicas=replicas, assumed=assumed)
             else:
-                made = preview(release, judged, replicas=replicas, assumed=assumed)
+                made = preview(release, judged, replicas=replicas, assumed=assumed or USUAL)
     session.show(made.to_json(), render(made))

@@ -23,7 +23,7 @@ def render(expected: Forecast) -> Iterator[RenderableType]:
             yield what.append(f"costs about {cost.failed:,.0f} failed requests in {span(cost.seconds)}")
     yield _stages(expected)
     assumed = expected.assumed
-    users = f"at {assumed.rps:g} requests/s (--requests-per-second), {percent(assumed.failing * 100)} of them failing"
+    users = f"at {assumed.rps:.3g} requests/s ({assumed.origin}), {percent(assumed.failing * 100)} of them failing"
     meaning = "when such a fault is found that begins with the stage, and the requests that fail by then"
     yield Text(f"{users} today: {meaning}; yellow is not reached within the stage", style="dim")
     yield from warnings(expected.hopeless)

@@ -16,6 +16,7 @@ from cli.app import app
 from tests.cli.conftest import Headgated
 from tests.cli.real import RealRelease, a_release
 from tests.temporal import address_of, unique
+from workflows.contracts.metrics import Measured
 from workflows.contracts.references import ClusterSeen, ContainerSeen, Described, Leftover, ReferenceProblem, Surveyed
 
 
@@ -31,6 +32,15 @@ class Desk:
         self.real.prepare(document)
         document["spec"] |= spec
         file = self.folder / "release.yaml"
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+        return file
+
+    def compare(self) -> Path:
+        """The same, judged by evidence."""
+        file = self.write()
+        document = yaml.safe_load(file.read_text())
+        metric = {"name": "errors", "kind": "ratio", "source": "envoy", "compare": {}}
+        document["spec"]["components"][0]["analysis"] = {"metrics": [metric]}
         file.write_text(yaml.safe_dump(document, sort_keys=False))
         return file
 
@@ -60,6 +70,26 @@ async def test_warnings_do_not_refuse(desk: Desk) -> None:
     result = await desk.run("plan", desk.write(), "--check", "-o", "json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["warnings"] == [f"{desk.name}: the registry is silent"]
+
+
+async def test_forecast_is_for_the_traffic_that_was_measured_unless_one_is_given(desk: Desk) -> None:
+    file = desk.compare()
+    desk.real.world.traffic[desk.name] = Measured(
+        requests_per_second=37.4, failing=0.002, message="measured over the last hour"
+    )
+    text = (await desk.run("plan", file, "--check")).stdout
+    assert "at 37.4 requests/s (measured over the last hour), 0.2 % of them failing" in text
+    told = json.loads((await desk.run("plan", file, "--check", "-o", "json")).stdout)["components"][0]["forecast"]
+    assert (told["requestsPerSecond"], told["failing"]) == (37.4, 0.002)
+    text = (await desk.run("plan", file, "--check", "--requests-per-second", "5")).stdout
+    assert "at 5 requests/s (--requests-per-second), 0.1 % of them failing" in text
+
+
+async def test_traffic_that_nobody_knows_is_assumed_and_said_to_be(desk: Desk) -> None:
+    file = desk.compare()
+    text = (await desk.run("plan", file, "--check")).stdout
+    assert f"{desk.name}: its traffic is not known: nobody counts" in text
+    assert "at 100 requests/s (--requests-per-second)" in text
 
 
 async def test_everything_that_is_missing_is_told_with_its_line(desk: Desk) -> None:

@@ -77,6 +77,11 @@ def test_traffic_that_finds_nothing_in_any_stage_is_warned_about() -> None:
     assert said.startswith("not even 10 times as many failures are found within any stage; longer stages ")
 
 
+def test_a_service_without_requests_is_warned_about_once() -> None:
+    (said,) = expected(rps=0).hopeless
+    assert said == "no request was seen (--requests-per-second), so nothing can be found and no stage will pass"
+
+
 def test_limit_alone_is_forecast_too_and_goes_on_with_all_users() -> None:
     found = expected({**ERRORS, "compare": None, "slo": {"max": "0.2%"}})
     assert seconds(found, 2)[1] is not None, "five times 0.1 % is beyond 0.2 %"

@@ -20,7 +20,7 @@ from tests.builders import a_policy
 from workflows.contracts.audit import AuditActivities, AuditRecord
 from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResult
 from workflows.contracts.journal import Entries, JournalActivities, Missed
-from workflows.contracts.metrics import MetricActivities, Observed, ObserveRequest
+from workflows.contracts.metrics import Measured, MeasureRequest, MetricActivities, Observed, ObserveRequest
 from workflows.contracts.notifications import Notification, NotificationActivities
 from workflows.contracts.planning import (
     Planned,
@@ -145,6 +145,8 @@ class FakeWorld:
     behind: dict[str, str] = field(default_factory=dict)
     """By target key: why Git does not name the new version."""
     introduction: Introduction = field(default_factory=lambda: Introduction(contract=CONTRACT, clusters=("local",)))
+    traffic: dict[str, Measured] = field(default_factory=dict)
+    """What users do before a release, by component."""
     tick: float = 0.02
     speed: float = 1.0
     """Observed seconds that pass in one real second."""
@@ -378,6 +380,9 @@ class _Traffic(_Part):
 
 class _Metrics(_Part):
     """Observes in short ticks; a verdict function may decide at each."""
+
+    async def measure(self, request: MeasureRequest) -> Measured:
+        return self.world.traffic.get(request.target.component, Measured(message="nobody counts"))
 
     async def observe(self, request: ObserveRequest) -> Observed:
         await self.world.enter(request.target, request)

@@ -8,7 +8,7 @@ from typing import Any
 from temporalio import activity
 
 from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
-from workflows.model.shapes import Message
+from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Slot, Target
 
 
@@ -72,6 +72,22 @@ class Beat(Message):
     weighed: EvidenceReport | None = None
 
 
+class MeasureRequest(Message):
+    """What users do with the version that runs now."""
+
+    target: Target
+    analysis: dict[str, Any]
+
+
+class Measured(Message):
+    requests_per_second: float | None = None
+    """None where nobody could tell."""
+    failing: float | None = None
+    """The share of them that failed; None where no metric counts failures, or nothing was asked for."""
+    message: Sentence = ""
+    """Over which time it was measured, or why it was not."""
+
+
 class MetricActivities(ABC):
     """What workflows learn from metrics."""
 
@@ -84,3 +100,8 @@ class MetricActivities(ABC):
         is evaluated first. Cancelled, it returns what it has with `continue`. A metric store that is down is no error
         but a decision `hold` after the metric's patience.
         """
+
+    @activity.defn(name="metrics.measure")
+    @abstractmethod
+    async def measure(self, request: MeasureRequest) -> Measured:
+        """The traffic before a release, as far as it can be told; what cannot is an answer too, and no error."""

@@ -81,6 +81,14 @@ OBSERVE = Profile(
 )
 GATHER = Profile(attempt=timedelta(seconds=15), beats=None, total=timedelta(seconds=20))
 """What is known of a failed version: an undo may wait for it once users are back, and not long."""
+MEASURE = Profile(
+    queue=".observe",
+    attempt=timedelta(seconds=30),
+    beats=None,
+    total=timedelta(seconds=40),
+    retry=RetryPolicy(maximum_attempts=1),
+)
+"""Nice to know: one try, and where nobody answers it is not known."""
 TELL = Profile(attempt=timedelta(seconds=30), beats=None, total=timedelta(hours=1))
 """Audit and notifications."""
 

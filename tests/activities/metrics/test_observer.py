@@ -277,8 +277,8 @@ async def test_a_foreign_change_ends_a_watchful_segment_with_its_field(world: Wo
     assert (unwatched.decision.reason, unwatched.foreign) == (reasons.SEGMENT_ENDED, "")
 
 
-def test_observe_is_the_whole_contract() -> None:
-    assert len(implement(MetricActivities, Metrics(Registry("metrics", {}), nobody_else, UNFOLLOWED))) == 1
+def test_observing_and_measuring_are_the_whole_contract() -> None:
+    assert len(implement(MetricActivities, Metrics(Registry("metrics", {}), nobody_else, UNFOLLOWED))) == 2
 
 
 class Followed(NoRouter):

@@ -8,11 +8,22 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
-from tests.activities.metrics.prometheus.recording import Observation, an_observation, errors, latency
+from activities.metrics import measuring
+from tests.activities.metrics.pages import FakeClock
+from tests.activities.metrics.prometheus.recording import (
+    Observation,
+    Recorded,
+    a_deployment,
+    an_observation,
+    errors,
+    latency,
+    settings,
+)
 from tests.activities.metrics.prometheus.shops import AFTER, OUTAGE, SECONDS, happen
 from tests.prometheus import Prometheus, a_prometheus
 from workflows.analysis import reasons
 from workflows.contracts.metrics import Observed
+from workflows.model.analysis import Analysis
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -43,6 +54,23 @@ def said(observed: Observed) -> tuple[str, str]:
 
 
 BOTH = (errors(), latency())
+
+
+async def test_traffic_before_a_release_is_what_the_running_version_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven looks at the seconds that were recorded, instead of at an hour."""
+    monkeypatch.setattr(measuring, "HOUR", float(SECONDS))
+    monkeypatch.setattr(measuring, "STRETCH", 2.0)
+    provider = Recorded(settings(world.server.url))
+    analysis = Analysis.model_validate(an_observation())
+    measured = await measuring.measure(provider, analysis, a_deployment("good"), FakeClock(world.began + SECONDS))
+    await provider.close()
+    assert measured.message == "measured over the last hour"
+    served = await world.observe("good", need=12)
+    evidence = served.metrics[0].evidence
+    assert evidence
+    assert measured.requests_per_second == pytest.approx(evidence.baseline_total / served.observed_seconds, rel=0.3)
 
 
 @pytest.mark.parametrize("shop", ["good", "restarts", "pods", "labels", "busy"])
