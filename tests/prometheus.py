@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -75,6 +75,16 @@ class Service:
         return "\n".join(lines) + "\n"
 
 
+class Served(Protocol):
+    """What can be scraped."""
+
+    pod: str
+    labels: dict[str, str]
+    address: str
+
+    async def answer(self, request: web.Request) -> web.Response: ...
+
+
 class Prometheus:
     """The server, and what it scrapes."""
 
@@ -82,7 +92,7 @@ class Prometheus:
         self.folder = folder
         self.url = f"http://127.0.0.1:{free_ports(1)[0]}"
         self.interval = interval
-        self.services: dict[str, Service] = {}
+        self.services: dict[str, Served] = {}
         self._runners: dict[str, web.AppRunner] = {}
         self._process: asyncio.subprocess.Process | None = None
 
@@ -114,7 +124,7 @@ class Prometheus:
             self._process.terminate()
             await self._process.wait()
 
-    async def add(self, *services: Service) -> None:
+    async def add(self, *services: Served) -> None:
         """Serves them and scrapes them."""
         for service in services:
             app = web.Application()
@@ -169,7 +179,7 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 @asynccontextmanager
-async def a_prometheus(folder: Path, *services: Service, interval: str = "1s") -> AsyncIterator[Prometheus]:
+async def a_prometheus(folder: Path, *services: Served, interval: str = "1s") -> AsyncIterator[Prometheus]:
     """A server that has scraped each of the services."""
     async with AsyncExitStack() as stack:
         server = Prometheus(folder, interval=interval)

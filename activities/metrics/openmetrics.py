@@ -73,4 +73,7 @@ class OpenMetricsProvider:
             problem = f"this metrics provider has no source {name}; it has {known}"
             return Answers([], [Missing(name, slot, problem) for slot in query.slots])
         metrics = [metric for metric in query.metrics if source_of(metric) == name]
+        if any(getattr(metric, "query", None) or getattr(metric, "bad_query", None) for metric in metrics):
+            problem = "queries need a metric store; name a provider of kind prometheus in analysis.provider"
+            return Answers([], [Missing(name, slot, problem) for slot in query.slots])
         return await source.read(query, metrics, max_age=max_age)

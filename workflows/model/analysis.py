@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from workflows.model.kayenta import CanaryMetric, Kayenta
+from workflows.model.promql import CounterQuery, Query
 from workflows.model.series import SeriesSelector
 from workflows.model.shapes import Document, Duration, Name, Share
 from workflows.model.web import WebValue
@@ -22,8 +23,8 @@ T = TypeVar("T")
 
 Like = Literal["simple", "argo", "flagger"]
 
-SOURCES = ("envoy", "app", "web")
-"""The query sets this version has."""
+SOURCES = ("app", "envoy", "web", "contour", "istio", "linkerd", "nginx", "traefik")
+"""The query sets this version has; those after `web` are asked of a metric store alone."""
 
 _SHARED = frozenset({"like", "alert", "rollback", "interval", "direction"})
 _OWN: dict[Like, frozenset[str]] = {
@@ -215,7 +216,8 @@ class Judged(Document):
     name: Name
     """The metric's name in reports; unique in the component."""
     source: Name | None = None
-    """A set of queries: `envoy` reads the router's view, `app` the /metrics endpoints of the instances."""
+    """A set of queries: `app` is the instances' own view, `envoy` that of Headgate's Envoy; with a provider of kind
+    prometheus also `contour`, `istio`, `linkerd`, `nginx` and `traefik`."""
     required: bool = True
     """Whether missing data of this metric holds the release; without it the metric can still roll back."""
     canary: CanaryMetric | None = None
@@ -238,6 +240,10 @@ class RatioMetric(Judged):
     """Counters of what is bad; with `total` instead of the source's own series."""
     total: SeriesSelector | None = None
     """Counters of everything."""
+    bad_query: CounterQuery | None = None
+    """Counters of what is bad in PromQL, with `totalQuery`; variables are in double braces, such as {{selector}}."""
+    total_query: CounterQuery | None = None
+    """Counters of everything in PromQL."""
     rule: ShareRule | None = None
     """Thresholds on the share of each interval."""
     slo: ShareObjective | None = None
@@ -250,7 +256,13 @@ class RatioMetric(Judged):
         if (self.bad is None) != (self.total is None):
             msg = "bad and total belong together; give both or use source"
             raise ValueError(msg)
-        if self.bad is None and self.source is None:
+        if (self.bad_query is None) != (self.total_query is None):
+            msg = "badQuery and totalQuery belong together; give both or use source"
+            raise ValueError(msg)
+        if self.bad_query is not None and (self.bad or self.source):
+            msg = "badQuery and totalQuery say which series to read; leave source, bad and total out"
+            raise ValueError(msg)
+        if self.bad is None and self.source is None and self.bad_query is None:
             msg = "nothing says which series to read; give source, or bad and total"
             raise ValueError(msg)
         return self
@@ -262,6 +274,8 @@ class HistogramMetric(Judged):
     kind: Literal["histogram"]
     series: SeriesSelector | None = None
     """A histogram without its `_bucket` suffix, in seconds; instead of the source's own."""
+    query: CounterQuery | None = None
+    """The buckets of a histogram in seconds in PromQL, with their `le`; variables are in double braces."""
     quantile: Share = 0.95
     """Which part of the requests the rule looks at, such as 95%; of a comparison, the edge that is shown."""
     rule: DurationRule | None = None
@@ -278,7 +292,10 @@ class HistogramMetric(Judged):
 
     @model_validator(mode="after")
     def _have_series(self) -> Self:
-        if self.series is None and self.source is None:
+        if self.query is not None and (self.series or self.source):
+            msg = "query says which series to read; leave source and series out"
+            raise ValueError(msg)
+        if self.series is None and self.source is None and self.query is None:
             msg = "nothing says which series to read; give source or series"
             raise ValueError(msg)
         return self
@@ -290,8 +307,8 @@ class GaugeMetric(Judged):
     kind: Literal["gauge"]
     series: SeriesSelector | None = None
     """Gauges of the instances."""
-    query: Annotated[str, Field(min_length=1, max_length=5000)] | None = None
-    """A query in the language of the provider, instead of `series`."""
+    query: Query | None = None
+    """A query in PromQL, instead of `series`; its variables are in double braces, such as {{selector}}."""
     web: WebValue | None = None
     """A number in the JSON answer of another system, instead of `series`."""
     aggregate: Literal["max", "sum", "avg"] = "max"
@@ -303,6 +320,9 @@ class GaugeMetric(Judged):
     def _have_series(self) -> Self:
         if sum(where is not None for where in (self.series, self.query, self.web)) != 1:
             msg = "give one of series, query and web"
+            raise ValueError(msg)
+        if self.query is not None and self.source is not None:
+            msg = f"query says what to read; leave source: {self.source} out"
             raise ValueError(msg)
         if self.web is not None and self.source not in {None, "web"}:
             msg = f"web is a source of its own; leave source: {self.source} out"
@@ -464,8 +484,6 @@ def _unsupported_fields(metric: Judged) -> Iterator[tuple[str, str]]:
         yield "source", f"source {metric.source} is not supported yet; this version has {', '.join(SOURCES)}"
     if metric.source == "web" and not (isinstance(metric, GaugeMetric) and metric.web):
         yield "source", "web says where its numbers are: use a gauge with web: endpoint and value"
-    if isinstance(metric, GaugeMetric) and metric.query is not None:
-        yield "query", "queries need a metric store, which is not supported yet; use series"
 
 
 def _camel(field: str) -> str:

@@ -29,6 +29,13 @@ from workflows.model.release import (
 _ZERO = timedelta(0)
 _NGINX_VALUE = re.compile(r"^[-._~a-zA-Z0-9/: ]+\Z")
 """What ingress-nginx 1.12 and later let through in `canary-by-header-value`."""
+_ROUTERS_OF = {
+    "envoy": ("envoy",),
+    "contour": ("contour", "gatewayApi"),
+    "nginx": ("nginx",),
+    "traefik": ("traefik",),
+}
+"""The kinds of traffic that sources of metrics count."""
 _SORTS = {"deployment": "Deployment", "statefulSet": "StatefulSet", "daemonSet": "DaemonSet"}
 """What people call the workloads of a Kubernetes cluster."""
 
@@ -274,10 +281,13 @@ def _judgement(component: Component) -> Found:
     for path, sentence in unsupported(component.analysis):
         yield f"analysis.{path}", sentence
     for i, metric in enumerate(component.analysis.metrics):
-        routed = isinstance(component.traffic, EnvoyTraffic)
-        if metric.source == "envoy" and not routed and not isinstance(metric, GaugeMetric):
-            message = "the envoy source reads the router's view, and this component's traffic does not pass an envoy"
-            yield f"analysis.metrics[{i}].source", f"{message}; use app, or series of its own"
+        at, needed = f"analysis.metrics[{i}].source", _ROUTERS_OF.get(metric.source or "", ())
+        if needed and component.traffic.kind not in needed and not isinstance(metric, GaugeMetric):
+            seen = f"{metric.source} reads the view of a router of kind {' or '.join(needed)}"
+            yield at, f"{seen}, and this one is {component.traffic.kind}; use app, or series of its own"
+        if metric.source in ("istio", "linkerd") and component.workload.kind != "kubernetes":
+            message = f"{metric.source} tells Deployments apart, and this workload is of kind {component.workload.kind}"
+            yield at, f"{message}; use app, or series of its own"
 
 
 def _times(component: Component) -> Found:

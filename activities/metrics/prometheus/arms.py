@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from activities.clusters.kubernetes.labels import canary_name
 from activities.metrics.prometheus.settings import Labels
@@ -45,6 +46,56 @@ def by_pods(target: Target, slot: Slot, labels: Labels) -> Arm:
     """Series of a slot's own pods."""
     pods = pods_of(target, slot)
     return Matcher(labels.namespace, "=", target.namespace), Matcher(labels.pod, "=~", pods)
+
+
+def by_workload(target: Target, slot: Slot, *, namespace: str, name: str) -> Arm:
+    """Series with the name of what runs a slot."""
+    return Matcher(namespace, "=", target.namespace), Matcher(name, "=", workload_of(target, slot))
+
+
+def by_istio_workload(target: Target, slot: Slot, labels: Labels) -> Arm:
+    """What clients and gateways saw of a slot: also what never reached it."""
+    del labels
+    names = by_workload(target, slot, namespace="destination_workload_namespace", name="destination_workload")
+    return Matcher("reporter", "=", "source"), *names
+
+
+def by_linkerd_deployment(target: Target, slot: Slot, labels: Labels) -> Arm:
+    """What the proxies of a slot's own pods let in."""
+    names = by_workload(target, slot, namespace=labels.namespace, name="deployment")
+    return Matcher("direction", "=", "inbound"), *names
+
+
+def by_contour_cluster(target: Target, slot: Slot, labels: Labels) -> Arm:
+    """Series of the cluster that Contour gives Envoy for a Service: `<namespace>_<service>_<port>`."""
+    del labels
+    return (Matcher("envoy_cluster_name", "=~", f"{target.namespace}_{service_of(target, slot)}_[0-9]+"),)
+
+
+def by_traefik_service(target: Target, slot: Slot, labels: Labels) -> Arm:
+    """Series of a Service behind a TraefikService: `<namespace>-<service>-<port>@kubernetescrd`."""
+    del labels
+    return (Matcher("service", "=~", f"{target.namespace}-{service_of(target, slot)}-[0-9a-z]+@kubernetescrd"),)
+
+
+def by_nginx_ingress(target: Target, slot: Slot, labels: Labels) -> Arm:
+    """Series of the Service that an Ingress names; `canary` names the one that answered in its place."""
+    del labels
+    served = Matcher("service", "=", service_of(target, "stable"))
+    if slot == "stable":
+        return served, Matcher("canary", "=", "")
+    return served, Matcher("canary", "=~", f"{target.namespace}-{service_of(target, slot)}-.+")
+
+
+def in_namespace(target: Target, labels: Mapping[str, str]) -> bool:
+    """Whether a label with the namespace means ours; Prometheus renames it where the target has one of its own."""
+    return labels.get("exported_namespace", labels.get("namespace", "")) == target.namespace
+
+
+def service_of(target: Target, slot: Slot) -> str:
+    """The Service that leads to a slot."""
+    service = str(target.traffic.get("service", ""))
+    return canary_name(service) if slot == "canary" else service
 
 
 def by_envoy_cluster(target: Target, slot: Slot, labels: Labels) -> Arm:

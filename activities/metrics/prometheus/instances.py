@@ -13,6 +13,7 @@ from typing import NamedTuple
 from activities.metrics.exposition import Sample
 from activities.metrics.prometheus.promql import NAME
 from activities.metrics.prometheus.server import Series
+from activities.metrics.sources.series import is_own
 
 TICKS = 3
 """Ticks that are read for one. Who was silent for longer is gone, or new when it comes back."""
@@ -89,7 +90,9 @@ class Instance:
         """The values at the beginning."""
         for series in self._named(name):
             if (value := span.before(series)) is not None:
-                yield Sample(series.labels, value)
+                # An expression that falls may be a sum that a pod has left: that is no restart.
+                most = span.end(series) if is_own(name) else None
+                yield Sample(series.labels, value if most is None else min(value, most))
 
     def end(self, span: Span, name: str) -> Iterator[Sample]:
         """The values at the end; not those of series that took the place of others, whose age nobody knows."""

@@ -16,7 +16,7 @@ from activities.metrics.exposition import Sample
 from activities.metrics.prometheus.instances import Instance, Span
 from activities.metrics.prometheus.promql import any_of, selector
 from activities.metrics.prometheus.querysets import QUERY_SETS, QuerySet
-from activities.metrics.prometheus.questions import Question, questions
+from activities.metrics.prometheus.questions import Asker, Question
 from activities.metrics.prometheus.server import Series, Server
 from activities.metrics.prometheus.settings import PrometheusSettings
 from activities.metrics.protocol import Query
@@ -65,29 +65,26 @@ class PrometheusProvider:
     async def _source(self, name: str, query: Query, span: Span) -> tuple[list[Unit], list[Missing]]:
         metrics = [metric for metric in query.metrics if source_of(metric) == name]
         try:
-            queries = _query_set(name)
-            asked = [each for metric in metrics for each in self._questions(metric, queries, query)]
+            asker = self.asker(name, query)
+            asked = [question for metric in metrics for question in asker.questions(metric)]
         except Unsupported as error:
             return [], [Missing(name, slot, str(error)) for slot in query.slots]
-        reading = _Reading(name, queries, span, query.slots)
+        reading = _Reading(name, asker, span)
         for question, found in zip(
-            asked, await asyncio.gather(*(self._ask(q.promql, span) for q in asked)), strict=True
+            asked, await asyncio.gather(*(self._ask(question, span) for question in asked)), strict=True
         ):
             reading.add(question, found)
         if reading.jobs:
             up = selector(["up"], [Matcher("job", "=~", any_of(reading.jobs))])
-            reading.add_scrapes(await self._ask(up, span), self._arms(queries, query))
+            reading.add_scrapes(await self._ask(Question(query.slots[0], "up", up), span))
         return reading.units(metrics), list(reading.missing(asked))
 
-    def _questions(self, metric: Metric, queries: QuerySet, query: Query) -> Iterator[Question]:
-        for slot in query.slots:
-            yield from questions(metric, queries, query.target, slot, self._settings.labels)
+    def asker(self, source: str, query: Query) -> Asker:
+        """Who knows what a source's metrics ask. Errors: Unsupported for a source that this provider has not."""
+        return Asker(_query_set(source), query, self._settings.labels, self.resolution)
 
-    def _arms(self, queries: QuerySet, query: Query) -> dict[Slot, Sequence[Matcher]]:
-        return {slot: queries.arm(query.target, slot, self._settings.labels) for slot in query.slots}
-
-    async def _ask(self, promql: str, span: Span) -> list[Series]:
-        return await self.server.ask(f"{promql}[{span.reach:.0f}s]", span.until)
+    async def _ask(self, question: Question, span: Span) -> list[Series]:
+        return await self.server.ask(question.text(span), span.until)
 
 
 def _query_set(name: str) -> QuerySet:
@@ -100,26 +97,27 @@ def _query_set(name: str) -> QuerySet:
 class _Reading:
     """One source's answers about one tick, sorted by slot and target."""
 
-    def __init__(self, source: str, queries: QuerySet, span: Span, slots: Sequence[Slot]) -> None:
+    def __init__(self, source: str, asker: Asker, span: Span) -> None:
         self._source = source
-        self._queries = queries
+        self._asker = asker
         self._span = span
-        self._instances: Instances = {slot: {} for slot in slots}
-
-    @property
-    def jobs(self) -> set[str]:
+        self._instances: Instances = {slot: {} for slot in asker.query.slots}
+        self.jobs: set[str] = set()
         """Those of the targets that have our series."""
-        return {job for found in self._instances.values() for job, _ in found if job}
 
     def add(self, question: Question, found: Sequence[Series]) -> None:
         """Notes the answer to a question."""
         for series in found:
-            self._instance(question.slot, series).add(question.name, series)
+            if question.form != "series":
+                self._instance(question.slot, Series({}, ())).add(question.name, series)
+            elif self._asker.queries.is_ours(self._asker.query.target, series.labels):
+                self._instance(question.slot, series).add(question.name, series)
+                self.jobs |= {job for job in (series.labels.get("job"),) if job}
 
-    def add_scrapes(self, found: Sequence[Series], arms: dict[Slot, Sequence[Matcher]]) -> None:
+    def add_scrapes(self, found: Sequence[Series]) -> None:
         """Notes how scraping went, of targets that have none of our series yet too."""
         for series in found:
-            for slot in self._slots(series, arms):
+            for slot in self._slots(series):
                 self._instance(slot, series).scrapes = series
 
     def units(self, metrics: Sequence[Metric]) -> list[Unit]:
@@ -133,18 +131,19 @@ class _Reading:
     def missing(self, asked: Sequence[Question]) -> Iterator[Missing]:
         """What should have been there."""
         for slot, found in self._instances.items():
-            there = [instance for instance in found.values() if instance.is_there(self._span)]
-            if not there:
+            is_own = self._asker.queries.is_own
+            there = [one for one in found.values() if one.is_there(self._span) and (is_own or one.series)]
+            if not any(one.is_there(self._span) for one in found.values()):
                 yield Missing(self._source, slot, _nothing(asked, slot, self._span))
             for problem in filter(None, [*(each.problem(self._span) for each in there), _doubled(there)]):
                 yield Missing(self._source, slot, problem)
 
-    def _slots(self, scrapes: Series, arms: dict[Slot, Sequence[Matcher]]) -> list[Slot]:
-        key = _key(scrapes)
-        if self._queries.is_own:
-            return [slot for slot, arm in arms.items() if all(each.matches(scrapes.labels) for each in arm)]
+    def _slots(self, scrapes: Series) -> list[Slot]:
+        key, slots = _key(scrapes), self._asker.query.slots
+        if self._asker.queries.is_own:
+            return [slot for slot in slots if all(each.matches(scrapes.labels) for each in self._asker.arm(slot))]
         is_ours = any(key in found for found in self._instances.values())
-        return list(self._instances) if is_ours else []
+        return list(slots) if is_ours else []
 
     def _instance(self, slot: Slot, series: Series) -> Instance:
         job, address = key = _key(series)
@@ -154,7 +153,7 @@ class _Reading:
         return found[key]
 
     def _unit(self, slot: Slot, instance: Instance, metrics: Sequence[Metric]) -> Unit:
-        span, naming = self._span, self._queries.naming
+        span, naming = self._span, self._asker.queries.naming
 
         def channels(find: Callable[[Span, str], Iterator[Sample]]) -> dict[str, Channels]:
             answers = ((m.name, counters(m, naming, lambda name: find(span, name))) for m in metrics)

@@ -13,6 +13,9 @@ from workflows.model.series import Matcher, Selector, parse_selector
 Find = Callable[[str], Iterable[Sample]]
 """The samples of one name that belong to the slot in question."""
 
+TOTAL_QUERY, BAD_QUERY, QUERY = "totalQuery", "badQuery", "query"
+"""The fields with a person's own queries."""
+
 Channels = dict[str, dict[str, float]]
 
 
@@ -29,9 +32,22 @@ class Naming:
     """Seconds per unit of the histogram's edges."""
 
 
+def own(metric: Metric, field: str) -> str:
+    """The name by which `find` knows what a person's own query found: no series has it."""
+    return f"{metric.name}@{field}"
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is that of a query."""
+    return "@" in name
+
+
 def counters(metric: Metric, naming: Naming, find: Find) -> Channels | None:
     """Cumulative values by channel and series; None for a gauge. A metric without any series has empty channels."""
     match metric:
+        case RatioMetric(bad_query=str()):
+            total, bad = own(metric, TOTAL_QUERY), own(metric, BAD_QUERY)
+            return {TOTAL: _values(total, find(total)), BAD: _values(bad, find(bad))}
         case RatioMetric():
             return _ratio(metric, naming, find)
         case HistogramMetric():
@@ -42,6 +58,8 @@ def counters(metric: Metric, naming: Naming, find: Find) -> Channels | None:
 
 def gauges(metric: Metric, find: Find) -> tuple[float, ...] | None:
     """The values of all series of a gauge; None for counters."""
+    if isinstance(metric, GaugeMetric) and metric.query is not None:
+        return tuple(sample.value for sample in find(own(metric, QUERY)))
     if not isinstance(metric, GaugeMetric) or metric.series is None:
         return None
     return tuple(sample.value for sample in _selected(parse_selector(metric.series), find))
@@ -57,10 +75,11 @@ def _ratio(metric: RatioMetric, naming: Naming, find: Find) -> Channels:
 
 def _histogram(metric: HistogramMetric, naming: Naming, find: Find) -> Channels:
     selector = parse_selector(metric.series) if metric.series else Selector(naming.durations)
-    buckets = Selector(f"{selector.name}_bucket", selector.matchers)
+    buckets = Selector(own(metric, QUERY)) if metric.query else Selector(f"{selector.name}_bucket", selector.matchers)
+    unit = 1.0 if metric.query else naming.durations_unit
     channels: Channels = {}
     for sample in _selected(buckets, find):
-        edge = _edge(sample.labels.get("le", ""), naming.durations_unit)
+        edge = _edge(sample.labels.get("le", ""), unit)
         if edge is not None:
             _add(channels.setdefault(edge, {}), series_id(buckets.name, sample.labels), sample.value)
     return channels

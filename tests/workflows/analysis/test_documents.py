@@ -135,18 +135,15 @@ def test_some_metric_must_go_on_guarding() -> None:
     assert "at least one must go on" in complaint(errors(like="argo", count=3))
 
 
-def test_what_needs_a_metric_store_is_refused_with_its_path_and_a_sentence() -> None:
+def test_source_that_is_not_there_is_refused_with_its_path_and_a_sentence() -> None:
     analysis = parse(
-        {"name": "errors", "kind": "ratio", "source": "istio", "slo": {"max": "0.1%"}, "compare": {"maxRatio": 1.25}},
-        {"name": "latency", "kind": "histogram", "source": "app", "slo": {"quantile": "95%", "max": "500ms"}},
+        {"name": "errors", "kind": "ratio", "source": "haproxy", "slo": {"max": "0.1%"}},
+        {"name": "latency", "kind": "histogram", "source": "istio", "slo": {"quantile": "95%", "max": "500ms"}},
         {"name": "queue", "kind": "gauge", "query": "max(queue)", "rule": {"rollback": 5}},
     )
     found = dict(unsupported(analysis))
-    assert set(found) == {
-        "metrics[0].source",
-        "metrics[2].query",
-    }
-    assert "istio is not supported yet" in found["metrics[0].source"]
+    assert set(found) == {"metrics[0].source"}
+    assert "haproxy is not supported yet; this version has app, envoy" in found["metrics[0].source"]
 
 
 @pytest.mark.parametrize(

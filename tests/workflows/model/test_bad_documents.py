@@ -50,6 +50,14 @@ def deployed(*, version: str = "v2", **fields: Any) -> dict[str, Any]:
     return a_release().rolling().unrouted().version(version).with_(**(DEPLOYED | fields)).document()
 
 
+def judged(one: dict[str, Any]) -> dict[str, Any]:
+    return release(analysis={"metrics": [one]})
+
+
+def counted(bad: str, total: str) -> dict[str, Any]:
+    return {"name": "e", "kind": "ratio", "badQuery": bad, "totalQuery": total, "compare": {}}
+
+
 def two(**second: Any) -> dict[str, Any]:
     return a_release().and_("user").with_(**second).document()
 
@@ -455,7 +463,37 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
     "the router's view without a router": (
         a_release().rolling().with_(traffic={"kind": "none"}).document(),
         f"{C}.analysis.metrics[0].source",
-        "does not pass an envoy",
+        "envoy reads the view of a router of kind envoy, and this one is none",
+    ),
+    "a mesh's view of processes": (
+        judged({"name": "e", "kind": "ratio", "source": "istio", "compare": {}}),
+        f"{C}.analysis.metrics[0].source",
+        "istio tells Deployments apart, and this workload is of kind process",
+    ),
+    "a variable that nobody knows": (
+        judged({"name": "q", "kind": "gauge", "query": "max(q{{{pod}}})", "rule": {"rollback": 5}}),
+        f"{C}.analysis.metrics[0].query",
+        "there is no variable {{pod}}; did you mean pods? (selector, pods, workload,",
+    ),
+    "a rate for a counter": (
+        judged(counted("rate(x{{{selector}}}[1m])", "x{{{selector}}}")),
+        f"{C}.analysis.metrics[0].badQuery",
+        "leave rate() out",
+    ),
+    "a query of neither version": (
+        judged(counted("x_total", 'x{pod=~"{{pods}}"}')),
+        f"{C}.analysis.metrics[0].badQuery",
+        "the query is the same for both versions; use one of {{selector}}, {{pods}}",
+    ),
+    "half of a share": (
+        judged({"name": "e", "kind": "ratio", "badQuery": "x{{{selector}}}", "compare": {}}),
+        f"{C}.analysis.metrics[0]",
+        "badQuery and totalQuery belong together",
+    ),
+    "a source for a query": (
+        judged({**counted("x{{{selector}}}", "y{{{selector}}}"), "source": "app"}),
+        f"{C}.analysis.metrics[0]",
+        "leave source, bad and total out",
     ),
     "a component twice": (
         two(name="trip"),
