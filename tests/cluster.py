@@ -15,16 +15,15 @@ from infra.testbed.cache import root
 from infra.testbed.programs import Builder
 from tests.temporal import unique
 
+UNBUILT = "the test bed is not built; `make e2e` builds it"
 NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 
 
 @pytest.fixture(scope="session")
 def kubeconfig() -> Iterator[Path]:
     """An administrator's; skips where the test bed has not been built, which takes minutes."""
-    programs = Builder(root(), print)
-    is_built = all(programs.path(name).exists() for name in NEEDED)
-    if not is_built and "HEADGATE_TEST_KUBECONFIG" not in os.environ:
-        pytest.skip("the test bed is not built; `make e2e` builds it")
+    if not is_built(*NEEDED):
+        pytest.skip(UNBUILT)
     with bed(name="pytest") as cluster:
         yield cluster.kubeconfig
 
@@ -32,11 +31,22 @@ def kubeconfig() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def full_bed() -> Iterator[Bed]:
     """Pods that really run, behind a real Gateway; skips where the test bed has not been built, which takes minutes."""
-    is_built = Builder(root(), print).path("contour").exists()
-    if not is_built and "HEADGATE_TEST_KUBECONFIG" not in os.environ:
-        pytest.skip("the test bed is not built; `make e2e` builds it")
-    with bed("full", name="pytest-full", crds=("contour",)) as found:
+    if not is_built("contour"):
+        pytest.skip(UNBUILT)
+    with bed("full", name=f"pytest-{_session()}", crds=("contour",)) as found:
         yield found
+
+
+def is_built(*programs: str) -> bool:
+    """Whether tests have a cluster without building one, or somebody else's."""
+    builder = Builder(root(), print)
+    return "HEADGATE_TEST_KUBECONFIG" in os.environ or all(builder.path(name).exists() for name in programs)
+
+
+def _session() -> str:
+    """One for all processes of a run, and another for each run: its faults, such as an API server that stops, are its
+    own."""
+    return os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))[:8]
 
 
 class Namespace:
@@ -73,11 +83,16 @@ class Namespace:
 
     def get(self, path: str) -> Any:
         """An object of the namespace, such as `apps/v1/deployments/trip`; None when it is not there."""
-        version, _, rest = path.rpartition("/")[0].rpartition("/")
-        prefix = "apis" if "/" in version else "api"
-        name = path.rpartition("/")[2]
-        return self.api.get(f"/{prefix}/{version}/namespaces/{self.name}/{rest}/{name}")
+        return self.api.get(self._url(path))
+
+    def merge(self, path: str, change: dict[str, Any]) -> None:
+        """Changes fields of an object, as `kubectl patch` does. Errors: ApiException."""
+        self.api.request("PATCH", self._url(path), change, kind="application/merge-patch+json")
 
     def close(self) -> None:
         """Leaves the objects to the cluster, which goes with the tests."""
         self.api.request("DELETE", f"/api/v1/namespaces/{self.name}")
+
+    def _url(self, path: str) -> str:
+        version, plural, name = path.rsplit("/", 2)
+        return f"/{'apis' if '/' in version else 'api'}/{version}/namespaces/{self.name}/{plural}/{name}"

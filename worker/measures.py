@@ -88,6 +88,12 @@ KUBERNETES_CALLS = Measure(
     ("cluster", "verb", "resource"),
     "Calls of this worker to the API server of each cluster; a watch is one call.",
 )
+KUBERNETES_WAITED = Measure(
+    "headgate_kubernetes_wait_seconds_total",
+    "counter",
+    ("cluster", "lane"),
+    "Seconds that calls waited for their turn under callsPerSecond, all together; of undos, of observers, and regular.",
+)
 READY = Measure("headgate_worker_ready", "gauge", (), "1 while this worker takes work, 0 while it starts or drains.")
 
 MEASURES: tuple[Measure, ...] = (
@@ -101,6 +107,7 @@ MEASURES: tuple[Measure, ...] = (
     ORPHANS,
     CENSUS_AGE,
     KUBERNETES_CALLS,
+    KUBERNETES_WAITED,
     READY,
 )
 """Every metric of ours, in the order of docs/reference/metrics.md."""

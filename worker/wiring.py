@@ -36,6 +36,7 @@ from activities.targets.activities import Targets
 from activities.traffic.activities import Traffic
 from activities.traffic.keeping import Keeping
 from activities.traffic.registry import traffic_routers
+from activities.watched import WatchedEndpoints
 from activities.workers.activities import Workers
 from activities.workloads.activities import Workloads
 from activities.workloads.registry import workload_providers
@@ -122,7 +123,8 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     workloads = workload_providers(settings.process, clusters)
     routers = traffic_routers(settings.envoy, clusters)
     endpoints = WorkloadEndpoints(workloads)
-    metrics = metrics_providers(_metrics(settings), endpoints)
+    watched = WatchedEndpoints(endpoints, workloads)
+    metrics = metrics_providers(_metrics(settings), watched)
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
     keeping = Keeping(routers)
@@ -145,7 +147,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
         collectors=[KubernetesCalls(clusters)],
-        providers=[*metrics, *checks, *people, *sinks, clusters],
+        providers=[*metrics, *checks, *people, *sinks, watched, clusters],
     )
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from activities.clusters.kubernetes.api import Api
+from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -36,6 +36,7 @@ from activities.workloads.selectors.sorts import KINDS
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
 _REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
+_RULES = Kind("SelfSubjectRulesReview", "authorization.k8s.io/v1", "selfsubjectrulesreviews")
 """Anybody may ask for what they themselves may do."""
 
 
@@ -113,15 +114,28 @@ def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: s
 
 
 async def missing(api: Api, namespace: str, asked: Iterable[Right]) -> list[Right]:
-    """Those that the API server does not give us, in order."""
-    wanted = sorted(asked, key=str)
-    allowed = await asyncio.gather(*(_is_allowed(api, namespace, right) for right in wanted))
-    return [right for right, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
+    """Those that the API server does not give us, in order.
+
+    One question lists what we may do, and what it lists is sure; an authorizer that cannot list, such as a webhook, is
+    asked right by right.
+    """
+    rules = (await api.create(_RULES, "", {"spec": {"namespace": namespace}}))["status"]["resourceRules"]
+    untold = sorted((right for right in asked if not any(_gives(rule, right) for rule in rules)), key=str)
+    allowed = await asyncio.gather(*(_is_allowed(api, namespace, right) for right in untold))
+    return [right for right, is_allowed in zip(untold, allowed, strict=True) if not is_allowed]
 
 
 async def may_read_namespace(api: Api, namespace: str) -> bool:
     """Whether we can tell that a namespace is not there; a Role in it allows that too."""
     return await _review(api, {"verb": "get", "resource": NAMESPACE.plural, "name": namespace, "namespace": namespace})
+
+
+def _gives(rule: Object, right: Right) -> bool:
+    """Whether a rule gives a right on all objects of its kind."""
+    asked = {"verbs": right.verb, "apiGroups": right.group, "resources": right.resource}
+    return not rule.get("resourceNames") and all(
+        {"*", value} & set(rule.get(field) or ()) for field, value in asked.items()
+    )
 
 
 async def _is_allowed(api: Api, namespace: str, right: Right) -> bool:

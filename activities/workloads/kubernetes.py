@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from activities import beats
 from activities.clusters.fence import FencedObject
@@ -75,6 +76,12 @@ class KubernetesWorkloads:
 
     async def endpoints(self, target: Target, slot: Slot) -> list[Endpoint]:
         return (await look(self._api(target), target, slot)).endpoints(target.workload.get("port"))
+
+    @asynccontextmanager
+    async def moves(self, target: Target, slot: Slot) -> AsyncIterator[Changes]:
+        workload = await resource(self._api(target), target, slot).find()
+        async with self._changes(target, slot, workload) as changes:
+            yield changes
 
     async def deploy(self, request: DeployRequest) -> SlotState:
         found = await self._writer(request.target, request.claim).deploy(request)

@@ -24,7 +24,19 @@ from tests.bench import machine
 from tests.bench.page import PAGE, page
 from tests.bench.rows import Measured, Row, Sheet, answer, shown
 
-NAMES = ("abort", "approve", "kill", "steps", "history", "observing", "lost", "evidence", "verdicts")
+NAMES = (
+    "abort",
+    "approve",
+    "kill",
+    "steps",
+    "history",
+    "observing",
+    "lost",
+    "calls",
+    "selector",
+    "evidence",
+    "verdicts",
+)
 OUTPUT = Path("bench.json")
 _STYLES = {True: "green", False: "bold red", None: "dim"}
 

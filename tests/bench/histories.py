@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
@@ -74,6 +74,26 @@ def activities(history: Iterable[HistoryEvent]) -> list[Interval]:
         elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
             schedule = _schedule_of(event)
             found.append(Interval(names[schedule], begun[schedule], at))
+    return found
+
+
+def lost_attempts(history: Iterable[HistoryEvent]) -> Counter[str]:
+    """Activities of which an attempt took too long or gave no sign of life, each with the clock that ran out.
+
+    The server keeps the last attempt that failed, so of several in a row this counts one.
+    """
+    names: dict[int, str] = {}
+    found: Counter[str] = Counter()
+    for event in history:
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            names[event.event_id] = event.activity_task_scheduled_event_attributes.activity_type.name
+        for failure in (
+            event.activity_task_started_event_attributes.last_failure,
+            event.activity_task_timed_out_event_attributes.failure,
+        ):
+            if failure.HasField("timeout_failure_info"):
+                clock = TimeoutType.Name(failure.timeout_failure_info.timeout_type).removeprefix("TIMEOUT_TYPE_")
+                found[f"{names[_schedule_of(event)]}: {clock}"] += 1
     return found
 
 

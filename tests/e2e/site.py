@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -38,6 +39,13 @@ class Site:
     client: Client
     namespace: Namespace
     workers: list[asyncio.subprocess.Process]
+    folder: Path
+
+    @property
+    def health(self) -> list[str]:
+        """Where each worker serves its health and its metrics."""
+        said = (log.read_text() for log in sorted(self.folder.glob("*/log")))
+        return [found[1] for text in said if (found := re.search(r"health and metrics at (http://\S+)", text))]
 
     @property
     def host(self) -> str:
@@ -78,7 +86,7 @@ class Site:
             name,
             spec={
                 **spec,
-                "replicas": replicas,
+                **({} if kind == "DaemonSet" else {"replicas": replicas}),
                 "selector": {"matchLabels": labels},
                 "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
             },
@@ -115,9 +123,9 @@ class Site:
         async with asyncio.timeout(60):
             while True:
                 found = await asyncio.to_thread(self.namespace.get, f"apps/v1/{plural}/{name}")
-                wanted, status = found["spec"]["replicas"], found["status"]
+                status = found["status"]
                 is_seen = status.get("observedGeneration") == found["metadata"]["generation"]
-                if is_seen and status.get("availableReplicas") == status.get("replicas") == wanted:
+                if is_seen and _is_complete(found["spec"].get("replicas"), status):
                     return
                 await asyncio.sleep(0.2)
 
@@ -191,10 +199,22 @@ class Site:
         return str(result["outcome"]), str(result["message"])
 
 
+def _is_complete(replicas: int | None, status: dict[str, Any]) -> bool:
+    """Whether a workload has what it wants; a DaemonSet wants what its nodes say."""
+    if replicas is None:
+        wanted = status.get("desiredNumberScheduled")
+        return bool(wanted) and status.get("numberAvailable") == status.get("updatedNumberScheduled") == wanted
+    return bool(status.get("availableReplicas") == status.get("replicas") == replicas)
+
+
 @asynccontextmanager
-async def a_site(bed: Bed, folder: Path) -> AsyncIterator[Site]:
-    """A Temporal server that the cluster's network reaches, two workers in there, and a namespace."""
+async def a_site(bed: Bed, folder: Path, *, argo_cd: bool = False, **environment: Any) -> AsyncIterator[Site]:
+    """A Temporal server that the cluster's network reaches, two workers in there, and a namespace.
+
+    The rest is what the policy says about the environment. Argo CD's Applications are those of the same namespace.
+    """
     namespace = Namespace(bed.kubeconfig)
+    cluster = {"argoCd": {"namespace": namespace.name}} if argo_cd else {}
     try:
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(
@@ -208,11 +228,11 @@ async def a_site(bed: Bed, folder: Path) -> AsyncIterator[Site]:
             address = await stack.enter_async_context(
                 _reachable(server.client.service_client.config.target_host, bed.cluster.layout.host_address)
             )
-            workers = [
-                await stack.enter_async_context(_worker(bed, folder / str(number), namespace.name, address))
-                for number in (1, 2)
-            ]
-            yield Site(bed, server.client, namespace, workers)
+            workers = []
+            for number in (1, 2):
+                _configure(bed, folder / str(number), namespace.name, cluster=cluster, environment=environment)
+                workers.append(await stack.enter_async_context(_worker(bed, folder / str(number), address)))
+            yield Site(bed, server.client, namespace, workers, folder)
     finally:
         namespace.close()
 
@@ -240,8 +260,8 @@ async def _reachable(target: str, address: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    log = _configured(bed, folder, namespace)
+async def _worker(bed: Bed, folder: Path, address: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    log = folder / "log"
     command = [sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")]
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HEADGATE_", "TEMPORAL_"))},
@@ -263,22 +283,18 @@ async def _worker(bed: Bed, folder: Path, namespace: str, address: str) -> Async
         await process.wait()
 
 
-def _configured(bed: Bed, folder: Path, namespace: str) -> Path:
-    """Writes settings and policy; where the log goes."""
+def _configure(bed: Bed, folder: Path, namespace: str, *, cluster: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Writes settings and policy."""
     folder.mkdir()
-    policy = {
-        "apiVersion": "headgate.dev/v1",
-        "kind": "Policy",
-        "spec": {"environments": {"test": {"targets": [{"cluster": "bed", "namespaces": [namespace]}]}}},
-    }
+    test = {**environment, "targets": [{"cluster": "bed", "namespaces": [namespace]}]}
+    policy = {"apiVersion": "headgate.dev/v1", "kind": "Policy", "spec": {"environments": {"test": test}}}
     (folder / "policy.yaml").write_text(yaml.safe_dump(policy))
     settings = {
         "policy": "policy.yaml",
-        "health": {"bind": None},
+        "health": {"bind": f"{bed.cluster.layout.address}:0"},
         # Of its own namespace alone: the janitor of another Temporal server would take these releases for lost ones.
-        "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig), "namespaces": [namespace]}}},
+        "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig), "namespaces": [namespace], **cluster}}},
         "audit": {"file": {"kind": "jsonl", "directory": "audit"}},
         "registries": {"check": False},  # The images are on the node, and there is no way to any registry.
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    return folder / "log"

@@ -22,7 +22,7 @@ from temporalio import workflow
 from workflows.contracts.notifications import Notification, NotificationActivities
 from workflows.model.target import ReleaseRef
 
-PATIENCE = 30
+PATIENCE = 90  # The machine may have other things to do.
 REPOSITORY = Path(__file__).parents[2]
 
 

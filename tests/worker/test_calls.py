@@ -1,4 +1,4 @@
-"""Calls to API servers are counted by cluster, verb and resource."""
+"""Calls to API servers are counted by cluster, verb and resource, and their waits by lane."""
 
 from __future__ import annotations
 
@@ -18,4 +18,5 @@ def test_the_counts_of_every_client_are_exported() -> None:
     page = generate_latest(registry).decode()
 
     assert 'headgate_kubernetes_calls_total{cluster="main",resource="deployments",verb="patch"} 3.0' in page
+    assert 'headgate_kubernetes_wait_seconds_total{cluster="main",lane="undo"} 0.0' in page
     assert "far" not in page

@@ -18,8 +18,9 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from activities import beats
 from activities.clusters.kubernetes.kinds import POD, Kind
-from activities.clusters.kubernetes.pace import Pace
+from activities.clusters.kubernetes.pace import Lane, Pace
 from activities.clusters.kubernetes.patch import Operation
 from activities.clusters.kubernetes.settings import KubernetesCluster
 from workflows.errors import (
@@ -85,6 +86,11 @@ class Api:
         self._client: ApiClient | None = None
         self._connecting = asyncio.Lock()
         self._pace = Pace(settings.calls_per_second, settings.burst)
+
+    @property
+    def waited(self) -> Mapping[Lane, float]:
+        """Seconds that calls waited for their turn so far."""
+        return self._pace.waited
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """Errors: NotFound, Denied, Unavailable, as of every call."""
@@ -190,7 +196,8 @@ class Api:
             sent = await client.param_serialize(
                 call.method, call.path, header_params=headers, body=call.body, auth_settings=["BearerToken"]
             )
-            answer = await client.call_api(*sent, _request_timeout=call.seconds, _preload_content=False)
+            asking = client.call_api(*sent, _request_timeout=call.seconds, _preload_content=False)
+            answer = await beats.during(asking)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable(
                 f"the API server of cluster {self.alias} cannot be reached: {type(error).__name__}",

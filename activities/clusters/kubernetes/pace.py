@@ -1,8 +1,13 @@
-"""How often an API server is asked: a steady rate after a burst, undo before all else, and the rests it asks for."""
+"""How often an API server is asked: a steady rate after a burst, undo before all else, and the rests it asks for.
+
+Within a lane the activity that was asked for first goes first, with all of its calls. By the order of calls a hundred
+activities would all be under way all the time, and all would take too long together.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from enum import IntEnum
 from heapq import heappop, heappush
 from itertools import count
@@ -10,9 +15,6 @@ from itertools import count
 from temporalio import activity
 
 from activities import beats
-
-_BEAT = 3.0
-"""Seconds between two signs of life of an activity that waits for its turn."""
 
 _ROUNDING = 0.001
 """Seconds by which the next turn is looked for a little late, so that it is whole."""
@@ -27,31 +29,31 @@ class Lane(IntEnum):
 
 
 class Pace:
-    """Turns of one event loop, within each lane in the order in which they were asked for."""
+    """Turns of one event loop."""
 
     def __init__(self, rate: float, burst: int) -> None:
+        self.waited: dict[Lane, float] = dict.fromkeys(Lane, 0.0)
+        """Seconds that calls waited for their turn, all of them together."""
         self._rate = rate
         self._burst = float(burst)
         self._turns = float(burst)
         """Those that may be taken at once; below one, the next comes in time."""
         self._counted = 0.0
         """The time up to which they were counted; in the future during a rest."""
-        self._waiting: list[tuple[Lane, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Lane, float, int, asyncio.Future[None]]] = []
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
 
     async def turn(self) -> None:
         """Returns when the next call may go out; the activity that waits gives signs of life meanwhile."""
-        turn = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (lane(), next(self._numbers), turn))
+        loop = asyncio.get_running_loop()
+        turn, mine, begun = loop.create_future(), lane(), loop.time()
+        heappush(self._waiting, (mine, _asked_at(), next(self._numbers), turn))
         self._serve()
         try:
-            while not turn.done():
-                await asyncio.wait([turn], timeout=_BEAT)
-                if not turn.done():
-                    beats.repeat()
+            await beats.during(turn)
         finally:
-            turn.cancel()
+            self.waited[mine] += loop.time() - begun
 
     def rest(self, seconds: float) -> None:
         """Nobody's turn comes for so long: the server said so."""
@@ -68,7 +70,7 @@ class Pace:
         self._turns = min(self._burst, self._turns + max(now - self._counted, 0) * self._rate)
         self._counted = max(now, self._counted)
         while self._waiting and self._turns >= 1:
-            turn = heappop(self._waiting)[2]
+            turn = heappop(self._waiting)[-1]
             if not turn.done():
                 turn.set_result(None)
                 self._turns -= 1
@@ -83,3 +85,8 @@ def lane() -> Lane:
     if queue.endswith(".undo"):
         return Lane.UNDO
     return Lane.OBSERVE if queue.endswith(".observe") else Lane.REGULAR
+
+
+def _asked_at() -> float:
+    """When the workflow asked for the activity, however often it was tried since."""
+    return activity.info().scheduled_time.timestamp() if activity.in_activity() else time.time()

@@ -50,8 +50,12 @@ async def test_a_release_that_can_begin_has_no_problem_and_changes_nothing(shop:
     assert (seen.component, seen.running, seen.replicas) == ("trip", "v1", 2)
     assert seen.template.body == {"images": {"": "registry.test/trip:v2"}}
     assert [shop.namespace.get(path) for path in ("apps/v1/deployments/trip", "v1/services/trip")] == before
-    verbs = {call.split(" ")[0] for api in shop.clusters for call in api.calls if "accessreviews" not in call}
-    assert verbs == {"GET", "LIST"}
+    [calls] = [api.calls for api in shop.clusters]
+    assert {call.split(" ")[0] for call in calls if "reviews" not in call} == {"GET", "LIST"}
+    assert {call: count for call, count in calls.items() if "reviews" in call} == {
+        "POST selfsubjectaccessreviews": 1,  # Of the namespace, which a rule of another one may give.
+        "POST selfsubjectrulesreviews": 1,
+    }
 
 
 async def test_everything_that_is_not_there_is_told_at_once(shop: Shop) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
 from activities import beats
-from activities.clusters.kubernetes import pace
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.pace import Pace
@@ -106,6 +105,28 @@ async def test_an_undo_goes_before_an_observer_and_both_before_everything_else()
     assert order == ["q.undo", "q.undo", "q.observe", "q", "q", "q"]
 
 
+async def test_of_two_activities_the_one_that_was_asked_for_first_has_all_of_its_calls_first() -> None:
+    turns = Pace(rate=50, burst=1)
+    order: list[str] = []
+
+    async def work(name: str, age: float) -> None:
+        environment = an_activity()
+        asked = datetime.now(UTC) - timedelta(seconds=age)
+        environment.info = replace(environment.info, scheduled_time=asked)
+
+        async def calls() -> None:
+            for _ in range(3):
+                await turns.turn()
+                order.append(name)
+
+        await environment.run(calls)
+
+    await turns.turn()
+    await asyncio.gather(work("second", 10), work("third", 5), work("first", 20))
+
+    assert order == ["first"] * 3 + ["second"] * 3 + ["third"] * 3
+
+
 async def test_who_is_cancelled_while_waiting_takes_no_turn() -> None:
     turns = Pace(rate=20, burst=1)
     await turns.turn()
@@ -145,10 +166,26 @@ async def test_a_server_that_stays_busy_is_an_error_that_temporal_tries_again(
     assert refused.value.retry_after == 7
 
 
+async def test_an_activity_of_many_short_waits_gives_signs_of_life() -> None:
+    turns = Pace(rate=50, burst=1)
+    environment = an_activity()
+    seen: list[Any] = []
+    environment.on_heartbeat = lambda *details: seen.append(details)
+
+    async def work() -> None:
+        beats.begin()
+        for _ in range(10):
+            await turns.turn()
+
+    await environment.run(work)
+
+    assert len(seen) >= 9
+
+
 async def test_an_activity_that_waits_for_its_turn_gives_signs_of_life_and_keeps_its_details(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pace, "_BEAT", 0.02)
+    monkeypatch.setattr(beats, "EVERY", 0.02)
     turns = Pace(rate=5, burst=1)
     await turns.turn()
     environment = an_activity("q", "from the attempt before")
