@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workflows.analysis.wording import duration
-from workflows.model.analysis import Analysis
+from workflows.model.analysis import Analysis, Metric, RatioMetric
 from workflows.model.kayenta import CanaryMetric
 from workflows.model.plan import Observe, RolloutPlan
 from workflows.model.shapes import carried
@@ -23,9 +23,18 @@ def warnings(plan: RolloutPlan) -> Iterator[str]:
         yield f"{name}: without data, {', '.join(open_groups)} counts as 100 in the score, as in Kayenta; {remedy}"
     if blind := [metric for metric, canary in canaries.items() if canary.nan_strategy == "replace"]:
         yield f"{name}: without data, {', '.join(blind)} passes, because of nanStrategy replace, as in Kayenta"
+    if both := [metric.name for metric in analysis.metrics if _is_low_too(metric)]:
+        often = "with few requests a healthy version often looks lower; direction: increase"
+        yield f"{name}: {', '.join(both)} rolls back a version that fails less, too; {often}"
     if steps := ", ".join(map(str, _short(plan, analysis))):
         step = duration(analysis.scoring.step.total_seconds())
         yield f"{name}: step {steps} is shorter than a sample of kayenta.step ({step}), so it will be extended"
+
+
+def _is_low_too(metric: Metric) -> bool:
+    """A share of failures whose fall counts as bad."""
+    canary = metric.canary
+    return isinstance(metric, RatioMetric) and bool(canary and not canary.muted and canary.direction != "increase")
 
 
 def _open(canaries: dict[str, CanaryMetric]) -> list[str]:

@@ -301,3 +301,30 @@ async def test_what_a_router_names_is_followed_for_as_long_as_it_is_observed() -
     activities = Metrics(Registry("metrics", {"main": NullMetrics}), nobody_else, keeping, clock=lambda: clock)
     await Attempts(activities, a_request(limit_seconds=10)).start()
     assert said == ["trip", "let go"]
+
+
+async def test_score_survives_a_worker_that_is_lost_and_rolls_back(world: World) -> None:
+    """Samples of both versions travel with the heartbeats, and the score is made of all of them."""
+    canary = {"canary": {"direction": "increase"}}
+    metric = {"name": "errors", "kind": "ratio", "source": "app", **canary}
+    analysis = {"metrics": [metric], "judge": "kayenta", "kayenta": {"step": "5s", "interval": "1m"}, "minRequests": 0}
+    async with served(Page(app_page(1000, 0))) as stable:
+        world.instances.slots["stable"] = [an_endpoint(stable.address)]
+        served_before = iter(range(1000, 10**6, 50))
+        before = world.clock.before
+
+        def both() -> None:
+            before()
+            stable.text = app_page(next(served_before), 0)
+
+        world.clock.before, world.service.share = both, 0.3
+        attempts = world.attempts(a_request(analysis=analysis, old=("stable",), weights={"canary": 10, "stable": 90}))
+        running = attempts.start()
+        await attempts.beaten(5)
+        attempts.environment.cancel()
+        assert (await running).decision.reason == reasons.CANCELLED
+        observed = await attempts.start()
+    assert (observed.decision.verdict, observed.decision.reason) == ("rollback", reasons.SCORE_TOO_LOW)
+    assert observed.weighed
+    assert observed.weighed.score
+    assert observed.weighed.score.samples == 12

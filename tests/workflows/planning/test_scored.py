@@ -9,7 +9,8 @@ from workflows.planning.rollouts import rollout_plan
 
 
 def warnings(*metrics: dict[str, Any], observe: str = "30m", **kayenta: Any) -> list[str]:
-    named = [{**ERRORS, "name": f"m{i}", "canary": canary} for i, canary in enumerate(metrics)]
+    upward = [{"direction": "increase", **canary} for canary in metrics]
+    named = [{**ERRORS, "name": f"m{i}", "canary": canary} for i, canary in enumerate(upward)]
     analysis = {"judge": "kayenta", "kayenta": kayenta, "metrics": named} if metrics else {"metrics": [ERRORS]}
     release = a_release().canary(10, 100, observe=observe).with_(analysis=analysis)
     return list(rollout_plan(release.component(), a_baseline()).warnings)
@@ -25,6 +26,11 @@ def test_groups_that_need_no_data_are_named_unless_one_metric_needs_it() -> None
 def test_metrics_that_pass_without_data_are_named() -> None:
     (said,) = warnings({"mustHaveData": True, "nanStrategy": "replace"}, {})
     assert said == "trip: without data, m0 passes, because of nanStrategy replace, as in Kayenta"
+
+
+def test_share_of_failures_that_may_not_fall_either_is_named() -> None:
+    (said,) = warnings({"critical": True, "direction": "either"}, {"direction": "decrease", "muted": True})
+    assert said.startswith("trip: m0 rolls back a version that fails less, too; with few requests a healthy version ")
 
 
 def test_stage_without_a_whole_step_is_named() -> None:
