@@ -39,7 +39,7 @@ async def _preflight(document: Any) -> Preflight:
     planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
     if planned.plan is None:
         return Preflight(reason=planned.reason, problems=planned.problems)
-    found, users = await asyncio.gather(preflight(planned.plan), traffic(planned.plan))
+    found, users = await asyncio.gather(preflight(planned.plan, calls.ASK), traffic(planned.plan))
     return found.model_copy(update={"traffic": users})
 
 
@@ -48,7 +48,7 @@ async def _deployment(about: Any) -> Described:
     request = DescribeRequest.model_validate(about)
     summary = f"Look at {request.deployment} in {request.cluster}/{request.namespace}"
     try:
-        found: Described = await calls.call(ReferenceActivities.describe, request, calls.CHECK, summary)
+        found: Described = await calls.call(ReferenceActivities.describe, request, calls.ASK, summary)
     except ActivityError as error:
         if calls.is_cancelled(error):
             raise
@@ -59,7 +59,7 @@ async def _deployment(about: Any) -> Described:
 
 async def _clusters(_: Any) -> Surveyed:
     """All clusters of whichever worker answers."""
-    found: Surveyed = await calls.call(ReferenceActivities.survey, None, calls.CHECK, "Look at the clusters")
+    found: Surveyed = await calls.call(ReferenceActivities.survey, None, calls.ASK, "Look at the clusters")
     return found
 
 

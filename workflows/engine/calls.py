@@ -65,9 +65,11 @@ class Line:
 
 
 HOME = Line()
-PLAN = Profile(attempt=timedelta(seconds=10), total=timedelta(minutes=1))
-CHECK = Profile(attempt=timedelta(seconds=30), beats=None, total=timedelta(seconds=75))
-"""Reads only, but many of them, and registries take their time."""
+PLAN = Profile(attempt=timedelta(seconds=30))
+CHECK = Profile(attempt=timedelta(seconds=30), beats=None)
+"""Reads only, but many of them, and registries take their time; workers that die meanwhile end no release."""
+ASK = Profile(attempt=timedelta(seconds=30), beats=None, total=timedelta(seconds=75))
+"""The same for a person who waits for the answer."""
 WRITE = Profile()
 WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=HEARTBEAT)
 UNDO = Profile(queue=".undo", attempt=timedelta(seconds=30), total=timedelta(seconds=60))

@@ -17,7 +17,7 @@ from workflows.contracts.references import (
 )
 from workflows.contracts.workers import CONTRACT, Introduction, WorkerActivities
 from workflows.engine import calls
-from workflows.engine.calls import Line
+from workflows.engine.calls import Line, Profile
 from workflows.model.plan import ComponentPlan, ReleasePlan
 from workflows.model.shapes import Message
 from workflows.planning.releases import sealed
@@ -37,10 +37,10 @@ class Preflight(Message):
     """What users do now, by component; only where somebody asked for it."""
 
 
-async def preflight(plan: ReleasePlan) -> Preflight:
+async def preflight(plan: ReleasePlan, profile: Profile = calls.CHECK) -> Preflight:
     """Asks all clusters at the same time; one that can't be asked is a problem like any other."""
     clusters = sorted({component.target.cluster for component in plan.components})
-    answers = await asyncio.gather(*(_ask(plan, cluster) for cluster in clusters))
+    answers = await asyncio.gather(*(_ask(plan, cluster, profile) for cluster in clusters))
     found = [problem for answer in answers for problem in answer.problems]
     seen = tuple(one for answer in answers for one in answer.seen)
     problems = tuple(_located(plan, problem) for problem in found if problem.is_certain)
@@ -72,15 +72,15 @@ async def _measure(component: ComponentPlan) -> Measured:
     return answer
 
 
-async def _ask(plan: ReleasePlan, cluster: str) -> ReferencesChecked:
+async def _ask(plan: ReleasePlan, cluster: str, profile: Profile) -> ReferencesChecked:
     mine = tuple(component for component in plan.components if component.target.cluster == cluster)
     line = Line(mine[0].target.queue)
     request = ReferencesRequest(components=mine, analysis_required=plan.analysis_required)
     summary = f"Check what is needed in {cluster}"
     try:
-        objection = await _objection(cluster, line) if line.queue else ""
+        objection = await _objection(cluster, line, profile) if line.queue else ""
         if not objection:
-            answer: ReferencesChecked = await calls.call(ReferenceActivities.check, request, calls.CHECK, summary, line)
+            answer: ReferencesChecked = await calls.call(ReferenceActivities.check, request, profile, summary, line)
             return answer
     except ActivityError as error:
         if calls.is_cancelled(error):
@@ -90,9 +90,9 @@ async def _ask(plan: ReleasePlan, cluster: str) -> ReferencesChecked:
     return ReferencesChecked(problems=tuple(problems))
 
 
-async def _objection(cluster: str, line: Line) -> str:
+async def _objection(cluster: str, line: Line, profile: Profile) -> str:
     """Why the worker inside a cluster can't carry out a release; empty when it can."""
-    worker: Introduction = await calls.call(WorkerActivities.introduce, None, calls.CHECK, f"Meet {line.queue}", line)
+    worker: Introduction = await calls.call(WorkerActivities.introduce, None, profile, f"Meet {line.queue}", line)
     if worker.contract < CONTRACT:
         return (
             f"the worker at {line.queue} ({worker.version or 'unknown version'}) speaks contract {worker.contract} and "
