@@ -76,7 +76,7 @@ def test_metrics_get_names_that_a_document_allows() -> None:
 
 def test_many_metrics_keep_fewer_samples_and_too_many_are_refused() -> None:
     config = changed(classifier={})
-    config["metrics"] = [{**config["metrics"][0], "name": f"m{n}"} for n in range(14)]
+    config["metrics"] = [{**config["metrics"][0], "name": f"m{n}"} for n in range(11)]
     assert Analysis.model_validate(analysis_of(config, GIVEN)).scoring.samples == 12
     config["metrics"] = config["metrics"] + config["metrics"][:6]
     assert "is all there is; keep fewer kayenta.samples, or score fewer metrics" in problems(config)[0]

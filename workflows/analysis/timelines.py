@@ -20,7 +20,7 @@ from workflows.analysis.evidence.mixture import logarithm
 from workflows.analysis.evidence.spans import ANCIENT
 from workflows.analysis.samples import sample
 from workflows.analysis.ticks import Tick
-from workflows.model.analysis import Analysis, Metric, RatioMetric, bytes_of
+from workflows.model.analysis import Analysis, Metric, RatioMetric
 from workflows.model.decision import Line, MetricReport, Timeline
 
 FEWEST, MOST = 8, 40
@@ -34,6 +34,10 @@ _DIGITS = 2
 
 Column = tuple[Any, ...]
 T = TypeVar("T", Line, Timeline)
+
+
+_SHOWN = 4
+"""Of a sample."""
 
 
 class Seen(NamedTuple):
@@ -51,7 +55,12 @@ class Seen(NamedTuple):
         counts = dict(
             zip(_COUNTS, [None if count is None else round(min(count, LARGEST)) for count in pair], strict=True)
         )
-        return {"log_e": _rounded(self.log_e), **counts, "value": self.value, "baseline": self.baseline}
+        return {
+            "log_e": _rounded(self.log_e),
+            **counts,
+            "value": _short(self.value),
+            "baseline": _short(self.baseline),
+        }
 
 
 def seen(metric: Metric, part: Part | None, tick: Tick, rule: MetricReport | None) -> Seen:
@@ -62,6 +71,10 @@ def seen(metric: Metric, part: Part | None, tick: Tick, rule: MetricReport | Non
     if rule:
         return Seen(value=rule.value, baseline=rule.baseline)
     return Seen(value=sample(metric, tick.new), baseline=sample(metric, tick.old))
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{_SHOWN}g}")
 
 
 def _pair(metric: Metric, part: Part | None, tick: Tick) -> Pair | None:
@@ -110,7 +123,7 @@ _KINDS = {"log_e": _Kind(None, max), **dict.fromkeys(_COUNTS, _Kind(0, add)), "v
 
 def steps_of(analysis: Analysis, room: int) -> int:
     """How many steps fit into what the metrics leave of so many bytes."""
-    left = room - sum(map(bytes_of, analysis.metrics))
+    left = room - analysis.size
     return max(FEWEST, min(MOST, left // (_STEP_BYTES * len(analysis.metrics))))
 
 

@@ -36,7 +36,11 @@ def classify(canary: CanaryMetric, new: Sequence[float | None], old: Sequence[fl
         return Classified("Pass")
     if max(map(abs, (*experiment, *control))) > LARGEST:
         return Classified("Error")
-    return _compared(canary, experiment, control)
+    try:
+        return _compared(canary, experiment, control)
+    except ZeroDivisionError:
+        # Values that only differ in what a shift rounds away are all tied; Kayenta's test ends with an error, too.
+        return Classified("Error")
 
 
 def _without_data(canary: CanaryMetric) -> Classified:

@@ -55,6 +55,7 @@ def limits(**effects: Any) -> dict[str, Any]:
         pytest.param(NONE, LOW, {"nanStrategy": "replace"}, "Pass", id="no data at all, replaced"),
         pytest.param(NONE, LOW, {"mustHaveData": True}, "NodataFailMetric", id="no data that must be there"),
         pytest.param([1e300, -1e308], [-1e308, 1e308], {}, "Error", id="beyond all numbers"),
+        pytest.param([0.0, 4e-227], [1.0, 1.0], {}, "Error", id="tied but for rounding"),
     ],
 )  # fmt: skip
 def test_metric_is_classified(new: list[Any], old: list[Any], fields: dict[str, Any], expected: str) -> None:

@@ -21,7 +21,7 @@ from workflows.analysis.samples import Counts
 from workflows.analysis.session import Segment, evidence
 from workflows.analysis.ticks import Tick
 from workflows.contracts.metrics import Beat
-from workflows.model.analysis import METRICS_BYTES, bytes_of
+from workflows.model.analysis import bytes_of
 from workflows.model.kayenta import Kayenta
 
 KAYENTA = {"step": "10s", "interval": "1m"}
@@ -200,13 +200,15 @@ def test_samples_are_bounded_and_no_metric_takes_more_of_a_heartbeat_than_the_pl
         assert size <= bytes_of(metric, 50), metric.name
 
 
-def test_heartbeat_stays_within_16_kib_with_as_many_metrics_as_fit() -> None:
-    names = [f"errors-of-a-service-with-a-long-name-{n}" for n in range(6)]
-    metrics = [{**errors(**canary(groups=[name])), "name": name} for name in names]
-    rollout = a_rollout(*metrics, segment=a_segment(need=10_000), samples=50)
-    assert sum(bytes_of(metric, 50) for metric in rollout.analysis.metrics) <= METRICS_BYTES
+@pytest.mark.parametrize(("kind", "count", "samples"), [("ratio", 5, 50), ("gauge", 11, 12), ("gauge", 6, 50)])
+def test_heartbeat_stays_within_16_kib_with_as_many_metrics_as_fit(kind: str, count: int, samples: int) -> None:
+    names = [f"{kind}-of-a-service-with-a-long-name-{n}" for n in range(count)]
+    shapes = {"ratio": {"kind": "ratio", "source": "app"}, "gauge": {"kind": "gauge", "series": "load"}}
+    metrics = [{**shapes[kind], "name": name, **canary(groups=[name])} for name in names]
+    rollout = a_rollout(*metrics, segment=a_segment(need=10_000), samples=samples)
     rng = random.Random(1)
     for _ in range(250):
+        rollout.gauge = rng.random() / 1e6
         rollout.look((997, rng.randrange(300)), (1003, rng.randrange(300)))
     said = rollout.last
     beat = Beat(segment=1, started=1e9, evidence=evidence(rollout.state), metrics=said.reports, weighed=said.evidence)
