@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cli.errors import BadInput
-from cli.recording import Recording
 from cli.report import Chapter, Report
-from workflows.analysis.playback import Played, play, windows
 from workflows.model.analysis import Analysis
+from workflows.model.backtest import Backtested, Window
 from workflows.model.release import Component, Release
-
-_WORSE = ("pass", "continue", "hold", "rollback")
-
-
-@dataclass(frozen=True)
-class Window:
-    """One stretch of the recording, played as a release of its own."""
-
-    started: float
-    """Seconds since the recording began."""
-    played: Played
-
-    @property
-    def verdict(self) -> str:
-        """The last decision's."""
-        return self.played.last.decision.verdict
-
-    @property
-    def peak(self) -> float:
-        """The largest evidence against the new version, as a logarithm."""
-        return self.played.last.evidence.peak if self.played.last.evidence else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """One element of `windows`."""
-        decision, turns = self.played.last.decision, self.played.turns
-        return {
-            "seconds": self.started,
-            **decision.model_dump(mode="json"),
-            "afterSeconds": turns[-1].seconds,
-            "peak": self.peak,
-        }
+from workflows.model.series import parse_conditions
+from workflows.model.shapes import parse_duration
 
 
 @dataclass(frozen=True)
@@ -52,7 +24,7 @@ class Backtest:
 
     subject: str
     component: str
-    windows: tuple[Window, ...]
+    found: Backtested
     is_cut: bool
     """The recording was cut into more than one release."""
     is_same: bool
@@ -60,25 +32,24 @@ class Backtest:
 
     @property
     def shown(self) -> Window:
-        """The one that a report shows: the worst verdict, and of these the one with most evidence."""
-        return max(self.windows, key=lambda window: (_WORSE.index(window.verdict), window.peak))
+        """The one that is shown in full."""
+        return self.found.windows[self.found.shown]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many ended with each verdict."""
-        return dict(Counter(window.verdict for window in self.windows))
+        return dict(Counter(window.decision.verdict for window in self.found.windows))
 
     @property
     def report(self) -> Report:
         """The shown one, in full."""
-        played = self.shown.played
-        chapter = Chapter(self.component, played.last.reports, played.last.evidence, played.timeline, played.turns)
-        decision = played.last.decision
+        found, decision = self.found, self.shown.decision
+        chapter = Chapter(self.component, found.metrics, found.evidence, found.timeline, found.turns)
         return Report(self.subject, "", decision.verdict, f"{decision.reason}: {decision.message}", (chapter,))
 
     def to_json(self) -> dict[str, Any]:
         """The stable shape of `analyze -o json`."""
-        cut = {"windows": [window.to_json() for window in self.windows]} if self.is_cut else {}
+        cut = {"windows": [window.model_dump(mode="json") for window in self.found.windows]} if self.is_cut else {}
         same = {"falseAlarms": self.counts.get("rollback", 0)} if self.is_same else {}
         return {**self.report.to_json(), "verdicts": self.counts, **same, **cut}
 
@@ -96,12 +67,55 @@ def component_of(release: Release, name: str | None) -> tuple[Component, Analysi
     raise BadInput(f"{said}; {known} {'have' if len(found) != 1 else 'has'} one")
 
 
-def backtest(subject: str, component: str, recording: Recording, *, seconds: float | None, is_same: bool) -> Backtest:
-    """Plays a recording, whole or in stretches of so many seconds. Errors: BadInput for one that is too short."""
-    begun = recording.readings[0].batch.at
-    parts: Sequence[Any] = [recording.readings] if seconds is None else list(windows(recording.readings, seconds))
-    if not parts:
-        length = recording.readings[-1].batch.at - begun
-        raise BadInput(f"--window: the recording is {length:g} s long, so no stretch of {seconds:g} s fits into it")
-    played = tuple(Window(part[0].batch.at - begun, play(recording.analysis, part)) for part in parts)
-    return Backtest(subject, component, played, is_cut=seconds is not None, is_same=is_same)
+@dataclass(frozen=True)
+class Past:
+    """What a metric store is asked for."""
+
+    canary: str
+    stable: str
+    since: float
+    until: float
+
+
+def past_of(
+    canary: str | None, stable: str | None, since: str | None, until: str | None, *, is_file: bool
+) -> Past | None:
+    """The options that mean a metric store; None where none is given. Errors: BadInput."""
+    given = {"--canary": canary, "--stable": stable, "--from": since, "--to": until}
+    if not any(given.values()):
+        return None
+    if is_file:
+        names = ", ".join(name for name, text in given.items() if text)
+        raise BadInput(f"--csv is a recording already, so {names} cannot be asked for; give one of them")
+    if not (canary and stable and since):
+        missing = " and ".join(name for name in ("--canary", "--stable", "--from") if not given[name])
+        raise BadInput(f"{missing} is missing: which series are the new version's, which the old one's, and since when")
+    now = time.time()
+    past = Past(
+        _conditions("--canary", canary),
+        _conditions("--stable", stable),
+        _moment("--from", since, now),
+        _moment("--to", until, now) if until else now,
+    )
+    if past.since >= past.until:
+        raise BadInput("--from must lie before --to")
+    return past
+
+
+def _conditions(option: str, text: str) -> str:
+    try:
+        parse_conditions(text)
+    except ValueError as error:
+        raise BadInput(f"{option}: {error}") from error
+    return text
+
+
+def _moment(option: str, text: str, now: float) -> float:
+    with suppress(ValueError):
+        return now - parse_duration(text).total_seconds()
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+    allowed = "write a time with its zone, such as 2026-11-28T16:00:00Z, or how long ago it was, such as 6h"
+    raise BadInput(f"{option}: {text!r} is not allowed; {allowed}")

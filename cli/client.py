@@ -31,11 +31,12 @@ from cli.failures import ending_of, translated
 from cli.names import Ref
 from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.analysis.session import timeline_of
-from workflows.contracts.metrics import Beat
+from workflows.contracts.metrics import BacktestRequest, Beat
 from workflows.contracts.references import Described, DescribeRequest, Surveyed
 from workflows.engine.preflight import Preflight
 from workflows.engine.visibility import cut
 from workflows.errors import PolicyRefused, PreflightFailed, Problem, SpecError
+from workflows.model.backtest import Backtested
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Steer, Voice
 from workflows.model.status import ReleaseResult, ReleaseStatus, RolloutStatus
 
@@ -48,6 +49,8 @@ ABORT_SECONDS = 2.0
 QUERY_SECONDS = 2.0
 INQUIRY_SECONDS = 90.0
 """How long a question that changes nothing may take, clusters and registries included."""
+BACKTEST_SECONDS = 720.0
+"""The same for thousands of questions to a metric store."""
 OBSERVE = "metrics.observe"
 """The activity that watches a new version."""
 SUPERSEDED = "superseded"
@@ -176,9 +179,13 @@ class Headgate:
         """What the worker that answers sees of its clusters. Errors: CommandError, Unreachable."""
         return await self._inquire("clusters", None, Surveyed)
 
-    async def _inquire(self, question: str, about: Any, shape: type[T]) -> T:
+    async def backtest(self, request: BacktestRequest) -> Backtested:
+        """What an analysis would have decided on what a worker's metric store remembers. Errors: as `survey`."""
+        return await self._inquire("backtest", request, Backtested, seconds=BACKTEST_SECONDS)
+
+    async def _inquire(self, question: str, about: Any, shape: type[T], *, seconds: float = INQUIRY_SECONDS) -> T:
         # A worker that has just started may not be known to poll yet.
-        seconds = ANSWER_SECONDS if await self._unpolled() else INQUIRY_SECONDS
+        seconds = ANSWER_SECONDS if await self._unpolled() else seconds
         with translated("Cannot ask the workers"):
             try:
                 answer: T = await self.temporal.execute_workflow(

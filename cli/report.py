@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workflows.analysis.playback import Turn
+from workflows.model.backtest import Turn
 from workflows.model.decision import EvidenceReport, MetricReport, Timeline
 from workflows.model.status import RolloutResult, RolloutStatus
 
@@ -36,7 +36,7 @@ class Chapter:
             "metrics": [metric.model_dump(mode="json") for metric in self.metrics],
             "timeline": self.timeline.model_dump(mode="json") if self.timeline else None,
         }
-        turns = [{"seconds": turn.seconds, **turn.decision.model_dump(mode="json")} for turn in self.turns]
+        turns = [turn.model_dump(mode="json") for turn in self.turns]
         return {**shown, "turns": turns} if turns else shown
 
 

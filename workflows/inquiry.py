@@ -13,11 +13,13 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from workflows.contracts.metrics import BacktestRequest, MetricActivities
 from workflows.contracts.planning import PlanningActivities, PlanRequest
 from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities, Surveyed
 from workflows.engine import calls
 from workflows.engine.ends import call_planner
 from workflows.engine.preflight import Preflight, preflight, traffic
+from workflows.model.backtest import Backtested
 
 
 @workflow.defn(name="Inquiry")
@@ -47,13 +49,25 @@ async def _deployment(about: Any) -> Described:
     """What is around a Deployment."""
     request = DescribeRequest.model_validate(about)
     summary = f"Look at {request.deployment} in {request.cluster}/{request.namespace}"
+    found: Described = await _asked(ReferenceActivities.describe, request, summary)
+    return found
+
+
+async def _asked(method: Callable[..., Any], request: Any, summary: str, profile: calls.Profile = calls.ASK) -> Any:
+    """An activity's answer, or its failure as that of the question."""
     try:
-        found: Described = await calls.call(ReferenceActivities.describe, request, calls.ASK, summary)
+        return await calls.call(method, request, profile, summary)
     except ActivityError as error:
         if calls.is_cancelled(error):
             raise
         failure = calls.failure_of(error)
         raise ApplicationError(failure.message, type=failure.reason, non_retryable=True) from error
+
+
+async def _backtest(about: Any) -> Backtested:
+    """What an analysis would have decided on what a metric store remembers."""
+    request = BacktestRequest.model_validate(about)
+    found: Backtested = await _asked(MetricActivities.backtest, request, "Play the past", calls.BACKTEST)
     return found
 
 
@@ -64,6 +78,7 @@ async def _clusters(_: Any) -> Surveyed:
 
 
 _ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
+    "backtest": _backtest,
     "clusters": _clusters,
     "deployment": _deployment,
     "preflight": _preflight,

@@ -6,15 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from activities.metrics.backtests import Backtest
 from activities.metrics.clock import Clock, SystemClock
 from activities.metrics.measuring import measure
 from activities.metrics.observer import Observer
 from activities.metrics.protocol import MetricsProvider
 from activities.registry import Registry
 from activities.traffic.keeping import Keeping
-from workflows.contracts.metrics import Measured, MeasureRequest, MetricActivities, Observed, ObserveRequest
+from workflows.contracts.metrics import (
+    BacktestRequest,
+    Measured,
+    MeasureRequest,
+    MetricActivities,
+    Observed,
+    ObserveRequest,
+)
 from workflows.errors import ForeignChange, Rejected
 from workflows.model.analysis import Analysis
+from workflows.model.backtest import Backtested
 from workflows.model.shapes import carried
 from workflows.model.target import Target
 
@@ -38,13 +47,17 @@ class Metrics(MetricActivities):
     async def observe(self, request: ObserveRequest) -> Observed:
         if request.analysis is None:
             return await self._run(request, None, None)
-        analysis = _read(request.analysis, request.target)
+        analysis = _read(request.analysis, f"the analysis of {request.target.component}")
         return await self._run(request, analysis, self._providers.get(analysis.provider))
 
     async def measure(self, request: MeasureRequest) -> Measured:
-        analysis = _read(request.analysis, request.target)
+        analysis = _read(request.analysis, f"the analysis of {request.target.component}")
         provider = self._providers.get(analysis.provider)
         return await measure(provider, analysis, request.target, self._clock())
+
+    async def backtest(self, request: BacktestRequest) -> Backtested:
+        analysis = _read(request.analysis, "the analysis")
+        return await Backtest(request, analysis, self._providers.get(analysis.provider), self._clock()).run()
 
     async def _run(
         self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None
@@ -63,12 +76,9 @@ class Metrics(MetricActivities):
             await asyncio.gather(watching, return_exceptions=True)
 
 
-def _read(analysis: dict[str, Any], target: Target) -> Analysis:
+def _read(analysis: dict[str, Any], what: str) -> Analysis:
     try:
         return carried(Analysis, analysis)
     except ValueError as error:
-        raise Rejected(
-            f"this worker cannot read the analysis of {target.component}; is it older than the release?",
-            provider="metrics",
-            operation="observe",
-        ) from error
+        message = f"this worker cannot read {what}; is it older than the release?"
+        raise Rejected(message, provider="metrics", operation="observe") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from activities.metrics.clock import Clock
 from workflows.analysis.batches import Batch
 from workflows.model.analysis import Metric
+from workflows.model.series import Matcher
 from workflows.model.target import Slot, Target
 
 
@@ -26,6 +28,8 @@ class Query:
     """Stamps the batch, unless the store has a clock of its own."""
     max_age: float
     """Seconds that an answer given to another observation may be old."""
+    arms: Mapping[Slot, tuple[Matcher, ...]] = field(default_factory=dict)
+    """Conditions on the labels of a slot's series, in place of those that follow from its target."""
 
     @property
     def slots(self) -> tuple[Slot, ...]:

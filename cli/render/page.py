@@ -13,7 +13,7 @@ from cli.render.charts import Axis, Trace, chart
 from cli.render.release import STATE_WORDS
 from cli.render.styles import span, stamp
 from cli.report import NOTHING_SEEN, Chapter, Report
-from workflows.analysis.playback import Turn
+from workflows.model.backtest import Turn
 from workflows.model.decision import EvidenceReport, Line, MetricReport, Timeline
 
 _STYLE = """

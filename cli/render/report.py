@@ -14,7 +14,7 @@ from cli.render.release import STATE_STYLE, STATE_WORDS
 from cli.render.sparks import spark
 from cli.render.styles import OUTCOME_STYLE, PHASE_STYLE, span
 from cli.report import NOTHING_SEEN, Chapter, Report
-from workflows.analysis.playback import Turn
+from workflows.model.backtest import Turn
 from workflows.model.decision import MetricReport, Timeline
 
 _NAMES = 12

@@ -15,7 +15,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workflows.engine import visibility
-from workflows.model.decision import MetricReport
+from workflows.model.backtest import Backtested, Window
+from workflows.model.decision import Decision, MetricReport
 from workflows.model.messages import AbandonUndo, Abort, Advance, Receipt, Resume, Steer, Voice
 from workflows.model.status import (
     GateStatus,
@@ -300,6 +301,10 @@ class StubInquiry:
 
     @workflow.run
     async def run(self, question: str, about: Any = None) -> dict[str, Any]:
+        if question == "backtest":
+            decision = Decision(verdict="rollback", reason="EvidenceFound", message=f"{about['canary']} is worse")
+            window = Window(seconds=about["windowSeconds"] or 0, decision=decision, after_seconds=90, peak=5)
+            return Backtested(windows=(window,), metrics=METRICS).model_dump(mode="json")
         return {}
 
 

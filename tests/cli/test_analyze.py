@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from cli.app import app
 from cli.recording import recorded
+from tests.cli.conftest import Headgated
 from tests.workflows.analysis.builders import an_analysis, gauge
 from tests.workflows.analysis.test_evidence_of_a_session import errors, latency
 from workflows.analysis.playback import play
@@ -43,15 +44,16 @@ class TestExamples:
     def test_bad_version_is_rolled_back_after_its_fault_began(self) -> None:
         found = answer()
         (part,) = found["components"]
-        assert [turn["verdict"] for turn in part["turns"]] == ["continue", "pass", "continue", "rollback"]
+        assert [turn["decision"]["verdict"] for turn in part["turns"]] == ["continue", "pass", "continue", "rollback"]
         assert 660 < part["turns"][-1]["seconds"] <= 840
         assert found["verdicts"] == {"rollback": 1}
         assert "falseAlarms" not in found
 
     def test_same_version_on_both_sides_raises_no_false_alarm_and_its_incident_asks_people(self) -> None:
         found = answer("--same", "--window", "30m", csv=EXAMPLES / "same.csv")
+        decisions = [window["decision"] for window in found["windows"]]
         assert (found["falseAlarms"], found["verdicts"]) == (0, {"pass": 11, "hold": 1})
-        assert [window["reason"] for window in found["windows"] if window["verdict"] == "hold"] == ["Incident"]
+        assert [held["reason"] for held in decisions if held["verdict"] == "hold"] == ["Incident"]
 
     def test_a_careless_rule_raises_false_alarms_that_are_counted(self) -> None:
         rule = "{name: errors, kind: ratio, source: envoy, rule: {rollback: 1%}}"
@@ -84,6 +86,43 @@ class TestExamples:
         assert analyze("--html", str(file)).exit_code == 0
         assert "10m 00s" in file.read_text()
         assert "pass (TimeReached)" in file.read_text()
+
+
+class TestPast:
+    """What a metric store remembers, asked by a worker."""
+
+    ASKED = ("--canary", 'pod="a"', "--stable", '{pod=~"b.*"}', "--from", "6h")
+
+    @pytest.mark.usefixtures("worker")
+    def test_worker_is_asked_and_its_answer_shown(self, run: Headgated) -> None:
+        spec = str(EXAMPLES / "release.yaml")
+        said = run("analyze", spec, *self.ASKED, "--same", "--window", "30m").stdout
+        for words in ("1 releases: 1 rollback", "false alarms: 1 of 1", 'pod="a" is worse', "latency  failed"):
+            assert words in said
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "give the past to play: --csv FILE, or --canary, --stable and --from"),
+            (("--from", "6h"), "--canary and --stable is missing"),
+            (("--csv", "x.csv", "--from", "6h"), "--csv is a recording already, so --from cannot be asked for"),
+            ((*ASKED[:-1], "yesterday"), "--from: 'yesterday' is not allowed; write a time with its zone"),
+            ((*ASKED[:-1], "2026-11-28T16:00:00"), "--from: '2026-11-28T16:00:00' is not allowed"),
+            ((*ASKED, "--to", "7h"), "--from must lie before --to"),
+            (("--canary", "shop", *ASKED[2:]), "--canary: 'shop' has a label condition that cannot be read"),
+            (("--canary", "{}", *ASKED[2:]), "--canary: '{}' has no condition"),
+        ],
+    )
+    def test_what_cannot_be_asked_is_said(self, arguments: tuple[str, ...], said: str) -> None:
+        spec = str(EXAMPLES / "release.yaml")
+        result = CliRunner().invoke(app, ["analyze", spec, *arguments])
+        assert result.exit_code == 2
+        assert said in result.stderr
+
+    def test_without_a_server_it_is_unreachable(self) -> None:
+        spec = str(EXAMPLES / "release.yaml")
+        result = CliRunner().invoke(app, ["analyze", spec, *self.ASKED, "--address", "127.0.0.1:1"])
+        assert result.exit_code == 5
 
 
 class TestRightRecordings:

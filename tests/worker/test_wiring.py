@@ -58,7 +58,11 @@ async def test_every_contract_has_exactly_one_implementation(unconnected: Client
 async def test_observers_have_a_queue_of_their_own(unconnected: Client) -> None:
     wired = wire(Settings(), read_policy(None), unconnected)
 
-    assert [name_of(function) for function in wired.observers] == ["metrics.measure", "metrics.observe"]
+    assert [name_of(function) for function in wired.observers] == [
+        "metrics.backtest",
+        "metrics.measure",
+        "metrics.observe",
+    ]
 
 
 async def test_the_settings_of_the_examples_can_be_wired(unconnected: Client, tmp_path: Path) -> None:

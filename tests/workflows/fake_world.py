@@ -20,7 +20,14 @@ from tests.builders import a_policy
 from workflows.contracts.audit import AuditActivities, AuditRecord
 from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResult
 from workflows.contracts.journal import Entries, JournalActivities, Missed
-from workflows.contracts.metrics import Measured, MeasureRequest, MetricActivities, Observed, ObserveRequest
+from workflows.contracts.metrics import (
+    BacktestRequest,
+    Measured,
+    MeasureRequest,
+    MetricActivities,
+    Observed,
+    ObserveRequest,
+)
 from workflows.contracts.notifications import Notification, NotificationActivities
 from workflows.contracts.planning import (
     Planned,
@@ -65,7 +72,8 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
     WorkloadActivities,
 )
-from workflows.errors import Fenced, ForeignChange, NotFound, NotReady, Unavailable
+from workflows.errors import Fenced, ForeignChange, NotFound, NotReady, Rejected, Unavailable
+from workflows.model.backtest import Backtested, Window
 from workflows.model.decision import Decision
 from workflows.model.plan import ComponentPlan, ReleasePlan
 from workflows.model.target import (
@@ -406,6 +414,11 @@ class _Metrics(_Part):
                 await asyncio.sleep(self.world.tick)
         except asyncio.CancelledError:
             return self._answer(request, Decision(verdict="continue"), passed)
+
+    async def backtest(self, request: BacktestRequest) -> Backtested:
+        if "nothing" in request.canary:
+            raise Rejected("Prometheus has no http_requests_total{...} in the last 45 s", provider="metrics")
+        return Backtested(windows=(Window(seconds=0, decision=Decision(verdict="pass")),))
 
     def _noticed(self, request: ObserveRequest, changed: str, passed: float) -> Observed:
         decision = Decision(verdict="hold", reason="ForeignChange", message=f"{changed} was 10 and is 50")

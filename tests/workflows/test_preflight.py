@@ -12,6 +12,7 @@ from tests.temporal import unique
 from tests.workflows.lab import Lab, Trial
 from workflows.contracts.references import ReferenceProblem
 from workflows.engine.preflight import Preflight
+from workflows.model.backtest import Backtested
 from workflows.model.target import Template
 
 
@@ -85,4 +86,12 @@ async def test_the_same_is_told_to_whoever_only_asks(lab: Lab) -> None:
 async def test_a_question_that_workers_do_not_know_is_refused_by_name(lab: Lab) -> None:
     with pytest.raises(WorkflowFailureError) as failed:
         await inquire(lab, "weather", None)
-    assert "don't know the question 'weather', only clusters, deployment, preflight" in str(failed.value.cause)
+    assert "don't know the question 'weather', only backtest, clusters, deployment, pre" in str(failed.value.cause)
+
+
+async def test_the_past_is_played_by_the_observers_and_what_is_wrong_is_said(lab: Lab) -> None:
+    about: dict[str, Any] = {"analysis": {}, "canary": 'pod="a"', "stable": 'pod="b"', "since": 0, "until": 60}
+    assert (await inquire(lab, "backtest", about, Backtested)).windows[0].decision.verdict == "pass"
+    with pytest.raises(WorkflowFailureError) as failed:
+        await inquire(lab, "backtest", {**about, "canary": 'pod="nothing"'})
+    assert "Prometheus has no http_requests_total" in str(failed.value.cause)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from workflows.analysis.batches import Batch
 from workflows.analysis.session import Segment, SessionState, Step, begin, step
 from workflows.model.analysis import Analysis
-from workflows.model.decision import Decision, Timeline
+from workflows.model.backtest import Backtested, Turn, Window
 from workflows.model.target import Slot
 
 
@@ -20,14 +20,6 @@ class Staged(NamedTuple):
     stage: str = ""
 
 
-class Turn(NamedTuple):
-    """A decision that differs from the one before it."""
-
-    seconds: float
-    """Since the observation began."""
-    decision: Decision
-
-
 class Played(NamedTuple):
     """How it went."""
 
@@ -35,9 +27,40 @@ class Played(NamedTuple):
     last: Step
 
     @property
-    def timeline(self) -> Timeline:
-        """All of it, in steps."""
-        return self.last.state.timeline
+    def peak(self) -> float:
+        """The largest evidence against the new version, as a logarithm."""
+        return self.last.evidence.peak if self.last.evidence else 0.0
+
+
+_WORSE = ("pass", "continue", "hold", "rollback")
+
+MOST_TURNS = 200
+"""The last decisions that are told of a recording in which they keep changing."""
+
+
+def backtest(analysis: Analysis, readings: Sequence[Staged], seconds: float | None) -> Backtested:
+    """Plays a recording whole, or in stretches of so many seconds. Errors: ValueError for one that is too short."""
+    parts = [readings] if seconds is None else list(windows(readings, seconds))
+    if not parts:
+        length = readings[-1].batch.at - readings[0].batch.at
+        message = f"the recording is {length:g} s long, so no stretch of {seconds:g} s fits into it"
+        raise ValueError(message)
+    played = [play(analysis, part) for part in parts]
+    shown = max(range(len(parts)), key=lambda i: (_WORSE.index(played[i].last.decision.verdict), played[i].peak))
+    begun, last = readings[0].batch.at, played[shown].last
+    return Backtested(
+        windows=tuple(_window(part[0].batch.at - begun, each) for part, each in zip(parts, played, strict=True)),
+        shown=shown,
+        turns=played[shown].turns[-MOST_TURNS:],
+        metrics=last.reports,
+        evidence=last.evidence,
+        timeline=last.state.timeline,
+    )
+
+
+def _window(began: float, played: Played) -> Window:
+    last = played.turns[-1]
+    return Window(seconds=began, decision=played.last.decision, after_seconds=last.seconds, peak=played.peak)
 
 
 def play(analysis: Analysis, readings: Sequence[Staged]) -> Played:
@@ -53,7 +76,7 @@ def _turns(steps: Sequence[Step], begun: float) -> Iterator[Turn]:
     before = ("", "")
     for one in steps:
         if (now := (one.decision.verdict, one.decision.reason)) != before:
-            yield Turn((one.state.at or begun) - begun, one.decision)
+            yield Turn(seconds=(one.state.at or begun) - begun, decision=one.decision)
         before = now
 
 
@@ -63,7 +86,7 @@ def windows(readings: Sequence[Staged], seconds: float) -> Iterator[Sequence[Sta
     for index, reading in enumerate(readings):
         if reading.batch.at - readings[start].batch.at >= seconds:
             yield readings[start : index + 1]
-            start = index
+            start = index + (reading.batch.since is not None)
 
 
 def _steps(analysis: Analysis, readings: Sequence[Staged]) -> Iterator[Step]:

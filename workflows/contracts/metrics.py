@@ -7,6 +7,7 @@ from typing import Any
 
 from temporalio import activity
 
+from workflows.model.backtest import Backtested
 from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
 from workflows.model.shapes import Message, Sentence
 from workflows.model.target import Slot, Target
@@ -88,6 +89,22 @@ class Measured(Message):
     """Over which time it was measured, or why it was not."""
 
 
+class BacktestRequest(Message):
+    """A time that is over, and what told the two versions apart in it."""
+
+    analysis: dict[str, Any]
+    """Of a component; its provider must be one that remembers."""
+    canary: str
+    """Conditions on the labels of the new version's series, such as `pod=~"shop-7f9c.*"`."""
+    stable: str
+    """The same for the old version."""
+    since: float
+    """Seconds since 1970."""
+    until: float
+    window_seconds: float | None = None
+    """Plays each stretch of this length as a release of its own."""
+
+
 class MetricActivities(ABC):
     """What workflows learn from metrics."""
 
@@ -105,3 +122,11 @@ class MetricActivities(ABC):
     @abstractmethod
     async def measure(self, request: MeasureRequest) -> Measured:
         """The traffic before a release, as far as it can be told; what cannot is an answer too, and no error."""
+
+    @activity.defn(name="metrics.backtest")
+    @abstractmethod
+    async def backtest(self, request: BacktestRequest) -> Backtested:
+        """Plays what a metric store remembers to an analysis; heartbeats, and changes nothing.
+
+        Errors: Rejected for a provider that does not remember, a time that is too long, and series that are not there.
+        """

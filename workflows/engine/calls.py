@@ -81,6 +81,8 @@ OBSERVE = Profile(
     beats=HEARTBEAT,
     cancellation=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
+BACKTEST = Profile(queue=".observe", attempt=timedelta(minutes=10), total=timedelta(minutes=11), beats=HEARTBEAT)
+"""Thousands of questions to a metric store, for somebody who waits."""
 GATHER = Profile(attempt=timedelta(seconds=15), beats=None, total=timedelta(seconds=20))
 """What is known of a failed version: an undo may wait for it once users are back, and not long."""
 MEASURE = Profile(

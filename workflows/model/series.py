@@ -63,6 +63,15 @@ def parse_selector(text: str) -> Selector:
     return Selector(match["name"], tuple(_matchers(match["matchers"] or "", text)))
 
 
+def parse_conditions(text: str) -> tuple[Matcher, ...]:
+    """Reads `label="value", other=~"a.*"`, with braces around or without; ValueError says what is wrong."""
+    found = tuple(_matchers(text.strip().removeprefix("{").removesuffix("}"), text))
+    if not found:
+        msg = f'{text!r} has no condition; write label="value", joined by commas, such as pod=~"shop-7f9c.*"'
+        raise ValueError(msg)
+    return found
+
+
 def _matchers(inside: str, text: str) -> list[Matcher]:
     found: list[Matcher] = []
     position = 0

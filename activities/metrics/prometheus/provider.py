@@ -110,7 +110,7 @@ class _Reading:
         for series in found:
             if question.form != "series":
                 self._instance(question.slot, Series({}, ())).add(question.name, series)
-            elif self._asker.queries.is_ours(self._asker.query.target, series.labels):
+            elif self._asker.is_ours(series.labels):
                 self._instance(question.slot, series).add(question.name, series)
                 self.jobs |= {job for job in (series.labels.get("job"),) if job}
 

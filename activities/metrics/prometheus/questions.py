@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,10 +13,11 @@ from activities.metrics.prometheus.querysets import QuerySet
 from activities.metrics.prometheus.settings import Labels
 from activities.metrics.protocol import Query
 from activities.metrics.sources.series import BAD_QUERY, QUERY, TOTAL_QUERY, Naming, own
+from workflows.errors import Unsupported
 from workflows.model.analysis import GaugeMetric, HistogramMetric, Metric, RatioMetric
 from workflows.model.promql import filled, is_of_a_version, variables
 from workflows.model.series import Selector, parse_selector
-from workflows.model.target import Slot
+from workflows.model.target import Slot, Target
 
 SCRAPES = 4
 """What a rate needs to be one; `{{window}}` is never shorter."""
@@ -65,7 +66,11 @@ class Asker:
 
     def arm(self, slot: Slot) -> Arm:
         """What the series of a slot have in common."""
-        return self.queries.arm(self.query.target, slot, self.labels)
+        return self.query.arms.get(slot) or self.queries.arm(self.query.target, slot, self.labels)
+
+    def is_ours(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series that was found is meant, where no condition can say it."""
+        return bool(self.query.arms) or self.queries.is_ours(self.query.target, labels)
 
     @property
     def _firsts(self) -> tuple[Slot, ...]:
@@ -80,19 +85,26 @@ class Asker:
     def _values(self, metric: Metric, promql: str, slot: Slot) -> dict[str, str]:
         values: dict[str, Callable[[], str]] = {
             "selector": lambda: self._selector(slot),
-            "pods": lambda: pods_of(self.query.target, slot),
-            "workload": lambda: workload_of(self.query.target, slot),
+            "pods": lambda: pods_of(self._target, slot),
+            "workload": lambda: workload_of(self._target, slot),
             "slot": lambda: slot,
             "stable": lambda: self._selector("stable"),
             "canary": lambda: self._selector("canary"),
-            "namespace": lambda: self.query.target.namespace,
+            "namespace": lambda: self._target.namespace,
             "version": lambda: self.query.version,
             "window": lambda: self._window(metric),
         }
         return {name: values[name]() for name in variables(promql)}
 
     def _selector(self, slot: Slot) -> str:
-        return listed(by_pods(self.query.target, slot, self.labels))
+        return listed(self.query.arms.get(slot) or by_pods(self.query.target, slot, self.labels))
+
+    @property
+    def _target(self) -> Target:
+        if self.query.arms:
+            message = "versions are told apart by labels here and no target is known; use {{selector}} in queries"
+            raise Unsupported(message, provider="prometheus")
+        return self.query.target
 
     def _window(self, metric: Metric) -> str:
         interval = metric.rule.interval.total_seconds() if metric.rule else 0.0

@@ -27,7 +27,7 @@ def test_it_decides_what_was_decided_at_the_same_moment() -> None:
     assert [turn.decision.verdict for turn in played.turns] == ["continue", "rollback"]
     assert played.turns[-1].seconds == 5 * first
     assert played.last.evidence == live.steps[first].evidence
-    assert played.timeline.count == first
+    assert played.last.state.timeline.count == first
 
 
 def test_stage_is_decided_at_its_end_and_a_hold_goes_on() -> None:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
+from temporalio.testing import ActivityEnvironment
 
 from activities.metrics import measuring
+from tests.activities.metrics.observing import metrics
 from tests.activities.metrics.pages import FakeClock
 from tests.activities.metrics.prometheus.recording import (
     Observation,
@@ -20,10 +22,12 @@ from tests.activities.metrics.prometheus.recording import (
     settings,
 )
 from tests.activities.metrics.prometheus.shops import AFTER, OUTAGE, SECONDS, happen
-from tests.prometheus import Prometheus, a_prometheus
+from tests.prometheus import Prometheus, a_prometheus, stable
 from workflows.analysis import reasons
-from workflows.contracts.metrics import Observed
+from workflows.contracts.metrics import BacktestRequest, Observed
+from workflows.errors import Rejected
 from workflows.model.analysis import Analysis
+from workflows.model.backtest import Backtested
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -137,3 +141,51 @@ async def test_outage_holds_after_the_patience_and_is_no_observed_time(world: Wo
     )
     assert patient.decision.verdict == "continue"
     assert SECONDS <= patient.observed_seconds <= SECONDS + AFTER
+
+
+class TestBacktests:
+    """What is asked for by labels is judged as what was observed."""
+
+    async def ask(self, world: World, canary: str, stable: str, *given: dict[str, Any], **fields: Any) -> Backtested:
+        request = BacktestRequest(
+            analysis=an_observation(*given, minRequests=300),
+            canary=canary,
+            stable=stable,
+            since=world.began,
+            until=fields.pop("until", world.began + SECONDS),
+            **fields,
+        )
+        provider = Recorded(settings(world.server.url))
+        try:
+            activities = metrics(provider, FakeClock(world.began + SECONDS + OUTAGE + AFTER))
+            return await ActivityEnvironment().run(activities.backtest, request)
+        finally:
+            await provider.close()
+
+    async def test_bad_version_would_have_been_rolled_back(self, world: World) -> None:
+        found = await self.ask(world, 'pod=~"bad-canary-.*"', 'pod=~"bad-.*",pod!~"bad-canary-.*"', *BOTH)
+        observed = await world.observe("bad", *BOTH)
+        assert [turn.decision.verdict for turn in found.turns][-1] == "rollback"
+        assert found.windows[0].after_seconds < 24
+        assert found.evidence
+        assert observed.weighed
+        assert found.evidence.peak == pytest.approx(observed.weighed.peak, rel=0.5)
+
+    async def test_same_version_on_both_sides_raises_no_false_alarm(self, world: World) -> None:
+        one, *_ = pods = stable("good", 3)
+        sides = f'pod="{one}"', f'pod=~"{"|".join(pods)}",pod!="{one}"'
+        found = await self.ask(world, *sides, *BOTH, window_seconds=10)
+        assert len(found.windows) == 3
+        assert {window.decision.verdict for window in found.windows} <= {"pass", "continue"}
+        assert found.timeline
+        assert sum(found.timeline.lines["errors"].total) > 500
+
+    async def test_series_that_are_not_there_are_refused_by_name(self, world: World) -> None:
+        with pytest.raises(Rejected, match=r'no http_requests_total\{pod=~"nobody.\*"\}'):
+            await self.ask(world, 'pod=~"nobody.*"', 'pod=~"good-.*"', errors())
+
+    async def test_time_that_is_not_over_is_left_out(self, world: World) -> None:
+        sides = 'pod=~"good-canary-.*"', 'pod=~"good-.*",pod!~"good-canary-.*"'
+        found = await self.ask(world, *sides, errors(), until=world.began + 1e6)
+        assert found.timeline
+        assert found.timeline.since + found.timeline.step * found.timeline.count < world.began + 1e3
