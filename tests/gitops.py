@@ -89,14 +89,16 @@ class StandIn:
         return live is not None and _covers(live, self._desired(application, key, live))
 
     def _desired(self, application: Object, key: tuple[Kind, str], live: Object) -> Object:
-        """What Git says, with the live values of what is ignored."""
+        """What Git says, with the live values of what is ignored, whatever they have grown to."""
         desired = deepcopy(self.git[key])
         kind = key[0]
-        moved = Moved(kind.api_version.rpartition("/")[0], kind.name, self.namespace, key[1], _leaves(desired["spec"]))
+        moved = Moved(kind.api_version.rpartition("/")[0], kind.name, self.namespace, key[1], _fields(desired["spec"]))
         left = {field for each in uncovered(application, [moved]) for field in each.fields}
+        taken: list[str] = []
         for field in moved.fields:
-            if field not in left:
-                _set(desired, field, _get(live, field))
+            if field not in left and not field.startswith(tuple(taken)):
+                _set(desired, field, deepcopy(_get(live, field)))
+                taken.append(f"{field}/")
         return desired
 
     async def _apply(self, application: Object, key: tuple[Kind, str]) -> None:
@@ -161,13 +163,14 @@ def _covers(live: Any, desired: Any) -> bool:
     return bool(live == desired)
 
 
-def _leaves(value: Any, path: str = "/spec") -> tuple[str, ...]:
-    """The pointers of everything that is no object and no list of objects."""
+def _fields(value: Any, path: str = "/spec") -> tuple[str, ...]:
+    """The pointers of everything, the outer before the inner."""
+    items: list[tuple[str, Any]] = []
     if isinstance(value, dict):
-        return tuple(leaf for key, item in value.items() for leaf in _leaves(item, f"{path}/{key.replace('/', '~1')}"))
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return tuple(leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{path}/{index}"))
-    return (path,)
+        items = [(key.replace("/", "~1"), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        items = [(str(index), item) for index, item in enumerate(value)]
+    return (path, *(field for key, item in items for field in _fields(item, f"{path}/{key}")))
 
 
 def _steps(path: str) -> list[str]:

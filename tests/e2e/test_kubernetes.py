@@ -119,22 +119,29 @@ async def test_an_autoscaler_and_a_release_go_on_together(site: Site) -> None:
     assert site.autoscaler() == before
 
 
-async def test_a_statefulset_is_replaced_pod_by_pod_and_restored_from_a_version_that_never_comes_up(
-    site: Site,
+@pytest.mark.parametrize(
+    ("kind", "field", "blocked"), [("StatefulSet", "statefulSet", "cart-2"), ("DaemonSet", "daemonSet", "cart")]
+)
+async def test_pods_with_names_or_nodes_are_replaced_in_place_and_restored_from_a_version_that_never_comes_up(
+    site: Site, kind: str, field: str, blocked: str
 ) -> None:
-    name, path = "cart", "apps/v1/statefulsets/cart"
-    site.shop(name, kind="StatefulSet", serviceName=name)
-    await site.until_ready(name, plural="statefulsets")
-    workload = {"kind": "kubernetes", "statefulSet": name, "namespace": site.namespace.name, "port": 9797}
+    name, plural = "cart", f"{kind.lower()}s"
+    site.shop(name, kind=kind, **({"serviceName": name} if kind == "StatefulSet" else {}))
+    await site.until_ready(name, plural=plural)
+    workload = {"kind": "kubernetes", field: name, "namespace": site.namespace.name, "port": 9797}
 
     def release(version: str, timeout: str) -> dict[str, Any]:
         strategy = {"kind": "rolling", "timeout": timeout, "watch": "4s"}
         return site.release(version, strategy, name, workload=workload)
 
-    assert await site.play(release("1.1.0", "3m")) == ("Succeeded", "1.1.0 takes all traffic")
-    served = site.namespace.get(path)["spec"]
-    outcome, message = await site.play(release("1.1.4-crash", "25s"))
-    assert outcome == "RolledBack", message
-    assert "cart-2" in message
-    await site.until_ready(name, plural="statefulsets")
-    assert site.namespace.get(path)["spec"] == served
+    async with Visitors(site.bed.gateway, site.host_of(name)) as visitors:
+        await visitors.until(("1.0.0", 200))
+        assert await site.play(release("1.1.0", "3m")) == ("Succeeded", "1.1.0 takes all traffic")
+        served = site.namespace.get(f"apps/v1/{plural}/{name}")["spec"]
+        outcome, message = await site.play(release("1.1.4-crash", "25s"))
+        assert outcome == "RolledBack", message
+        assert blocked in message
+        await site.until_ready(name, plural=plural)
+        assert set(await visitors.next(100)) == {("1.1.0", 200)}
+    assert visitors.lost == {}
+    assert site.namespace.get(f"apps/v1/{plural}/{name}")["spec"] == served
