@@ -33,6 +33,7 @@ from cli.snapshot import Ending, Execution, Listed, Snapshot, Started
 from workflows.analysis.session import timeline_of
 from workflows.contracts.metrics import BacktestRequest, Beat
 from workflows.contracts.references import Described, DescribeRequest, Surveyed
+from workflows.engine.examination import Examination
 from workflows.engine.preflight import Preflight
 from workflows.engine.visibility import cut
 from workflows.errors import PolicyRefused, PreflightFailed, Problem, SpecError
@@ -166,8 +167,14 @@ class Headgate:
         """
         found = await self._inquire("preflight", document, Preflight)
         if found.problems or found.plan is None:
-            refusal = {"PolicyRefused": PolicyRefused, "PreflightFailed": PreflightFailed}.get(found.reason, SpecError)
-            raise refusal([Problem(problem.path, problem.message) for problem in found.problems])
+            raise _unplannable(found)
+        return found
+
+    async def examine(self, document: dict[str, Any]) -> Examination:
+        """What the metrics of a document find now, as the workers see it. Errors: those of `check`."""
+        found = await self._inquire("metrics", document, Examination)
+        if found.problems:
+            raise _unplannable(found)
         return found
 
     async def describe(self, cluster: str, namespace: str, deployment: str) -> Described:
@@ -443,6 +450,11 @@ _ENDED = {"Succeeded", "RolledBack", "Aborted", "Rejected", "Failed"}
 def _execution(described: WorkflowExecutionDescription) -> Execution:
     info = described.raw_description.workflow_execution_info
     return visibility.execution(described, first_run_id=info.first_run_id)
+
+
+def _unplannable(found: Preflight | Examination) -> SpecError:
+    refusal = {"PolicyRefused": PolicyRefused, "PreflightFailed": PreflightFailed}.get(found.reason, SpecError)
+    return refusal([Problem(problem.path, problem.message) for problem in found.problems])
 
 
 async def _within(seconds: float, call: Awaitable[T]) -> T:

@@ -18,6 +18,7 @@ from workflows.contracts.planning import PlanningActivities, PlanRequest
 from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities, Surveyed
 from workflows.engine import calls
 from workflows.engine.ends import call_planner
+from workflows.engine.examination import Examination, examination
 from workflows.engine.preflight import Preflight, preflight, traffic
 from workflows.model.backtest import Backtested
 
@@ -43,6 +44,14 @@ async def _preflight(document: Any) -> Preflight:
         return Preflight(reason=planned.reason, problems=planned.problems)
     found, users = await asyncio.gather(preflight(planned.plan, calls.ASK), traffic(planned.plan))
     return found.model_copy(update={"traffic": users})
+
+
+async def _metrics(document: Any) -> Examination:
+    """What the metrics of this document find now."""
+    planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
+    if planned.plan is None:
+        return Examination(reason=planned.reason, problems=planned.problems)
+    return await examination(planned.plan)
 
 
 async def _deployment(about: Any) -> Described:
@@ -81,5 +90,6 @@ _ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
     "backtest": _backtest,
     "clusters": _clusters,
     "deployment": _deployment,
+    "metrics": _metrics,
     "preflight": _preflight,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from activities.metrics.backtests import Backtest
 from activities.metrics.clock import Clock, SystemClock
+from activities.metrics.examining import examine
 from activities.metrics.measuring import measure
 from activities.metrics.observer import Observer
 from activities.metrics.protocol import MetricsProvider
@@ -15,6 +16,8 @@ from activities.registry import Registry
 from activities.traffic.keeping import Keeping
 from workflows.contracts.metrics import (
     BacktestRequest,
+    Examined,
+    ExamineRequest,
     Measured,
     MeasureRequest,
     MetricActivities,
@@ -58,6 +61,11 @@ class Metrics(MetricActivities):
     async def backtest(self, request: BacktestRequest) -> Backtested:
         analysis = _read(request.analysis, "the analysis")
         return await Backtest(request, analysis, self._providers.get(analysis.provider), self._clock()).run()
+
+    async def examine(self, request: ExamineRequest) -> Examined:
+        analysis = _read(request.analysis, f"the analysis of {request.target.component}")
+        provider = self._providers.get(analysis.provider)
+        return await examine(provider, analysis, request, self._clock())
 
     async def _run(
         self, request: ObserveRequest, analysis: Analysis | None, provider: MetricsProvider | None

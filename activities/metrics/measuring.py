@@ -53,6 +53,15 @@ async def measure(provider: MetricsProvider, analysis: Analysis, target: Target,
     return _summed(metric, found, over)
 
 
+async def latest(provider: MetricsProvider, query: Query) -> Stretch:
+    """What was counted just now. Errors: ProviderError."""
+    if not isinstance(provider, Store):
+        return await anext(_seen(provider, query))
+    length, until = max(STRETCH, 2 * provider.resolution), floor(await provider.settled(query.clock))
+    batch = await provider.read_between(query, since=until - length, until=until)
+    return Stretch(read(batch, {}, since=None), length)
+
+
 def _counting(analysis: Analysis) -> Metric | None:
     """The metric to ask about: one of failures if there is one, with evidence if possible."""
     counting = [metric for metric in analysis.metrics if not isinstance(metric, GaugeMetric)]

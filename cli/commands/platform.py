@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.options import Environment, Set, Version
 from cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -37,13 +39,49 @@ def setup(session: Session) -> None:
     )
 
 
-def doctor(session: Session) -> None:
-    """Say what is missing for releases to run and how to fix it; exits 1 when something is."""
+def doctor(
+    session: Session,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A Release, of which the metrics are asked instead.", show_default=False),
+    ] = None,
+    *,
+    version: Version = None,
+    environment: Environment = None,
+    settings: Set = None,
+) -> None:
+    """Say what is missing for releases to run and how to fix it; exits 1 when something is.
+
+    With FILE a worker runs the queries of a Release's metrics and says what they find of each version.
+    """
     from cli.platform import examine_machine
 
+    if file:
+        _examine(session, file, version, environment, settings)
     findings = [*_server(session), *examine_machine()]
     healthy = all(finding.state != "missing" for finding in findings)
     session.show({"healthy": healthy, "findings": [finding.to_json() for finding in findings]}, _table(findings))
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _examine(
+    session: Session, file: Path, version: str | None, environment: str | None, settings: list[str] | None
+) -> None:
+    from cli.reading import Overrides, as_release, located, named, only
+    from cli.render.metrics import render
+    from workflows.model.shapes import dump
+
+    with named(file):
+        source = only(file, "Release")
+        release = as_release(source, Overrides(version, environment, tuple(settings or ())))
+        with located(source):
+            found = session.run(lambda headgate: headgate.examine(dump(release)))
+    healthy = not any(
+        examined.problems or any(metric.problems for metric in examined.metrics)
+        for examined in found.components.values()
+    )
+    components = found.model_dump(mode="json", by_alias=True)["components"]
+    session.show({"healthy": healthy, "components": components}, render(found))
     raise typer.Exit(0 if healthy else 1)
 
 

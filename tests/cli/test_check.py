@@ -16,7 +16,7 @@ from cli.app import app
 from tests.cli.conftest import Headgated
 from tests.cli.real import RealRelease, a_release
 from tests.temporal import address_of, unique
-from workflows.contracts.metrics import Measured
+from workflows.contracts.metrics import Examined, Measured, MetricExamined, MetricProblem, VersionSeen
 from workflows.contracts.references import ClusterSeen, ContainerSeen, Described, Leftover, ReferenceProblem, Surveyed
 
 
@@ -192,3 +192,41 @@ async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> No
         ("cluster poor", "missing", "Deployment shop/trip-canary was made for a release that has ended"),
         ("marks", "missing", "releases of prod/shop/kubernetes/trip have ended and left their mark"),
     ]
+
+
+async def test_doctor_says_what_the_metrics_of_a_document_find(desk: Desk) -> None:
+    running = VersionSeen(slot="stable", instances=3, series=12, requests_per_second=41.2, failing=0.0012)
+    problem = MetricProblem(message="no series was found", remedy="see that its pods are scraped")
+    desk.real.world.examined = Examined(
+        provider="main",
+        metrics=(
+            MetricExamined(name="errors", kind="ratio", source="app", versions=(running, VersionSeen(slot="canary"))),
+            MetricExamined(name="latency", kind="histogram", source="app", problems=(problem,)),
+        ),
+    )
+    result = await desk.run("doctor", desk.compare())
+    assert result.exit_code == 1
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "errors ratio app running 3 12 41.2 0.12% – –" in lines
+    assert "canary 0 0 – – – –" in lines
+    assert "✗ latency: no series was found" in lines
+    assert "fix: see that its pods are scraped" in lines
+    told = json.loads((await desk.run("doctor", desk.compare(), "-o", "json")).stdout)
+    (component,) = told["components"].values()
+    assert (told["healthy"], component["metrics"][0]["versions"][0]["requestsPerSecond"]) == (False, 41.2)
+    assert component["metrics"][0]["problems"] == []
+
+
+async def test_doctor_finds_nothing_wrong_with_metrics_that_answer(desk: Desk) -> None:
+    desk.real.world.examined = Examined(provider="main", metrics=(MetricExamined(name="errors", kind="ratio"),))
+    assert (await desk.run("doctor", desk.compare())).exit_code == 0
+    desk.real.world.examined = Examined(problems=(MetricProblem(message="nobody answers", remedy="start one"),))
+    result = await desk.run("doctor", desk.compare())
+    assert (result.exit_code, "✗ nobody answers" in result.stdout) == (1, True)
+
+
+async def test_doctor_refuses_a_document_that_cannot_be_planned_and_one_without_an_analysis_is_well(desk: Desk) -> None:
+    assert "there is nothing to ask" in (await desk.run("doctor", desk.write())).stdout
+    result = await desk.run("doctor", desk.write(), "--environment", "nowhere")
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr

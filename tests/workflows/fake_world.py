@@ -22,6 +22,8 @@ from workflows.contracts.checks import CheckActivities, CheckRequest, CheckResul
 from workflows.contracts.journal import Entries, JournalActivities, Missed
 from workflows.contracts.metrics import (
     BacktestRequest,
+    Examined,
+    ExamineRequest,
     Measured,
     MeasureRequest,
     MetricActivities,
@@ -139,6 +141,8 @@ class FakeWorld:
     """What the check of references tells."""
     surveyed: Surveyed = field(default_factory=Surveyed)
     """What doctors are told."""
+    examined: Examined = field(default_factory=Examined)
+    """What they are told of metrics."""
     described: dict[str, Described] = field(default_factory=dict)
     """What is around Deployments, by name."""
     pins: dict[str, Template] = field(default_factory=dict)
@@ -391,6 +395,9 @@ class _Metrics(_Part):
 
     async def measure(self, request: MeasureRequest) -> Measured:
         return self.world.traffic.get(request.target.component, Measured(message="nobody counts"))
+
+    async def examine(self, request: ExamineRequest) -> Examined:
+        return self.world.examined
 
     async def observe(self, request: ObserveRequest) -> Observed:
         await self.world.enter(request.target, request)

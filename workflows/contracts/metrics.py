@@ -105,6 +105,54 @@ class BacktestRequest(Message):
     """Plays each stretch of this length as a release of its own."""
 
 
+class ExamineRequest(Message):
+    """What the metrics of an analysis find."""
+
+    target: Target
+    analysis: dict[str, Any]
+    version: str = ""
+
+
+class VersionSeen(Message):
+    """What a metric finds of one slot."""
+
+    slot: Slot
+    instances: int = 0
+    """Pods, or proxies that count for it."""
+    series: int = 0
+    requests_per_second: float | None = None
+    failing: float | None = None
+    """The share of them that failed."""
+    usable_buckets: int | None = None
+    """Edges of a histogram that tell fast from slow."""
+    value: float | None = None
+    """Of a gauge."""
+
+
+class MetricProblem(Message):
+    """What keeps a metric from deciding, and what helps."""
+
+    message: Sentence
+    remedy: Sentence
+
+
+class MetricExamined(Message):
+    """One metric just now."""
+
+    name: str
+    kind: str
+    source: str = ""
+    versions: tuple[VersionSeen, ...] = ()
+    problems: tuple[MetricProblem, ...] = ()
+
+
+class Examined(Message):
+    provider: str = ""
+    metrics: tuple[MetricExamined, ...] = ()
+    problems: tuple[MetricProblem, ...] = ()
+    """Those of all metrics: nobody answers."""
+
+
 class MetricActivities(ABC):
     """What workflows learn from metrics."""
 
@@ -130,3 +178,8 @@ class MetricActivities(ABC):
 
         Errors: Rejected for a provider that does not remember, a time that is too long, and series that are not there.
         """
+
+    @activity.defn(name="metrics.examine")
+    @abstractmethod
+    async def examine(self, request: ExamineRequest) -> Examined:
+        """Runs the queries once and says what they find; what is missing is an answer too, and no error."""
