@@ -27,6 +27,9 @@ SAMPLES = (50, 40, 30, 20, 12)
 """Of each version: Netflix advises fifty, and many metrics have room for fewer."""
 
 _VARIABLE = re.compile(r"\$\\?\{\s*(\w+)\s*\}")
+_OF_PODS = re.compile(r'(\w*pod\w*)\s*=~\s*"\$\\?\{scope\}-?\.[*+]"')
+"""A pattern of the names of a scope's pods."""
+_PATTERN = re.compile(r'=~\s*"[^"]*\$\\?\{scope\}[^"]*\.[*+]')
 _FIRST = ("name", "kind", "query")
 """How a metric begins."""
 _HEAD = """\
@@ -75,7 +78,14 @@ def _scoring(config: CanaryConfig) -> dict[str, Any]:
 
 
 def _query(config: CanaryConfig, query: Query) -> str:
-    """The PromQL that Kayenta would send, its variables still in it; empty where nothing says it."""
+    """The PromQL that Kayenta would send, its variables still in it; empty where nothing says it.
+
+    The canary's pods begin with the name of the old one's workload, so a pattern of pods becomes `{{pods}}`.
+    """
+    return _OF_PODS.sub(r'\1=~"{{pods}}"', _written(config, query))
+
+
+def _written(config: CanaryConfig, query: Query) -> str:
     if query.custom_inline_template:
         return query.custom_inline_template.removeprefix("PromQL:").strip()
     template = config.templates.get(query.custom_filter_template, "") or query.custom_filter
@@ -90,6 +100,8 @@ def _unbound(config: CanaryConfig, i: int, values: Mapping[str, str]) -> Iterato
     query, at = _query(config, config.metrics[i].query), f"metrics[{i}].query"
     if not query:
         yield Problem(at, "names no metric and no query, or a template that is not in templates")
+    if values["scope"] == USUAL["scope"] and _PATTERN.search(query):
+        yield Problem(at, "its pattern around ${scope} would mean the pods of both versions; give --bind scope=VALUE")
     for name in dict.fromkeys(_VARIABLE.findall(query)):
         if name not in values:
             yield Problem(at, f"nothing says what ${{{name}}} is; give it with --bind {name}=VALUE")

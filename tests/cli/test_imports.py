@@ -61,7 +61,7 @@ def test_queries_have_variables_for_those_of_kayenta() -> None:
     errors, _, memory = (metric["query"] for metric in analysis_of(CONFIG, GIVEN)["metrics"])
     assert errors.startswith('100 * sum(rate(http_requests_total{namespace="{{namespace}}",deployment="{{workload}}",')
     assert memory == (
-        'avg(container_memory_working_set_bytes{container="shop",namespace="{{namespace}}",pod=~"{{workload}}-.*"})'
+        'avg(container_memory_working_set_bytes{container="shop",namespace="{{namespace}}",pod=~"{{pods}}"})'
     )
     bound = analysis_of(CONFIG, {**GIVEN, "scope": "shop-{{slot}}"})["metrics"][0]["query"]
     assert 'deployment="shop-{{slot}}"' in bound
@@ -101,6 +101,7 @@ def test_many_metrics_keep_fewer_samples_and_too_many_are_refused() -> None:
         (changed(query={"resourceType": "gce_instance"}), "metrics[0].query.resourceType: "),
         (changed(query={"customInlineTemplate": "", "customFilterTemplate": "x"}), "a template that is not in templ"),
         (changed(query={"customInlineTemplate": "up{a='${zone}'}"}), "give it with --bind zone=VALUE"),
+        (changed(query={"customInlineTemplate": 'up{job=~"${scope}.*"}'}), "would mean the pods of both versions"),
         (changed(canary={"direction": "down"}), "metrics[0].analysisConfigurations.canary.direction: "),
         (changed(canary={"effectSize": {"allowedIncrease": "much"}}), "allowedIncrease: must be a number"),
         (changed(canary={"strategy": 1}), "did you mean nanStrategy?"),

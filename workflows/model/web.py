@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
+from workflows.model.promql import variables
 from workflows.model.shapes import Document, Name
 
 Part = str | int | None
@@ -24,7 +25,6 @@ PER_VERSION = frozenset({"slot", "workload"})
 """Those that differ between the versions."""
 
 _PART = re.compile(r'\.?(?P<key>[^.\[\]"{}\s]+)|\[(?P<index>\d{1,9})\]|\[(?P<every>\*)\]|\["(?P<quoted>[^"\]]+)"\]')
-_VARIABLE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
 def parse_path(text: str) -> tuple[Part, ...]:
@@ -69,19 +69,9 @@ def _below(data: Any, part: Part) -> Iterable[Any]:
     raise ValueError(f"there is no {'[*]' if part is None else repr(part)} in it")
 
 
-def variables_in(text: str) -> set[str]:
-    """The names between `{{` and `}}`."""
-    return set(_VARIABLE.findall(text))
-
-
-def filled(text: str, values: dict[str, str]) -> str:
-    """The text with its variables replaced."""
-    return _VARIABLE.sub(lambda match: values[match[1]], text)
-
-
 def known_variables(text: str) -> str:
     """The text. Errors: ValueError for a variable that there is not."""
-    if strangers := sorted(variables_in(text) - set(VARIABLES)):
+    if strangers := [name for name in variables(text) if name not in VARIABLES]:
         msg = f"{{{{{strangers[0]}}}}} is no variable; there are {', '.join(VARIABLES)}"
         raise ValueError(msg)
     return text

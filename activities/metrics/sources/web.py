@@ -23,8 +23,9 @@ from workflows.analysis.arms import WEB
 from workflows.analysis.batches import Missing, Unit
 from workflows.errors import TemporaryError, Unavailable
 from workflows.model.analysis import GaugeMetric, Metric
+from workflows.model.promql import filled, variables
 from workflows.model.target import Slot
-from workflows.model.web import PER_VERSION, WebValue, filled, known_variables, parse_path, values_at, variables_in
+from workflows.model.web import PER_VERSION, WebValue, known_variables, parse_path, values_at
 
 _SHOWN = 60
 """Characters that are quoted of what is no number."""
@@ -95,7 +96,7 @@ class WebSource:
     def _variables(self, metric: GaugeMetric) -> set[str]:
         web = _web(metric)
         endpoint = self._endpoints.get(web.endpoint)
-        return {name for text in (endpoint.url if endpoint else "", *web.query.values()) for name in variables_in(text)}
+        return {name for text in (endpoint.url if endpoint else "", *web.query.values()) for name in variables(text)}
 
     async def _values(
         self, metric: GaugeMetric, query: Query, slot: Slot, *, max_age: float

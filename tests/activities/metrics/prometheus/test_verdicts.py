@@ -10,6 +10,7 @@ import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
 from activities.metrics import measuring
+from cli.imports import analysis_of
 from tests.activities.metrics.observing import metrics
 from tests.activities.metrics.pages import FakeClock
 from tests.activities.metrics.prometheus.recording import (
@@ -58,6 +59,29 @@ def said(observed: Observed) -> tuple[str, str]:
 
 
 BOTH = (errors(), latency())
+
+
+def a_canary_config() -> dict[str, Any]:
+    """As Kayenta has it, with its own PromQL."""
+    requests = 'http_requests_total{namespace="${location}",pod=~"${scope}-.*"'
+    promql = f'100 * sum(rate({requests},code=~"5.."}}[4s])) / sum(rate({requests}}}[4s]))'
+    query = {"type": "prometheus", "customInlineTemplate": f"PromQL:{promql}"}
+    configurations = {"canary": {"direction": "increase", "critical": True}}
+    metric = {"name": "Error Rate", "query": query, "groups": ["Errors"], "analysisConfigurations": configurations}
+    return {"metrics": [metric], "judge": {"name": "NetflixACAJudge-v1.0"}}
+
+
+@pytest.mark.parametrize(("shop", "verdict", "label"), [("bad", "rollback", "High"), ("good", "continue", "Pass")])
+async def test_canary_config_of_kayenta_judges_by_its_own_queries(
+    world: World, shop: str, verdict: str, label: str
+) -> None:
+    imported = analysis_of(a_canary_config(), {})
+    kayenta = {"step": "1s", "interval": "10s"}
+    observed = await world.observe(shop, *imported["metrics"], judge="kayenta", kayenta=kayenta, seconds=35)
+    assert observed.decision.verdict == verdict, observed.decision.message
+    assert observed.weighed
+    assert observed.weighed.score
+    assert observed.weighed.score.classes == {"error-rate": label}
 
 
 async def test_traffic_before_a_release_is_what_the_running_version_served(
