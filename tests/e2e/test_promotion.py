@@ -1,0 +1,99 @@
+"""A person says abort while the new version is being promoted: at every moment of it, on every router."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.service import RPCError
+
+from infra.testbed.bed import Bed
+from tests.e2e.shops import CASES, Shop, shops
+from tests.e2e.site import Site, a_site
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
+
+BESIDE = [name for name, (_, strategy) in CASES.items() if strategy["kind"] != "rolling"]
+"""Where a second version stands beside the first, and is promoted."""
+PROMOTION = ("Promoting", "Watching", "Committing", "Succeeded")
+ROUNDS = 3
+LONGEST = 25.0
+"""Seconds from the beginning of a promotion to after its end, its watch included."""
+OTHER = {"1.0.0": "1.1.0", "1.1.0": "1.0.0"}
+
+
+@dataclass
+class Trial:
+    """A shop, the version that its users have, and its objects as they must be."""
+
+    shop: Shop
+    version: str
+    specs: dict[str, Any]
+
+    async def abort_after(self, moment: float) -> tuple[str, str]:
+        """Releases the other version, with so many seconds from the beginning of its promotion to the abort."""
+        name = self.shop.name
+        playing = asyncio.create_task(self.shop.site.play(self.shop.release(OTHER[self.version], watch="6s")))
+        await asyncio.sleep(1)
+        await self.shop.site.until(name, lambda status: status["phase"] in PROMOTION)
+        await asyncio.sleep(moment)
+        with suppress(RPCError):  # It may have ended by itself.
+            await self.shop.site.abort(name)
+        return await playing
+
+    def expect(self, outcome: str) -> None:
+        """What must be there now: after an abort all as it was, and after a success only the image is another."""
+        if outcome == "Succeeded":
+            old, self.version = self.version, OTHER[self.version]
+            template = self.specs[f"apps/v1/deployments/{self.shop.name}"]["template"]
+            container = template["spec"]["containers"][0]
+            container["image"] = container["image"].replace(f":{old}", f":{self.version}")
+
+
+@pytest.fixture
+async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
+    async with a_site(full_bed, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def trials(site: Site) -> AsyncIterator[list[Trial]]:
+    async with AsyncExitStack() as stack:
+        found = [shop for shop in shops(site) if shop.name in BESIDE]
+        for shop in found:
+            await asyncio.to_thread(shop.open)
+        for shop in found:
+            await site.until_ready(shop.name)
+            await stack.enter_async_context(shop.visitors)
+            await shop.visitors.until(("1.0.0", 200))
+        yield [Trial(shop, "1.0.0", deepcopy(shop.specs())) for shop in found]
+
+
+async def test_an_abort_at_any_moment_of_a_promotion_costs_no_request_and_ends_at_the_baseline(
+    trials: list[Trial],
+) -> None:
+    seed = int(os.environ.get("HEADGATE_SEED", random.randrange(10**6)))
+    print(f"HEADGATE_SEED={seed}")
+    dice = random.Random(seed)
+    for _ in range(ROUNDS):
+        moments = [dice.uniform(0, LONGEST) for _ in trials]
+        ends = await asyncio.gather(*map(Trial.abort_after, trials, moments))
+        for trial, moment, end in zip(trials, moments, ends, strict=True):
+            print(f"{trial.shop.name}: abort {moment:.1f} s into the promotion: {end}")
+            assert end[0] in ("Aborted", "Succeeded"), (trial.shop.name, end)
+            trial.expect(end[0])
+        assert {trial.shop.name: trial.shop.specs() for trial in trials} == {
+            trial.shop.name: trial.specs for trial in trials
+        }
+        assert {trial.shop.name: found for trial in trials if (found := trial.shop.leftovers())} == {}
+        for trial in trials:
+            assert set(await trial.shop.visitors.next(100)) == {(trial.version, 200)}, trial.shop.name
+        assert {trial.shop.name: trial.shop.visitors.lost for trial in trials if trial.shop.visitors.lost} == {}
