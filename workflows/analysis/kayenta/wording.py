@@ -49,7 +49,7 @@ def _own(metric: Metric, state: CanaryState, score: ScoreReport | None) -> Metri
 
 
 def _shown(metric: Metric, label: str) -> State:
-    state = _STATES.get(label, "insufficient")
+    state = _STATES.get(label, "inconclusive")
     return "alert" if state == "failed" and metric.canary and metric.canary.muted else state
 
 

@@ -97,6 +97,11 @@ def test_rare_failures_are_told_apart() -> None:
     assert rollout.last.decision.reason == reasons.SCORE_TOO_LOW
 
 
+def test_metric_without_a_score_yet_says_so() -> None:
+    (report,) = serve(a_rollout(), 30).last.reports
+    assert (report.state, report.sentence.partition(";")[0]) == ("inconclusive", "not scored yet")
+
+
 def test_muted_metric_is_shown_and_not_scored() -> None:
     muted = {**errors(**canary(muted=True)), "name": "muted"}
     rollout = serve(a_rollout(latency(**canary()), muted), 400, new=0.2)
