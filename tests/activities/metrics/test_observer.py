@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from activities.boundary import implement
 from activities.metrics.activities import Metrics
 from activities.metrics.null import NullMetrics
 from activities.metrics.openmetrics import OpenMetricsProvider, OpenMetricsSettings
 from activities.registry import Registry
 from activities.traffic.keeping import Keeping
 from activities.traffic.null import NoRouter
-from tests.activities.metrics.observing import UNFOLLOWED, Attempts, a_request, an_analysis, metrics, nobody_else
+from tests.activities.metrics.observing import Attempts, a_request, an_analysis, metrics, nobody_else
 from tests.activities.metrics.pages import FakeClock, Instances, Page, an_endpoint, app_page, served
 from workflows.analysis import reasons
-from workflows.contracts.metrics import MetricActivities, ObserveRequest
+from workflows.contracts.metrics import ObserveRequest
 from workflows.errors import ForeignChange, Rejected, Unsupported
 from workflows.model.target import Target
 
@@ -275,10 +274,6 @@ async def test_a_foreign_change_ends_a_watchful_segment_with_its_field(world: Wo
     assert told.foreign == "Service shop/trip: /spec/selector"
     unwatched = await Attempts(activities, a_request(limit_seconds=10)).start()
     assert (unwatched.decision.reason, unwatched.foreign) == (reasons.SEGMENT_ENDED, "")
-
-
-def test_observing_and_measuring_are_the_whole_contract() -> None:
-    assert len(implement(MetricActivities, Metrics(Registry("metrics", {}), nobody_else, UNFOLLOWED))) == 2
 
 
 class Followed(NoRouter):
