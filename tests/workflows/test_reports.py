@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,12 @@ from workflows.model.decision import Decision
 BAD = Decision(verdict="rollback", reason="EvidenceFound", message="errors: less than once in 2,363 releases")
 
 
-async def observed(lab: Lab, verdict: Decision | None = None) -> Trial:
+async def observed(lab: Lab, verdict: Decision | None = None, *, strategy: Any = "canary") -> Trial:
     """A release whose observer saw a bad version."""
     session = a_rollout()
     session.run(GOOD, OLD, times=5)
     last = session.run(BAD_VERSION, OLD, times=30)
-    trial = lab.release("canary")
+    trial = lab.release(strategy)
     key = trial.components[0].target.key
     lab.world.seen[key] = {
         "evidence": evidence(session.state),
@@ -45,6 +46,16 @@ async def test_report_is_in_the_result_and_in_the_record_however_it_ends(lab: La
     assert record.details["timeline"]["lines"]["errors"]["bad"] == part["timeline"]["lines"]["errors"]["bad"]
     assert record.details["evidence"]["peak"] == part["evidence"]["peak"]
     assert len(json.dumps(part)) < 8 * 1024
+
+
+async def test_what_was_seen_until_an_abort_is_reported(lab: Lab) -> None:
+    """The segment that runs then ends too late to decide anything."""
+    trial = await observed(lab, strategy={"kind": "canary", "stages": [{"weight": 10, "observe": "1h"}]})
+    await trial.until(lambda status: status.phase == "Observing")
+    await trial.say("abort")
+    outcome, result = await trial.end()
+    assert outcome == "Aborted"
+    assert result["components"][0]["timeline"]["lines"]["errors"]["bad"]
 
 
 async def test_rollout_answers_with_its_timeline_and_does_not_send_it_with_every_word(lab: Lab) -> None:

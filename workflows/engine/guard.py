@@ -153,6 +153,8 @@ class Guard:
         while not self._stopped and self.verdict is None:
             started = workflow.now()
             result = await self._observe()
+            if result is not None:
+                self._learn(result)
             if self._stopped:
                 return
             if result is not None:
@@ -228,10 +230,13 @@ class Guard:
             self._handle = self._request = None
         return result
 
-    def _merge(self, result: Observed, started: datetime) -> None:
+    def _learn(self, result: Observed) -> None:
+        """Keeps what was seen, also in a segment that ends too late to decide anything: it is reported."""
         self.evidence, self.last_observation = result.evidence, workflow.now()
         if result.metrics:  # A segment may end before its first look.
             self.metrics, self.weighed = result.metrics, result.weighed
+
+    def _merge(self, result: Observed, started: datetime) -> None:
         if self._stage_since is not None:
             early = max((self._stage_since - started).total_seconds(), 0)
             self.observed += max(result.observed_seconds - early, 0)
