@@ -6,6 +6,7 @@ Questions name the moment that they are about, so an answer does not depend on w
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -32,8 +33,14 @@ CLOCK_SECONDS = 60.0
 SKEW = 60.0
 """Seconds between the server's clock and ours above which nobody could say which version a sample belongs to."""
 
+WARNED = 10.0
+"""Seconds above which the log says so."""
+
 _PATIENT = {"partial_response": "false"}
 """Thanos leaves out what does not answer unless it is told not to; others ignore it."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Series(NamedTuple):
@@ -61,6 +68,8 @@ class Server:
         self._answers: dict[_Question, tuple[float, asyncio.Task[Any]]] = {}
         self._backoff = Backoff()
         self._skew: tuple[float, float] | None = None
+        self._reading_clock = asyncio.Lock()
+        self._swept = float("-inf")
         self.requests = 0
         """Questions sent so far."""
 
@@ -74,15 +83,22 @@ class Server:
 
     async def skew(self, clock: Clock) -> float:
         """Seconds by which the server's clock is ahead. Errors: those of `ask`; Unavailable when it is far off."""
-        if self._skew is None or self._now() - self._skew[0] > CLOCK_SECONDS:
-            before = clock.now()
-            moment = float((await self._send("time()", {}))[0])
-            self._skew = (self._now(), moment - (before + clock.now()) / 2)
+        async with self._reading_clock:
+            if self._skew is None or self._now() - self._skew[0] > CLOCK_SECONDS:
+                self._skew = (self._now(), await self._read_clock(clock))
         skew = self._skew[1]
         if abs(skew) > SKEW:
             ahead = "ahead of" if skew > 0 else "behind"
             message = f"the clock of {self._url} is {abs(skew):.0f} s {ahead} this worker's; set both by NTP"
             raise Unavailable(message, provider="prometheus")
+        return skew
+
+    async def _read_clock(self, clock: Clock) -> float:
+        before = clock.now()
+        moment = float((await self._send("time()", {}))[0])
+        skew = moment - (before + clock.now()) / 2
+        if abs(skew) > WARNED:
+            logger.warning("the clock of %s is %.0f s from this worker's; set both by NTP", self._url, skew)
         return skew
 
     async def close(self) -> None:
@@ -107,7 +123,11 @@ class Server:
         return await asyncio.shield(known[1])
 
     def _forget(self) -> None:
-        oldest = self._now() - KEPT_SECONDS
+        """Now and then: with many releases there are thousands of answers."""
+        if self._now() - self._swept < 1:
+            return
+        self._swept = self._now()
+        oldest = self._swept - KEPT_SECONDS
         old = [question for question, (asked, task) in self._answers.items() if asked < oldest and task.done()]
         for question in old:
             del self._answers[question]

@@ -54,10 +54,16 @@ class Observation:
     """A run of the observer over stored data, cut into segments and attempts as a test likes."""
 
     def __init__(
-        self, url: str, began: float, analysis: dict[str, Any], *, deployment: str = "trip", **fields: Any
+        self,
+        provider: str | Recorded,
+        began: float,
+        analysis: dict[str, Any],
+        *,
+        deployment: str = "trip",
+        **fields: Any,
     ) -> None:
         self.clock = FakeClock(began)
-        self.provider = Recorded(settings(url))
+        self.provider = Recorded(settings(provider)) if isinstance(provider, str) else provider
         self.request = a_request(target=a_deployment(deployment), analysis=analysis, **fields)
         self.observed: Observed | None = None
 

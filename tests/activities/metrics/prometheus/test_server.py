@@ -187,6 +187,17 @@ async def test_certificate_of_the_files_is_trusted_and_no_other(tmp_path: Path) 
     await runner.cleanup()
 
 
+async def test_clock_is_read_once_a_minute_for_all(page: Page) -> None:
+    clock = FakeClock()
+    server = Server(settings(f"http://{page.address}"), now=clock.now)
+    for _ in range(2):
+        page.text = f'{{"data": {{"result": [{clock.time}, "x"]}}}}'
+        await asyncio.gather(*(server.skew(clock) for _ in range(50)))
+        clock.time += 61
+    await server.close()
+    assert page.asked == 2
+
+
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 async def test_clock_that_is_far_off_is_refused(page: Page, ahead: float) -> None:
     clock = FakeClock()
@@ -197,11 +208,15 @@ async def test_clock_that_is_far_off_is_refused(page: Page, ahead: float) -> Non
     await server.close()
 
 
-async def test_small_difference_of_clocks_is_taken_into_account(page: Page) -> None:
+@pytest.mark.parametrize(("ahead", "is_warned"), [(7, False), (-12, True)])
+async def test_small_difference_of_clocks_is_taken_into_account(
+    page: Page, ahead: float, is_warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     clock = FakeClock()
-    page.text = f'{{"data": {{"result": [{clock.time + 7}, "x"]}}}}'
+    page.text = f'{{"data": {{"result": [{clock.time + ahead}, "x"]}}}}'
     server = Server(settings(f"http://{page.address}"), now=clock.now)
-    assert await server.skew(clock) == pytest.approx(7)
+    assert await server.skew(clock) == pytest.approx(ahead)
+    assert ("set both by NTP" in caplog.text) == is_warned
     await server.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -213,3 +214,17 @@ class TestBacktests:
         found = await self.ask(world, *sides, errors(), until=world.began + 1e6)
         assert found.timeline
         assert found.timeline.since + found.timeline.step * found.timeline.count < world.began + 1e3
+
+
+async def test_two_hundred_releases_that_ask_the_same_ask_once_a_tick(world: World) -> None:
+    """One release of two metrics asks for its series of both slots, and for `up`: five questions a tick."""
+    ticks, counts = 3, []
+    for releases in (1, 200):
+        provider = Recorded(settings(world.server.url))
+        runs = [Observation(provider, world.began, an_observation(*BOTH), deployment="good") for _ in range(releases)]
+        found = await asyncio.gather(*(run.segment(ticks) for run in runs))
+        assert {each.decision.verdict for each in found} == {"continue"}
+        counts.append(provider.server.requests)
+        await provider.close()
+    assert counts[0] == counts[1]
+    assert counts[0] <= 5 * (ticks + 1)
