@@ -23,7 +23,9 @@ from typing import Any
 
 import aiohttp
 from rich.console import Console
+from typer.testing import CliRunner
 
+from cli.app import app
 from cli.client import Headgate
 from cli.demo.playground import Places, Playground
 from cli.demo.scenarios import FIRST, SCENARIOS
@@ -116,6 +118,16 @@ def _port(file: Path) -> int:
     sys.exit("chromium does not start")
 
 
+async def report(page: Page) -> None:
+    """Photographs the report of the recording in examples/analyze: the same picture each time."""
+    folder = IMAGES.parents[1] / "examples" / "analyze"
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "report.html"
+        command = ["analyze", str(folder / "release.yaml"), "--csv", str(folder / "bad.csv"), "--html", str(file)]
+        CliRunner().invoke(app, command, catch_exceptions=False)
+        await page.photograph(f"file://{file}", IMAGES / "report.png", until="How to read this", settle=1)
+
+
 class Photographer:
     """Brings releases into states and takes their pictures."""
 
@@ -166,6 +178,7 @@ class Photographer:
 async def main() -> None:
     """All of them."""
     async with Playground(Places.free(), rate=100, say=print) as playground, browser() as page:
+        await report(page)
         headgate = Headgate(await playground.connect())
         photographer = Photographer(playground, headgate, page)
         first, run = await photographer.release("first")
