@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
-from activities.clusters.kubernetes.patch import Operation, drop, entries, pointer, put, test
+from activities.clusters.kubernetes.patch import Operation, Path, drop, entries, pointer, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.lists import Goal, Lists, Mine, Record, changes, dumped, replaced, shares, weighed
@@ -296,13 +296,13 @@ class Part:
         body = next(body for ref, body in bodies if ref.service == self.services["stable"])
         return weighed(self.shape.renamed(body, self.services[slot]), _ALONE)
 
-    def _fronts(self, mine: Sequence[Mine], state: TrafficState) -> list[Rule]:
-        """The rules that lead requests with one of the headers to the new version."""
+    def _fronts(self, mine: Sequence[Mine], state: TrafficState) -> list[tuple[Path, Rule]]:
+        """The rules that lead requests with one of the headers to the new version, with the rules they come before."""
         headers, slot = state.raw.get("match"), state.preview_to
         if not (headers and slot and self.shape.fronts):
             return []
         return [
-            front | {rule.field: [self._alone(rule, slot)]}
+            (rule.path, front | {rule.field: [self._alone(rule, slot)]})
             for rule in mine
             if self._has_headers(rule)
             for front in self.shape.fronts(self._uncopied(rule.rule), headers)
@@ -330,14 +330,23 @@ class Part:
         """Whether the rule is for HTTP requests and not for connections."""
         return rule.path[:-1] == self.shape.lists[0][0]
 
-    def _moved_fronts(self, route: Object, wanted: Sequence[Rule]) -> list[Operation]:
+    def _moved_fronts(self, route: Object, wanted: Sequence[tuple[Path, Rule]]) -> list[Operation]:
+        """Puts each directly before its rule: in front of all they would take requests from rules of others."""
         canary = self.services["canary"]
         found = [
             (path, rule)
             for path, field, rule in self.shape.rules(route)
             if all(ref.service == canary for ref in self._refs(rule[field]))
         ]
-        if [rule for _, rule in found] == list(wanted):
+        if [rule for _, rule in found] == [rule for _, rule in wanted]:
             return []
         gone = [operation for path, rule in reversed(found) for operation in (test(path, rule), drop(path))]
-        return [*gone, *(put(self.shape.front, rule) for rule in reversed(wanted))]
+        paths = [path for path, _ in found]
+        return [*gone, *(put(_without(paths, path), rule) for path, rule in reversed(wanted))]
+
+
+def _without(gone: Iterable[Path], path: Path) -> Path:
+    """Where an item of a list is once others of the list have gone."""
+    *way, index = path
+    before = sum(int(other[-1]) < int(index) for other in gone if [*other[:-1]] == way)
+    return (*way, int(index) - before)

@@ -77,8 +77,3 @@ class Shape:
                 yield from (((*path, i), field, rule) for i, rule in enumerate(found) if rule.get(field))
             elif isinstance(found, dict) and found.get(field):
                 yield path, field, found
-
-    @property
-    def front(self) -> Path:
-        """Where a rule must stand to be asked first."""
-        return (*self.lists[0][0], 0)

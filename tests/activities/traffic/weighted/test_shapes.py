@@ -193,7 +193,7 @@ def test_only_the_routes_that_are_named_are_touched() -> None:
     named = replace(part(ISTIO), routes=("route-1",))
     before = shop("istio", [[("trip", None)], [("trip", None)]])
     there = written(named, before, state(25, preview=True))
-    front, other, route = there["spec"]["http"]
+    other, front, route = there["spec"]["http"]
     assert front["route"][0]["destination"]["host"] == "trip-canary.test.svc.cluster.local"
     assert (other, there["spec"]["tcp"]) == (before["spec"]["http"][0], before["spec"]["tcp"])
     assert [entry["weight"] for entry in route["route"]] == [75, 25]

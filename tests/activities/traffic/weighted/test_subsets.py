@@ -111,7 +111,7 @@ def test_weights_are_written_as_subsets_of_the_same_host() -> None:
 def test_a_header_leads_to_the_canarys_subset_and_the_users_own_route_there_stays() -> None:
     mine = part(stable="v1", canary="v2")
     there = written(mine, NAMED, state(0, preview=True))
-    front, own, last = there["spec"]["http"]
+    own, front, last = there["spec"]["http"]
     assert (front["match"], front["route"]) == ([{"headers": {"canary": {"exact": "true"}}}], [to("trip", "v2", 100)])
     assert (own, last) == tuple(NAMED["spec"]["http"])
 
