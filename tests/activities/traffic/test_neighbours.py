@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from activities.clusters.kubernetes.api import Object
-from activities.clusters.kubernetes.kinds import HTTP_ROUTE, SERVICE, VIRTUAL_SERVICE, Kind
+from activities.clusters.kubernetes.kinds import HTTP_ROUTE, INGRESS, SERVICE, VIRTUAL_SERVICE, Kind
 from activities.traffic import registry
+from activities.traffic.ingresses import switch
 from tests.activities.traffic.conftest import GATEWAY
 from tests.activities.traffic.kubernetes import KubernetesWorld, accepted
 from tests.activities.traffic.test_kubernetes import content
@@ -42,13 +43,22 @@ async def virtual_service(world: KubernetesWorld) -> None:
     await world.open((VIRTUAL_SERVICE, {"metadata": {"name": "shop"}, "spec": {"hosts": [world.host], "http": http}}))
 
 
-KINDS: dict[str, tuple[Kind, Any]] = {
+async def ingress(world: KubernetesWorld) -> None:
+    paths = [
+        {"path": f"/{name}", "pathType": "Prefix", "backend": {"service": {"name": name, "port": {"number": 80}}}}
+        for name in NAMES
+    ]
+    await world.open((INGRESS, {"metadata": {"name": "shop"}, "spec": {"rules": [{"http": {"paths": paths}}]}}))
+
+
+WEIGHTED: dict[str, tuple[Kind, Any]] = {
     "gatewayApi": (HTTP_ROUTE, http_route),
     "istio": (VIRTUAL_SERVICE, virtual_service),
 }
+KINDS = WEIGHTED | {"ingress": (INGRESS, ingress)}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=WEIGHTED)
 def router(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -58,6 +68,7 @@ async def shop(
     router: str, routing_kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[KubernetesWorld]:
     monkeypatch.setattr(registry, "_SHAPES", [replace(shape, lead=0) for shape in registry._SHAPES])
+    monkeypatch.setattr(switch, "LEAD", 0)
     made = KubernetesWorld(tmp_path, routing_kubeconfig, router)
     try:
         await KINDS[router][1](made)
@@ -126,6 +137,31 @@ async def test_four_services_on_one_object_released_at_once_touch_nothing_of_eac
     assert content(await route(shop)) == before
 
 
+def backends(found: Object) -> dict[str, str]:
+    """Where each path of an Ingress leads."""
+    paths = found["spec"]["rules"][0]["http"]["paths"]
+    return {path["path"].removeprefix("/"): path["backend"]["service"]["name"] for path in paths}
+
+
+@pytest.mark.parametrize("router", ["ingress"])
+async def test_four_services_on_one_ingress_are_switched_at_once_and_each_goes_back_alone(
+    shop: KubernetesWorld,
+) -> None:
+    before = content(await route(shop))
+    await asyncio.gather(*(release(shop, name, [100]) for name in NAMES))
+    found = await route(shop)
+    assert backends(found) == {name: f"{name}-canary" for name in NAMES}
+    fences = [name for name in found["metadata"]["annotations"] if name.startswith("fence.headgate.dev/")]
+    assert len(fences) == len(NAMES)
+    for done, name in enumerate(NAMES, start=1):
+        run, mine = Run(f"rollout/{name}", f"run-{name}"), target(shop, name)
+        claim = await shop.capture_undo(run, mine)
+        await shop.shift(run, mine, claim, {"stable": 100})
+        back = NAMES[:done]
+        assert backends(await route(shop)) == {one: one if one in back else f"{one}-canary" for one in NAMES}
+    assert content(await route(shop)) == before
+
+
 async def release_further(shop: KubernetesWorld, name: str) -> None:
     """One more shift under the claim that the release has."""
     mine = target(shop, name)
@@ -134,6 +170,7 @@ async def release_further(shop: KubernetesWorld, name: str) -> None:
     await shop.shift(Run(f"rollout/{name}", f"run-{name}"), mine, claims[0], {"stable": 20, "canary": 80})
 
 
+@pytest.mark.parametrize("router", KINDS)
 async def test_the_claim_of_one_service_does_not_let_it_write_for_another(shop: KubernetesWorld) -> None:
     run = Run("rollout/ai", "run-ai")
     claim = await shop.capture(run, target(shop, "ai"))
