@@ -1,0 +1,98 @@
+"""Whole releases on a real API server whose pods are ready by themselves: everything but a data plane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+
+from tests.cluster import Namespace
+from tests.temporal import unique
+from tests.worker.process import WorkerProcess, a_worker
+
+Handle = WorkflowHandle[Any, Any]
+
+
+@dataclass
+class Land:
+    """A namespace, and workers that release there."""
+
+    client: Client
+    address: str
+    folder: Path
+    namespace: Namespace
+    queue: str
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[WorkerProcess]:
+        """One more worker."""
+        folder = self.folder / unique("worker")
+        folder.mkdir()
+        targets = [{"cluster": "bed", "namespaces": [self.namespace.name]}]
+        policy = {"spec": {"environments": {"test": {"targets": targets}}}, "kind": "Policy"}
+        (folder / "policy.yaml").write_text(yaml.safe_dump({"apiVersion": "headgate.dev/v1", **policy}))
+        cluster = {"kubeconfig": str(self.namespace.kubeconfig), "namespaces": [self.namespace.name]}
+        settings = {
+            "taskQueue": self.queue,
+            "policy": "policy.yaml",
+            "kubernetes": {"clusters": {"bed": cluster | {"callsPerSecond": 500}}},
+            "registries": {"check": False},
+        }
+        async with a_worker(folder, self.address, yaml.safe_dump(settings)) as worker:
+            await worker.ready()
+            yield worker
+
+    async def release(self, version: str, strategy: dict[str, Any], name: str = "", **component: Any) -> Handle:
+        """Starts a release of one component, without metrics: nobody is asked anything here."""
+        name = name or self.queue
+        usual = {
+            "name": "trip",
+            "artifact": {"image": "registry.test/trip"},
+            "workload": {"kind": "kubernetes", "deployment": "trip"},
+            "traffic": {"kind": "none"},
+            "strategy": strategy,
+        }
+        document = {
+            "apiVersion": "headgate.dev/v1",
+            "kind": "Release",
+            "metadata": {"name": name},
+            "spec": {"environment": "test", "version": version, "components": [usual | component]},
+        }
+        return await self.client.start_workflow("Release", document, id=f"release/test/{name}", task_queue=self.queue)
+
+    async def abort(self, handle: Handle) -> None:
+        """As a person does."""
+        run = (await handle.query("status"))["firstRunId"]
+        await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
+
+    def spec(self, path: str) -> Any:
+        """The spec of an object as it is now."""
+        return self.namespace.get(path)["spec"]
+
+
+async def until(handle: Handle, true: Callable[[dict[str, Any]], bool]) -> None:
+    """Waits until the status of a release is as wanted, and no longer than the release lasts."""
+    async with asyncio.timeout(120):
+        while not true(await handle.query("status")):
+            if (await handle.describe()).status != WorkflowExecutionStatus.RUNNING:
+                pytest.fail(str(await end(handle)))
+            await asyncio.sleep(0.2)
+
+
+async def end(handle: Handle) -> tuple[str, str]:
+    """How a release ends: the outcome and its sentence."""
+    try:
+        result = await handle.result()
+    except WorkflowFailureError as error:
+        if not isinstance(error.cause, ApplicationError):
+            raise
+        return str(error.cause.type), error.cause.message
+    return str(result["outcome"]), str(result["message"])
