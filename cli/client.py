@@ -177,9 +177,9 @@ class Headgate:
             raise _unplannable(found)
         return found
 
-    async def describe(self, cluster: str, namespace: str, deployment: str) -> Described:
-        """What a worker finds around a Deployment. Errors: BadInput when it is not there; CommandError; Unreachable."""
-        about = DescribeRequest(cluster=cluster, namespace=namespace, deployment=deployment)
+    async def describe(self, cluster: str, namespace: str, name: str, *, sort: str = "deployment") -> Described:
+        """What a worker finds around a workload. Errors: BadInput when it is not there; CommandError; Unreachable."""
+        about = DescribeRequest(cluster=cluster, namespace=namespace, deployment=name, sort=sort)
         return await self._inquire("deployment", about, Described)
 
     async def survey(self) -> Surveyed:

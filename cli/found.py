@@ -1,4 +1,4 @@
-"""The document that `headgate init deployment/NAME` writes from what a cluster has; pure."""
+"""The document that `headgate init KIND/NAME` writes from what a cluster has; pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from workflows.contracts.references import ContainerSeen, Described
 
+SORTS = {"deployment": "deployment", "statefulset": "statefulSet", "daemonset": "daemonSet"}
+"""From what people write before a name, the field of `workload`."""
 _STRATEGIES = {
     "canary": """\
         kind: canary
@@ -24,6 +26,11 @@ _STRATEGIES = {
     "rolling": """\
         kind: rolling
         maxSurge: 2
+        maxUnavailable: 1
+        watch: 10m
+""",
+    "in place": """\
+        kind: rolling
         maxUnavailable: 1
         watch: 10m
 """,
@@ -49,13 +56,25 @@ _ANALYSIS = """\
 
 @dataclass(frozen=True)
 class Place:
-    """Where a Deployment is, and what its release is called."""
+    """Where a workload is, and what its release is called."""
 
     cluster: str
     namespace: str
-    deployment: str
+    name: str
     release: str
     environment: str
+    sort: str = "deployment"
+    """The field of `workload` that names it."""
+
+    @property
+    def kind(self) -> str:
+        """What Kubernetes calls its sort."""
+        return f"{self.sort[0].upper()}{self.sort[1:]}"
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether no second version can stand beside the first."""
+        return self.sort != "deployment"
 
 
 def release(place: Place, found: Described) -> str:
@@ -63,13 +82,13 @@ def release(place: Place, found: Described) -> str:
     return "".join(_parts(place, found))
 
 
-def notes(found: Described) -> Iterator[str]:
+def notes(place: Place, found: Described) -> Iterator[str]:
     """What a person should know of it at once."""
-    for route in found.routes[1:]:
+    for route in () if place.is_in_place else found.routes[1:]:
         yield f"{_named(route)} leads to it too: users who come that way stay on the old version until promotion"
     if len(found.services) > 1:
         yield f"several Services select its pods: {', '.join(found.services)}"
-    if not found.services and "Services" not in found.unseen:
+    if not found.services and not place.is_in_place and "Services" not in found.unseen:
         yield "no Service selects its pods, so nothing brings users to it"
     for name in found.autoscalers:
         yield f"HorizontalPodAutoscaler {name} scales it"
@@ -80,7 +99,7 @@ def notes(found: Described) -> Iterator[str]:
 def _parts(place: Place, found: Described) -> Iterator[str]:
     main = _main(place, found)
     yield f"""\
-# Written by headgate init from Deployment {place.namespace}/{place.deployment} in {place.cluster}, {_pods(found)}.
+# Written by headgate init from {place.kind} {place.namespace}/{place.name} in {place.cluster}, {_pods(found)}.
 # Every field: headgate explain release. What is missing for it: headgate plan FILE --check
 apiVersion: headgate.dev/v1
 kind: Release
@@ -99,12 +118,13 @@ spec:
     yield f"""\
       workload:
         kind: kubernetes
-        deployment: {place.deployment}
+        {place.sort}: {place.name}
         cluster: {place.cluster}  # these two can go where the policy's environment names only one place
         namespace: {place.namespace}
 """
     yield from _port(main, found)
-    yield from _traffic(found)
+    if not place.is_in_place:
+        yield from _traffic(found)
     yield from _strategy(place, found)
     yield "      drain: 30s  # for open requests, before pods stop\n"
     yield _checks(found)
@@ -147,11 +167,14 @@ def _strategy(place: Place, found: Described) -> Iterator[str]:
     kind, reason = _advised(place, found)
     yield f"      strategy:  # {reason}\n"
     yield _STRATEGIES[kind]
-    yield _ADVICE
+    if not place.is_in_place:
+        yield _ADVICE
 
 
 def _advised(place: Place, found: Described) -> tuple[str, str]:
     traffic = _chosen(found)["kind"]
+    if place.is_in_place:
+        return "in place", "its pods have names or nodes of their own, so they are replaced in place"
     if found.alone:
         return "recreate", found.alone.partition("; use ")[0]
     for beginning, kind in _ENVIRONMENTS.items():
@@ -185,8 +208,8 @@ def _flow(fields: dict[str, Any]) -> str:
 
 
 def _main(place: Place, found: Described) -> ContainerSeen:
-    """The one that is called as its Deployment, or the first."""
-    return next((one for one in found.containers if one.name == place.deployment), found.containers[0])
+    """The one that is called as its workload, or the first."""
+    return next((one for one in found.containers if one.name == place.name), found.containers[0])
 
 
 def _repository(image: str) -> str:

@@ -36,6 +36,11 @@ class Ref:
             )
         return cls(parts[0], parts[1], kind)
 
+    @classmethod
+    def of(cls, environment: str, name: str) -> Ref:
+        """From its parts, each of which an option gives. Errors: BadInput, naming the one that is wrong."""
+        return cls(_part(environment, "an environment", "--environment"), _part(name, "a release", "--name"))
+
     @property
     def workflow_id(self) -> str:
         """The id of its workflow."""
@@ -53,6 +58,18 @@ class Ref:
 
     def __str__(self) -> str:
         return f"{self.environment}/{self.name}"
+
+
+def _part(text: str, what: str, option: str) -> str:
+    from workflows.model.shapes import NAME_PATTERN
+
+    if re.match(NAME_PATTERN, text):
+        return text
+    raise BadInput(
+        f"{text!r} cannot be the name of {what}: only lower-case letters, digits and dashes, no dash at either end, "
+        f"at most 63; give another with {option}",
+        reason="BadName",
+    )
 
 
 def whoami() -> str:

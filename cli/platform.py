@@ -191,6 +191,10 @@ async def examine_clusters(headgate: Headgate) -> list[Finding]:
     except CommandError as error:
         return [Finding("clusters", "unknown", str(error), "headgate worker   (only workers reach them)")]
     findings = [finding for seen in found.clusters for finding in _cluster(seen)]
+    findings += [
+        Finding(f"queue {queue}", "missing", "no worker inside its cluster answered", "start one there")
+        for queue in found.silent
+    ]
     if found.orphans:
         message = f"releases of {', '.join(found.orphans[:5])} have ended and left their mark"
         fix = "the janitor undoes them within its interval; if one stays, look at the workflow rollout/TARGET"

@@ -157,6 +157,7 @@ def _introduction(clusters: Clusters) -> Introduction:
         version=headgate_version(),
         clusters=clusters.aliases,
         queues=tuple(sorted(set(clusters.queues.values()))),
+        reached=dict(clusters.queues),
     )
 
 

@@ -20,6 +20,7 @@ from workflows.engine import calls
 from workflows.engine.ends import call_planner
 from workflows.engine.examination import Examination, examination
 from workflows.engine.preflight import Preflight, preflight, traffic
+from workflows.engine.reach import ask_at, ask_everywhere
 from workflows.model.backtest import Backtested
 
 
@@ -55,17 +56,17 @@ async def _metrics(document: Any) -> Examination:
 
 
 async def _deployment(about: Any) -> Described:
-    """What is around a Deployment."""
+    """What is around a workload."""
     request = DescribeRequest.model_validate(about)
     summary = f"Look at {request.deployment} in {request.cluster}/{request.namespace}"
-    found: Described = await _asked(ReferenceActivities.describe, request, summary)
+    found: Described = await _asked(ask_at(request.cluster, ReferenceActivities.describe, request, summary))
     return found
 
 
-async def _asked(method: Callable[..., Any], request: Any, summary: str, profile: calls.Profile = calls.ASK) -> Any:
+async def _asked(answer: Awaitable[Any]) -> Any:
     """An activity's answer, or its failure as that of the question."""
     try:
-        return await calls.call(method, request, profile, summary)
+        return await answer
     except ActivityError as error:
         if calls.is_cancelled(error):
             raise
@@ -76,14 +77,19 @@ async def _asked(method: Callable[..., Any], request: Any, summary: str, profile
 async def _backtest(about: Any) -> Backtested:
     """What an analysis would have decided on what a metric store remembers."""
     request = BacktestRequest.model_validate(about)
-    found: Backtested = await _asked(MetricActivities.backtest, request, "Play the past", calls.BACKTEST)
+    found: Backtested = await _asked(calls.call(MetricActivities.backtest, request, calls.BACKTEST, "Play the past"))
     return found
 
 
 async def _clusters(_: Any) -> Surveyed:
-    """All clusters of whichever worker answers."""
-    found: Surveyed = await calls.call(ReferenceActivities.survey, None, calls.ASK, "Look at the clusters")
-    return found
+    """All clusters of whichever worker answers, and of those inside clusters that it does not reach."""
+    found: dict[str, Surveyed]
+    found, silent = await ask_everywhere(ReferenceActivities.survey, None, "Look at the clusters", calls.ASK)
+    return Surveyed(
+        clusters=tuple(cluster for one in found.values() for cluster in one.clusters),
+        orphans=tuple(sorted({orphan for one in found.values() for orphan in one.orphans})),
+        silent=tuple(silent),
+    )
 
 
 _ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {

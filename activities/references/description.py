@@ -1,4 +1,4 @@
-"""What a cluster has around a Deployment: enough to write the first document of its releases.
+"""What a cluster has around a workload: enough to write the first document of its releases.
 
 What may not be looked at is said to be unseen and never taken for absent.
 """
@@ -10,16 +10,13 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.copies import pod_labels, refuse_unsuited
-from activities.clusters.kubernetes.kinds import (
-    DEPLOYMENT,
-    HORIZONTAL_POD_AUTOSCALER,
-    SERVICE,
-)
+from activities.clusters.kubernetes.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
 from activities.clusters.kubernetes.labels import matches
 from activities.clusters.kubernetes.resources import Resource
 from activities.clusters.kubernetes.volumes import claims_of
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
+from activities.workloads.controllers import CONTROLLERS, Controller
 from workflows.contracts.references import ContainerSeen, Described, DescribeRequest
 from workflows.errors import Denied, NotFound, Unsupported
 
@@ -38,8 +35,9 @@ class Finder(Protocol):
 
 
 async def describe(api: Api, routers: Registry[TrafficRouter], request: DescribeRequest) -> Described:
-    """Everything around a Deployment. Errors: NotFound, Denied for the Deployment itself."""
-    found = await Resource(api, DEPLOYMENT, request.namespace, request.deployment).get()
+    """Everything around a workload. Errors: NotFound, Denied for the workload itself."""
+    controller = CONTROLLERS[request.sort]
+    found = await Resource(api, controller.kind, request.namespace, request.deployment).get()
     seen, pod = _Seen(), found["spec"]["template"]["spec"]
     services = [
         service["metadata"]["name"]
@@ -57,12 +55,12 @@ async def describe(api: Api, routers: Registry[TrafficRouter], request: Describe
     claims = await seen.of("volumes", claims_of(api, request.namespace, found["spec"]["template"]))
     return Described(
         containers=tuple(map(_container, pod["containers"])),
-        replicas=int(found["spec"].get("replicas", 1)),
+        replicas=controller.size(found),
         services=tuple(services),
         routes=tuple(routes),
         check_path=next(_paths(pod["containers"]), ""),
-        autoscalers=tuple(scaler["metadata"]["name"] for scaler in scalers if _scales(scaler, request.deployment)),
-        alone=_alone(found, claims),
+        autoscalers=tuple(scaler["metadata"]["name"] for scaler in scalers if _scales(scaler, found, controller)),
+        alone=_alone(found, claims) if controller.has_canary else "",
         unseen=tuple(seen.missing),
     )
 
@@ -84,14 +82,14 @@ class _Seen:
             return []
 
 
-def _leads_to(service: Object, deployment: Object) -> bool:
+def _leads_to(service: Object, workload: Object) -> bool:
     selector = service["spec"].get("selector")
-    return bool(selector) and matches({"matchLabels": selector}, pod_labels(deployment))
+    return bool(selector) and matches({"matchLabels": selector}, pod_labels(workload))
 
 
-def _scales(scaler: Object, deployment: str) -> bool:
+def _scales(scaler: Object, workload: Object, controller: Controller) -> bool:
     target = scaler["spec"]["scaleTargetRef"]
-    return bool((target["kind"], target["name"]) == (DEPLOYMENT.name, deployment))
+    return bool((target["kind"], target["name"]) == (controller.kind.name, workload["metadata"]["name"]))
 
 
 def _container(container: Object) -> ContainerSeen:

@@ -40,8 +40,9 @@ def init(  # noqa: PLR0913, PLR0917 (an option is a parameter)
     what: Annotated[
         str,
         typer.Argument(
-            metavar="[deployment/NAME]",
-            help="A Deployment to write it from, as a worker finds it; left out, a small document to start from.",
+            metavar="[KIND/NAME]",
+            help="A deployment, statefulset or daemonset to write it from, as a worker finds it; left out, a small "
+            "document to start from.",
             show_default=False,
         ),
     ] = "release.yaml",
@@ -52,26 +53,29 @@ def init(  # noqa: PLR0913, PLR0917 (an option is a parameter)
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="The release's name.", show_default="the Deployment's, or my-service")
+        str | None, typer.Option("--name", help="The release's name.", show_default="the workload's, or my-service")
     ] = None,
     environment: Annotated[str, typer.Option("--environment", "-e", help="An environment of the policy.")] = "staging",
     place: Annotated[
-        str | None, typer.Option("--in", metavar="CLUSTER/NAMESPACE", help="Where the Deployment is.")
+        str | None, typer.Option("--in", metavar="CLUSTER/NAMESPACE", help="Where the workload is.")
     ] = None,
 ) -> None:
-    """Write a Release with comments, to start from: a small one, or what fits a Deployment that is there."""
+    """Write a Release with comments, to start from: a small one, or what fits a workload that is there."""
     from cli.errors import BadInput
+    from cli.found import SORTS
     from cli.names import Ref
     from cli.starter import release
 
-    kind, slash, deployment = what.partition("/")
-    ref = Ref.parse(f"{environment}/{name or (deployment if kind == 'deployment' else '') or 'my-service'}")
-    if kind == "deployment" and slash:
-        file = file or Path(f"{deployment}.yaml")
+    kind, _, workload = what.partition("/")
+    sort = SORTS.get(kind.lower()) if workload else None
+    ref = Ref.of(environment, name or (workload if sort else "") or "my-service")
+    if sort:
+        file = file or Path(f"{workload}.yaml")
         _refuse_existing(file)
-        text, notes = _from_cluster(session, ref, deployment, place or "")
+        text, notes = _from_cluster(session, ref, what, place or "")
     elif file or place:
-        raise BadInput(f"{what} names no Deployment; write deployment/NAME first, or leave the rest out")
+        kinds = ", ".join(f"{known}/NAME" for known in SORTS)
+        raise BadInput(f"{what} names no workload; write one of {kinds} first, or leave the rest out")
     else:
         file, text, notes = Path(what), release(ref.name, environment), []
     _write_new(file, text)
@@ -84,16 +88,17 @@ def init(  # noqa: PLR0913, PLR0917 (an option is a parameter)
         session.note(f"note: {note}")
 
 
-def _from_cluster(session: Session, ref: Ref, deployment: str, place: str) -> tuple[str, list[str]]:
+def _from_cluster(session: Session, ref: Ref, what: str, place: str) -> tuple[str, list[str]]:
     from cli import found
     from cli.errors import BadInput
 
     cluster, _, namespace = place.partition("/")
     if not (cluster and namespace):
-        raise BadInput(f"say where deployment/{deployment} is: --in CLUSTER/NAMESPACE, such as --in prod/production")
-    described = session.run(lambda headgate: headgate.describe(cluster, namespace, deployment))
-    where = found.Place(cluster, namespace, deployment, ref.name, ref.environment)
-    return found.release(where, described), list(found.notes(described))
+        raise BadInput(f"say where {what} is: --in CLUSTER/NAMESPACE, such as --in prod/production")
+    kind, _, name = what.partition("/")
+    where = found.Place(cluster, namespace, name, ref.name, ref.environment, found.SORTS[kind.lower()])
+    described = session.run(lambda headgate: headgate.describe(cluster, namespace, name, sort=where.sort))
+    return found.release(where, described), list(found.notes(where, described))
 
 
 def _refuse_existing(file: Path) -> None:

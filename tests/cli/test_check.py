@@ -18,6 +18,7 @@ from tests.cli.real import RealRelease, a_release
 from tests.temporal import address_of, unique
 from workflows.contracts.metrics import Examined, Measured, MetricExamined, MetricProblem, VersionSeen
 from workflows.contracts.references import ClusterSeen, ContainerSeen, Described, Leftover, ReferenceProblem, Surveyed
+from workflows.contracts.workers import CONTRACT, Introduction
 
 
 class Desk:
@@ -157,9 +158,12 @@ async def test_a_document_is_written_from_a_deployment(desk: Desk, monkeypatch: 
         (["deployment/trap", "--in", "prod/shop"], "Deployment shop/trap does not exist"),
         (["deployment/trip"], "say where deployment/trip is: --in CLUSTER/NAMESPACE"),
         (["deployment/trip", "--in", "prod"], "say where deployment/trip is: --in CLUSTER/NAMESPACE"),
-        (["deployment/Trip", "--in", "prod/shop"], "does not name a release"),
-        (["deployments/trip", "--in", "prod/shop"], "deployments/trip names no Deployment"),
-        (["release.yaml", "other.yaml"], "release.yaml names no Deployment"),
+        (["statefulset/trap", "--in", "prod/shop"], "StatefulSet shop/trap does not exist"),
+        (["deployment/Trip", "--in", "prod/shop"], "'Trip' cannot be the name of a release: only lower-case letters"),
+        (["--name", "Bad_Name"], "'Bad_Name' cannot be the name of a release"),
+        (["--environment", "Prod"], "'Prod' cannot be the name of an environment"),
+        (["deployments/trip", "--in", "prod/shop"], "deployments/trip names no workload; write one of deployment/NAME"),
+        (["release.yaml", "other.yaml"], "release.yaml names no workload"),
     ],
 )
 async def test_a_wrong_question_is_answered_with_a_sentence(
@@ -182,14 +186,17 @@ async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> No
         ClusterSeen(cluster="poor", is_reached=True, lacking=("patch secrets in namespace shop",), leftovers=(left,)),
     )
     desk.real.world.surveyed = Surveyed(clusters=clusters, orphans=("prod/shop/kubernetes/trip",))
+    far = unique("far")
+    desk.real.world.introduction = Introduction(contract=CONTRACT, queues=(far,), reached={"far": far})
     result = await desk.run("doctor", "-o", "json")
     assert result.exit_code == 1
     found = [(f["subject"], f["state"], f["message"]) for f in json.loads(result.stdout)["findings"]]
-    assert found[[subject for subject, *_ in found].index("cluster good") :][:5] == [
+    assert found[[subject for subject, *_ in found].index("cluster good") :][:6] == [
         ("cluster good", "ok", "reached, with the rights that every release takes, and nothing left over"),
         ("cluster away", "missing", "the API server cannot be reached"),
         ("cluster poor", "missing", "the worker may not patch secrets in namespace shop"),
         ("cluster poor", "missing", "Deployment shop/trip-canary was made for a release that has ended"),
+        (f"queue {far}", "missing", "no worker inside its cluster answered"),
         ("marks", "missing", "releases of prod/shop/kubernetes/trip have ended and left their mark"),
     ]
 

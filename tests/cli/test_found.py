@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from workflows.model.release import Component, Release
 TRIP = ContainerSeen(name="trip", image="registry.example:5000/shop/trip:v1.2", ports=(8080,))
 PROXY = ContainerSeen(name="proxy", image="proxy@sha256:0", ports=(15000,))
 ROUTE = {"kind": "gatewayApi", "httpRoute": "trips", "service": "trip"}
+PLACE = Place("prod", "shop", "trip", "trip", "production")
 INGRESS = {"kind": "ingress", "ingress": "shop", "service": "trip"}
 
 
@@ -30,7 +32,7 @@ def found(**fields: Any) -> Described:
 
 
 def written(described: Described, environment: str = "production") -> tuple[str, Release]:
-    text = release(Place("prod", "shop", "trip", "trip", environment), described)
+    text = release(replace(PLACE, environment=environment), described)
     return text, parse_release(yaml.safe_load(text))
 
 
@@ -48,7 +50,18 @@ def test_a_deployment_behind_a_route_gets_a_canary() -> None:
     assert one.strategy.kind == "canary"
     assert one.checks[0].path == "/ready"
     assert "# gatewayApi can give the new version a part of the users" in text
-    assert list(notes(found())) == []
+    assert list(notes(PLACE, found())) == []
+
+
+@pytest.mark.parametrize("sort", ["statefulSet", "daemonSet"])
+def test_what_has_pods_of_its_own_names_is_replaced_in_place(sort: str) -> None:
+    place = replace(PLACE, sort=sort)
+    text = release(place, found(services=(), autoscalers=("trip",)))
+    (one,) = parse_release(yaml.safe_load(text)).spec.components
+    assert (getattr(one.workload, "sort", sort), one.workload.name, one.strategy.kind) == (sort, "trip", "rolling")
+    assert one.traffic.kind == "none"
+    assert text.startswith(f"# Written by headgate init from {sort[0].upper()}{sort[1:]} shop/trip in prod, 3 pods")
+    assert list(notes(place, found(services=(), routes=(ROUTE, INGRESS)))) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +103,7 @@ def test_what_a_person_must_know_is_said() -> None:
     text, _ = written(seen)
     assert "# {kind: contour, httpProxy: old, service: trip} leads to it too:" in text
     assert "3 pods, scaled by trip." in text
-    assert list(notes(seen)) == [
+    assert list(notes(PLACE, seen)) == [
         "httpProxy old leads to it too: users who come that way stay on the old version until promotion",
         "several Services select its pods: trip, trip2",
         "HorizontalPodAutoscaler trip scales it",

@@ -491,7 +491,8 @@ class _References(_Part):
 
     async def describe(self, request: DescribeRequest) -> Described:
         if request.deployment not in self.world.described:
-            raise NotFound(f"Deployment {request.namespace}/{request.deployment} does not exist")
+            kind = f"{request.sort[0].upper()}{request.sort[1:]}"
+            raise NotFound(f"{kind} {request.namespace}/{request.deployment} does not exist")
         return self.world.described[request.deployment]
 
     def _seen(self, component: ComponentPlan) -> ComponentSeen:

@@ -18,6 +18,8 @@ from tests.workflows.fake_world import FakeWorld
 from tests.workflows.lab import QUICK, Lab, Trial, a_component, a_lab, a_target
 from tests.workflows.test_interruptions import same
 from tests.workflows.test_lost_runs import run_janitor
+from tests.workflows.test_preflight import inquire
+from workflows.contracts.references import ClusterSeen, Described, Surveyed
 from workflows.contracts.workers import CONTRACT, Introduction
 from workflows.model.status import ReleaseStatus
 
@@ -62,6 +64,30 @@ async def queues_of(trial: Trial, lab: Lab) -> dict[str, set[str]]:
             found.setdefault(asked.task_queue.name, set()).add(asked.activity_type.name)
     assert lab.queue not in found
     return found
+
+
+async def test_who_asks_is_told_of_clusters_that_only_workers_inside_them_reach(client: Client, lab: Lab) -> None:
+    queue, away = unique("inside"), unique("away")
+    reached = {"far": queue, "away": away}
+    lab.world.introduction = Introduction(contract=CONTRACT, queues=(away, queue), reached=reached)
+    lab.world.surveyed = Surveyed(clusters=(ClusterSeen(cluster="near", is_reached=True),), orphans=("near/shop",))
+    far_world = FakeWorld(
+        surveyed=Surveyed(clusters=(ClusterSeen(cluster="far", is_reached=True),), orphans=("far/shop",))
+    )
+    far_world.described["trip"] = Described(replicas=7)
+    about = {"namespace": "shop", "deployment": "trip"}
+    async with inside(client, queue, far_world):
+        seen = await inquire(lab, "clusters", None, Surveyed)
+        assert [cluster.cluster for cluster in seen.clusters] == ["near", "far"]
+        assert (seen.orphans, seen.silent) == (("far/shop", "near/shop"), (away,))
+        assert (await inquire(lab, "deployment", {**about, "cluster": "far"}, Described)).replicas == 7
+    with pytest.raises(WorkflowFailureError) as failed:
+        await inquire(lab, "deployment", {**about, "cluster": "away"})
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert (failed.value.cause.type, failed.value.cause.message) == (
+        NOBODY,
+        "no worker inside cluster away answered; start one there",
+    )
 
 
 async def test_everything_about_a_target_is_done_on_its_clusters_queue(client: Client, lab: Lab) -> None:

@@ -54,6 +54,9 @@ class DescribeRequest(Message):
     cluster: str
     namespace: str
     deployment: str
+    """Its name, of whatever sort it is."""
+    sort: str = "deployment"
+    """The field of a document's `workload` that names it: `deployment`, `statefulSet` or `daemonSet`."""
 
 
 class ContainerSeen(Message):
@@ -63,7 +66,7 @@ class ContainerSeen(Message):
 
 
 class Described(Message):
-    """What is around a Deployment; enough to write the first document of its releases."""
+    """What is around a workload; enough to write the first document of its releases."""
 
     containers: tuple[ContainerSeen, ...] = ()
     replicas: int = 0
@@ -74,7 +77,7 @@ class Described(Message):
     check_path: str = ""
     """Where its probes ask, the one for readiness first."""
     autoscalers: tuple[str, ...] = ()
-    """HorizontalPodAutoscalers of the Deployment."""
+    """HorizontalPodAutoscalers of the workload."""
     alone: Sentence = ""
     """Why two versions of it can't run at the same time, where they can't."""
     unseen: tuple[str, ...] = ()
@@ -102,9 +105,11 @@ class ClusterSeen(Message):
 
 class Surveyed(Message):
     clusters: tuple[ClusterSeen, ...] = ()
-    """Those that the worker which answered reaches itself."""
+    """Those that the workers which answered reach themselves."""
     orphans: tuple[str, ...] = ()
     """Targets whose mark no open run holds; the janitor settles them."""
+    silent: tuple[str, ...] = ()
+    """Queues of workers inside clusters from which no answer came."""
 
 
 class ReferenceActivities(ABC):
@@ -118,9 +123,9 @@ class ReferenceActivities(ABC):
     @activity.defn(name="references.describe")
     @abstractmethod
     async def describe(self, request: DescribeRequest) -> Described:
-        """What is around a Deployment; changes nothing. Errors: NotFound, Denied, Unavailable."""
+        """What is around a workload; changes nothing. Errors: NotFound, Denied, Unavailable."""
 
     @activity.defn(name="references.survey")
     @abstractmethod
     async def survey(self) -> Surveyed:
-        """All clusters as they are for releases; changes nothing."""
+        """All clusters of this worker as they are for releases; changes nothing."""

@@ -26,6 +26,8 @@ class Introduction(Message):
     """Aliases of the Kubernetes clusters whose API servers it speaks to itself."""
     queues: tuple[str, ...] = ()
     """Queues of the workers inside the clusters that it does not reach."""
+    reached: dict[str, str] = {}
+    """These queues by the alias of the cluster."""
 
 
 class WorkerActivities(ABC):

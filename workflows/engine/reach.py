@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.workflow import ActivityHandle
 
 from workflows.contracts.targets import TargetActivities
@@ -81,19 +81,35 @@ class Reach:
 
 
 async def ask_everywhere(
-    method: Callable[..., Any], argument: Any, summary: str
-) -> tuple[dict[str, list[Any]], list[str]]:
+    method: Callable[..., Any], argument: Any, summary: str, profile: Profile = calls.WRITE
+) -> tuple[dict[str, Any], list[str]]:
     """What the workers answer by their queue, ours being the empty one; and the queues from which no answer came."""
     ours: Introduction = await calls.call(WorkerActivities.introduce, None, calls.WRITE, "Find the cluster workers")
     queues = ["", *ours.queues]
-    answers = await asyncio.gather(*(_ask(method, argument, summary, queue) for queue in queues))
+    answers = await asyncio.gather(*(_ask(method, argument, summary, queue, profile) for queue in queues))
     found = {queue: answer for queue, answer in zip(queues, answers, strict=True) if answer is not None}
     return found, [queue for queue in queues if queue not in found]
 
 
-async def _ask(method: Callable[..., Any], argument: Any, summary: str, queue: str) -> list[Any] | None:
+async def ask_at(cluster: str, method: Callable[..., Any], argument: Any, summary: str) -> Any:
+    """What a worker answers that reaches a cluster: ours, or one inside it.
+
+    Errors: ActivityError; ApplicationError of type NoWorkerForCluster.
+    """
+    ours: Introduction = await calls.call(WorkerActivities.introduce, None, calls.ASK, "Find the cluster workers")
     try:
-        answer: list[Any] = await calls.call(method, argument, calls.WRITE, summary, Line(queue, _QUESTION))
+        return await calls.call(method, argument, calls.ASK, summary, Line(ours.reached.get(cluster, ""), _QUESTION))
+    except ActivityError as error:
+        if not calls.is_unserved(error):
+            raise
+        message = f"no worker inside cluster {cluster} answered; start one there"
+        raise ApplicationError(message, type=calls.NOBODY, non_retryable=True) from error
+
+
+async def _ask(method: Callable[..., Any], argument: Any, summary: str, queue: str, profile: Profile) -> Any:
+    """None where nobody answers."""
+    try:
+        answer = await calls.call(method, argument, profile, summary, Line(queue, _QUESTION))
     except ActivityError as error:
         if not queue:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -279,8 +280,8 @@ async def test_the_pull_secrets_of_the_workload_and_of_its_service_account_sign_
         assert "with the pull secrets of the workload; renew them" in told["artifact.image"]
 
 
-async def describe(shop: Shop, deployment: str = "trip") -> Described:
-    request = DescribeRequest(cluster="local", namespace=shop.namespace.name, deployment=deployment)
+async def describe(shop: Shop, deployment: str = "trip", sort: str = "deployment") -> Described:
+    request = DescribeRequest(cluster="local", namespace=shop.namespace.name, deployment=deployment, sort=sort)
     return await shop.references.describe(request)
 
 
@@ -327,6 +328,22 @@ async def test_what_may_not_be_looked_at_is_unseen_and_not_absent(shop: Shop, tm
     found = await describe(shop)
     assert (found.services, found.routes) == (("trip",), ())
     assert {"objects of gatewayApi", "objects of ingress", "autoscalers"} <= set(found.unseen)
+
+
+@pytest.mark.parametrize(("sort", "kind"), [("statefulSet", "StatefulSet"), ("daemonSet", "DaemonSet")])
+async def test_what_is_replaced_in_place_is_described_too(shop: Shop, sort: str, kind: str) -> None:
+    sized: dict[str, Any] = {"replicas": 2, "serviceName": "cart"} if sort == "statefulSet" else {}
+    shop.namespace.workload(kind, "cart", image="v1", **sized)
+    assert await until(
+        lambda: (shop.namespace.get(f"apps/v1/{kind.lower()}s/cart").get("status") or {}).get("observedGeneration")
+    )
+    reference = {"apiVersion": "apps/v1", "kind": kind, "name": "cart"}
+    spec = {"scaleTargetRef": reference, "maxReplicas": 4}
+    shop.namespace.apply("autoscaling/v2", "HorizontalPodAutoscaler", "cart", spec=spec)
+    found = await describe(shop, "cart", sort)
+    assert (found.replicas, found.containers[0].name, found.autoscalers, found.alone) == (2, "cart", ("cart",), "")
+    with pytest.raises(NotFound, match=f"{kind} .*/trap does not exist"):
+        await describe(shop, "trap", sort)
 
 
 async def test_what_is_not_there_is_not_described(shop: Shop) -> None:
