@@ -412,7 +412,7 @@ class Rollout:
         journey = self.journey
         while True:
             try:
-                await _present(journey.runner).settle(self._promoted("promoted"), journey.leftover)
+                await _present(journey.runner).settle(self._promoted("promoted"), journey.leftover, journey.home)
             except StepFailed as error:
                 if error.reason == "Fenced":
                     return error.message

@@ -35,7 +35,7 @@ from workflows.contracts.targets import (
     UndoState,
 )
 from workflows.errors import PlanRefused
-from workflows.model.target import SLOTS, Claim, Mark, Promoted, Target, TargetState
+from workflows.model.target import SLOTS, Backend, Claim, Mark, Promoted, Target, TargetState
 from workflows.planning.rollouts import rollout_plan
 from workflows.planning.undo import next_undo_step
 
@@ -121,6 +121,8 @@ class Targets(TargetActivities):
             promoted = promoted.model_copy(update={"at": datetime.now(UTC)})
         if request.retire is not None:
             await self._workload(request.target).retire(request.retire)
+        if request.weights:
+            await self._lead(request.target, request.claim, request.weights)
         await self._gitops.resume(request.target, request.claim, mark.baseline.syncs)
         await self._workload(request.target).settle(request.target, request.claim, promoted)
 
@@ -217,6 +219,11 @@ class Targets(TargetActivities):
     async def _objects(self, target: Target) -> list[FencedObject]:
         workload = self._workload(target)
         return [*workload.objects(target), *await workload.scalers(target), *self._router(target).objects(target)]
+
+    async def _lead(self, target: Target, claim: Claim, weights: dict[Backend, float]) -> None:
+        router = self._router(target)
+        await router.check(target, claim)
+        await router.write(target, claim, router.wanted(target, weights, None))
 
     def _workload(self, target: Target) -> WorkloadProvider:
         return self._workloads.get(str(target.workload.get("kind", "")))

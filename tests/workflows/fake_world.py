@@ -294,6 +294,9 @@ class _Targets(_Part):
         self.world.check_claim(place, request.claim)
         if request.retire is not None:
             place.slots[request.retire.slot] = SlotState()
+        if request.weights:
+            assert place.slots["canary"].is_empty, "what is still there would be forgotten"
+            place.log.append(("traffic.home", request))
         if request.promoted is not None:
             place.kept.append(request.promoted)
         place.mark = None

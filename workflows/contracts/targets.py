@@ -10,7 +10,7 @@ from temporalio import activity
 from workflows.contracts.workloads import RetireRequest
 from workflows.model.plan import ComponentPlan, RolloutPlan, Step
 from workflows.model.shapes import Message, Sentence
-from workflows.model.target import Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
+from workflows.model.target import Backend, Claim, Mark, Promoted, ReleaseRef, Target, TargetState, Template
 
 
 class CaptureRequest(Message):
@@ -102,6 +102,8 @@ class SettleRequest(Message):
     """Kept beside the target; None after an undo of a version that never took traffic."""
     retire: RetireRequest | None = None
     """What is drained and removed before."""
+    weights: dict[Backend, float] = {}
+    """Written once that is gone: an object that both versions shared forgets the one that was removed."""
 
 
 class AwaitGitRequest(Message):

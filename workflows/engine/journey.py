@@ -13,7 +13,7 @@ from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Arms, Guard
 from workflows.engine.steps import StepFailed, StepRunner, wait_of
 from workflows.model.messages import RolloutOrder
-from workflows.model.plan import Approve, AwaitGit, Barrier, Observe, Retire, RolloutPlan, Step
+from workflows.model.plan import Approve, AwaitGit, Barrier, Observe, Retire, RolloutPlan, Shift, Step
 from workflows.model.status import Phase, Wait
 from workflows.model.target import Backend, Claim
 
@@ -54,6 +54,8 @@ class Journey:
         """Nothing is undone any more."""
         self.leftover: Retire | None = None
         """What goes away with the mark."""
+        self.home: Shift | None = None
+        """Where users are led once that is gone."""
         self.git_until: datetime | None = None
         """When a wait for Git ends the way forward, while there is one."""
         self.git_told = False
@@ -172,6 +174,8 @@ class Journey:
             await self._meet(action)
         elif self.committed and isinstance(action, Retire):
             self.leftover = action
+        elif self.committed and isinstance(action, Shift):
+            self.home = action
         else:
             return await self._perform(step)
         return 1

@@ -164,13 +164,14 @@ class StepRunner:
     async def _retire(self, action: Retire, summary: str) -> None:
         await self.reach.call(WorkloadActivities.retire, self._retirement(action), self.wait, summary)
 
-    async def settle(self, promoted: Promoted | None, leftover: Retire | None) -> None:
-        """Removes what is left of the old version and takes the mark away. Errors: StepFailed."""
+    async def settle(self, promoted: Promoted | None, leftover: Retire | None, home: Shift | None) -> None:
+        """Removes what is left of the old version, and what led there, and the mark. Errors: StepFailed."""
         request = SettleRequest(
             target=self.target,
             claim=self.claim,
             promoted=promoted,
             retire=None if leftover is None else self._retirement(leftover),
+            weights={} if home is None else home.weights,
         )
         with _failing():
             await self.reach.call(TargetActivities.settle, request, self.wait, "Remove what is left, and the mark")
