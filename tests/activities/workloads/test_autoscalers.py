@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -14,10 +17,11 @@ from kubernetes.client import ApiException
 from activities.clusters.kubernetes.api import Object
 from infra.testbed import crds
 from infra.testbed.api import Api
+from tests.activities.workloads.mortal import Moment, Request, carry_out
 from tests.activities.workloads.test_kubernetes import Dying, old_of, settle, waiting
 from tests.activities.world import Run, World, a_release, a_template
 from tests.cluster import Namespace
-from workflows.contracts.targets import Captured, CaptureRequest
+from workflows.contracts.targets import Captured, CaptureRequest, SettleRequest
 from workflows.contracts.workloads import DeployRequest, ScaleRequest
 from workflows.errors import Fenced, Unavailable
 from workflows.model.target import Claim, Target
@@ -305,3 +309,39 @@ async def test_a_write_that_dies_anywhere_is_finished_by_the_next_attempt(
         if not dying.died:
             return
     pytest.fail("it takes more calls than it should")
+
+
+async def killed(world: World, shop: Namespace, run: Run, request: Request, moment: Moment) -> bool:
+    """Whether a worker that carries this out was killed at its write to the autoscaler."""
+    arguments = (world.directory, shop.kubeconfig, (run.workflow_id, run.run_id), request, moment)
+    worker = multiprocessing.get_context("forkserver").Process(target=carry_out, args=arguments)
+    worker.start()
+    await asyncio.to_thread(worker.join)
+    return worker.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("kind", "field"), [("hpa", "minReplicas"), ("keda", "minReplicaCount")])
+async def test_whoever_comes_after_a_worker_that_was_killed_at_its_write_ends_with_the_users_own_bounds(  # noqa: PLR0917
+    world: World,
+    run: Run,
+    target: Target,
+    shop: Namespace,
+    kind: str,
+    field: str,
+    moment: Moment,
+    request: pytest.FixtureRequest,
+) -> None:
+    scaler: Callable[[], Object] = request.getfixturevalue(kind)
+    before = scaler()["spec"]
+    capture = CaptureRequest(target=target, release=a_release(), template=V2)
+    assert await killed(world, shop, run, capture, moment)
+    assert scaler()["spec"].get(field) == (4 if moment == "after" else before.get(field))
+    claim = await world.capture(run, target)
+    assert scaler()["spec"][field] == 4
+    end = SettleRequest(target=target, claim=claim)
+    assert await killed(world, shop, run, end, moment)
+    assert scaler()["spec"].get(field) == (before.get(field) if moment == "after" else 4)
+    await run.call(world.targets.settle, end)
+    assert scaler()["spec"] == before
+    assert await run.call(world.targets.find_mark, target) is None
