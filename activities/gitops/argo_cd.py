@@ -36,8 +36,8 @@ from activities.gitops.applications import (
     tracker,
     uncovered,
 )
-from activities.workloads.deployments import resource
 from activities.workloads.secret import RecordSecret
+from activities.workloads.sights import resource
 from activities.workloads.slots import Writer
 from workflows.errors import Fenced, NotReady, Unsupported
 from workflows.model.shapes import Message

@@ -21,7 +21,7 @@ from activities.clusters.kubernetes.kinds import EVENT, SECRET
 from activities.clusters.kubernetes.labels import MANAGED, TARGET, target_label
 from activities.clusters.kubernetes.patch import drop, put
 from activities.clusters.kubernetes.pods import is_ready
-from activities.workloads.deployments import Sight, look, resource
+from activities.workloads.sights import Sight, look, resource
 from workflows.contracts.workloads import Gathered, GatherRequest
 from workflows.errors import Conflict, ProviderError
 from workflows.model.target import SLOTS

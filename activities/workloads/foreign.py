@@ -11,7 +11,7 @@ from typing import Any
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.patch import Path, pointer
 from activities.clusters.kubernetes.templates import is_foreign, notes_of, plain, pod_hash
-from activities.workloads.deployments import look_at, resource, slots_of
+from activities.workloads.sights import look_at, resource, slots_of
 from workflows.errors import ForeignChange
 from workflows.model.target import Slot, Target
 

@@ -23,12 +23,12 @@ from activities.clusters.kubernetes.templates import is_foreign
 from activities.foreign import Shared
 from activities.workloads.autoscalers import Autoscalers
 from activities.workloads.configuration import SharedConfiguration, recorded
-from activities.workloads.deployments import Sight, look, look_at, pods_of, resource, slots_of
 from activities.workloads.failures import Failure
 from activities.workloads.foreign import refuse_foreign
 from activities.workloads.obstacles import blocker, is_hopeless
 from activities.workloads.protocol import Configuration, Endpoint, Record
 from activities.workloads.secret import RecordSecret, records, settled
+from activities.workloads.sights import Sight, look, look_at, pods_of, resource, slots_of
 from activities.workloads.slots import Writer
 from activities.workloads.waiting import waited_before
 from workflows.contracts.workloads import (

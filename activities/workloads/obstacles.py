@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import EVENT
 from activities.clusters.kubernetes.pods import is_leaving, is_ready
-from activities.workloads.deployments import Sight
+from activities.workloads.sights import Sight
 from workflows.errors import ProviderError
 from workflows.model.target import Slot
 

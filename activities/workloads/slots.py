@@ -30,9 +30,9 @@ from activities.clusters.kubernetes.templates import (
 from activities.clusters.kubernetes.volumes import claims_of
 from activities.workloads.configuration import refuse_changed
 from activities.workloads.controllers import Controller, controller_of
-from activities.workloads.deployments import resource, slots_of
 from activities.workloads.foreign import foreign_change, refuse_foreign, written
 from activities.workloads.selectors.beside import admit
+from activities.workloads.sights import resource, slots_of
 from workflows.contracts.workloads import DeployRequest, ScaleRequest
 from workflows.errors import Fenced, NotFound, Rejected, Unsupported
 from workflows.model.target import Claim, Slot, Target, Template

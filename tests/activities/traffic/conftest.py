@@ -21,9 +21,9 @@ from activities.traffic.ingresses import nginx, switch
 from infra.testbed import crds
 from infra.testbed.api import Api
 from tests.activities.traffic.kubernetes import ROUTES, KubernetesWorld, accepted, valid
-from tests.activities.world import World, routed, world
+from tests.activities.world import Run, World, a_template, routed, world
 from workflows.errors import NotFound, Rejected
-from workflows.model.target import Target
+from workflows.model.target import Claim, Target
 
 __all__ = ["routed", "world"]
 
@@ -178,6 +178,31 @@ async def cluster_world(
         yield made
     finally:
         await made.finish()
+
+
+@pytest.fixture
+def shop(cluster_world: KubernetesWorld) -> KubernetesWorld:
+    """The same under the name that tests of what is in clusters call it by."""
+    return cluster_world
+
+
+@pytest.fixture
+def target(shop: KubernetesWorld) -> Target:
+    return shop.target()
+
+
+@pytest.fixture
+def run(shop: KubernetesWorld) -> Run:
+    return shop.run()
+
+
+@pytest.fixture
+async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
+    """One pod of the old version, and one of the new one."""
+    claim = await shop.capture(run, target)
+    await shop.deploy(run, target, claim, slot="stable", template=a_template("v1"), replicas=1)
+    await shop.deploy(run, target, claim, slot="canary", template=a_template("v2"), replicas=1)
+    return claim
 
 
 @pytest.fixture(params=ROUTERS)

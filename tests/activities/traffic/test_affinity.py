@@ -9,7 +9,7 @@ import pytest
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.patch import put
 from activities.traffic.affinity import of_destination_rules, of_rule, of_service
-from tests.activities.traffic.conftest import SETUPS, cluster_world
+from tests.activities.traffic.conftest import SETUPS
 from tests.activities.traffic.kubernetes import KubernetesWorld
 from workflows.model.target import Target
 
@@ -59,17 +59,9 @@ def test_a_service_that_holds_clients_by_address_is_found() -> None:
     assert not of_service({"spec": {"sessionAffinity": "None"}})
 
 
-shop = cluster_world
-
-
 @pytest.fixture(params=["service", "replicas", "istioSubsets", *SETUPS])
 def router(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def target(shop: KubernetesWorld) -> Target:
-    return shop.target()
 
 
 @pytest.mark.cluster

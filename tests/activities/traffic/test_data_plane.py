@@ -165,11 +165,6 @@ def target(shop: KubernetesWorld) -> Target:
 
 
 @pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
-
-
-@pytest.fixture
 async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
     """The old version serves, the new one is ready beside it."""
     claim = await shop.capture(run, target)

@@ -14,7 +14,7 @@ from activities.clusters.kubernetes.patch import drop, put
 from activities.traffic.ingresses.annotations import PREFIX, told
 from activities.traffic.ingresses.nginx import NginxRouter
 from activities.traffic.protocol import Sticky
-from tests.activities.traffic.conftest import INGRESSES, cluster_world
+from tests.activities.traffic.conftest import INGRESSES
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
@@ -30,8 +30,6 @@ PREVIEW = {"host": "validation.example.com"}
 MATCH = [{"header": "x-canary", "exact": "yes"}]
 SWITCH, NGINX = (pytest.mark.parametrize("router", [name]) for name in ("ingress", "nginx"))
 
-shop = cluster_world
-
 
 @pytest.fixture(params=INGRESSES)
 def router(request: pytest.FixtureRequest) -> str:
@@ -41,19 +39,6 @@ def router(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def target(shop: KubernetesWorld, router: str) -> Target:
     return shop.target(**({"preview": PREVIEW} if router == "ingress" else {"match": MATCH}))
-
-
-@pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
-
-
-@pytest.fixture
-async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
-    claim = await shop.capture(run, target)
-    await shop.deploy(run, target, claim, slot="stable", template=V1, replicas=1)
-    await shop.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
-    return claim
 
 
 async def ingress(shop: KubernetesWorld, name: str = "shop") -> Any:

@@ -14,7 +14,7 @@ from activities.clusters.kubernetes.patch import pointer, put
 from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.router import WeightedRouter
-from tests.activities.traffic.conftest import SETUPS, cluster_world
+from tests.activities.traffic.conftest import SETUPS
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.world import Run, a_template
 from workflows.contracts.targets import TakeOverRequest
@@ -30,27 +30,6 @@ V1, V2 = a_template("v1"), a_template("v2")
 @pytest.fixture(params=SETUPS)
 def router(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-shop = cluster_world
-
-
-@pytest.fixture
-def target(shop: KubernetesWorld) -> Target:
-    return shop.target()
-
-
-@pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
-
-
-@pytest.fixture
-async def claim(shop: KubernetesWorld, run: Run, target: Target) -> Claim:
-    claim = await shop.capture(run, target)
-    await shop.deploy(run, target, claim, slot="stable", template=V1, replicas=1)
-    await shop.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
-    return claim
 
 
 def route(shop: KubernetesWorld, target: Target) -> Resource:

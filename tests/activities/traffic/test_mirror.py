@@ -7,7 +7,6 @@ import json
 import pytest
 
 from activities.clusters.kubernetes.kinds import SERVICE
-from tests.activities.traffic.conftest import cluster_world
 from tests.activities.traffic.kubernetes import KubernetesWorld
 from tests.activities.traffic.test_kubernetes import content, route
 from tests.activities.world import Run, a_template
@@ -17,17 +16,10 @@ from workflows.model.target import Claim, Target
 
 pytestmark = pytest.mark.cluster
 
-shop = cluster_world
-
 
 @pytest.fixture(params=["gatewayApi", "contour", "istio", "istioSubsets"])
 def router(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, ENDPOINT_SLICE, SERVICE
-from tests.activities.traffic.conftest import cluster_world
 from tests.activities.traffic.kubernetes import KubernetesWorld
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
@@ -20,22 +21,16 @@ pytestmark = pytest.mark.cluster
 V1, V2 = a_template("v1"), a_template("v2")
 QUARTER: dict[Backend, float] = {"stable": 75, "canary": 25}
 
-shop = cluster_world
-
 
 @pytest.fixture
-def router() -> str:
-    return "replicas"
-
-
-@pytest.fixture
-def target(shop: KubernetesWorld) -> Target:
-    return shop.target()
-
-
-@pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
+async def shop(routing_kubeconfig: Path, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
+    """Without pods, whose labels are each test's own."""
+    made = KubernetesWorld(tmp_path, routing_kubeconfig, "replicas")
+    try:
+        await made.open()
+        yield made
+    finally:
+        await made.finish()
 
 
 @pytest.fixture

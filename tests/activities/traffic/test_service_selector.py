@@ -9,7 +9,6 @@ import pytest
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.patch import put
-from tests.activities.traffic.conftest import cluster_world
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
@@ -23,22 +22,10 @@ pytestmark = pytest.mark.cluster
 V1, V2 = a_template("v1"), a_template("v2")
 EVERYBODY: dict[Backend, float] = {"canary": 100}
 
-shop = cluster_world
-
 
 @pytest.fixture
 def router() -> str:
     return "service"
-
-
-@pytest.fixture
-def target(shop: KubernetesWorld) -> Target:
-    return shop.target()
-
-
-@pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from activities.clusters.kubernetes.kinds import DEPLOYMENT, DESTINATION_RULE, P
 from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.patch import put
 from activities.traffic.protocol import Follower
-from tests.activities.traffic.conftest import cluster_world
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
@@ -29,22 +28,10 @@ HOME: dict[Backend, float] = {"stable": 100}
 HASH = "pod-template-hash"
 RESTART = put(("spec", "template", "metadata", "annotations"), {"restartedAt": "now"})
 
-shop = cluster_world
-
 
 @pytest.fixture
 def router() -> str:
     return "istioSubsets"
-
-
-@pytest.fixture
-def target(shop: KubernetesWorld) -> Target:
-    return shop.target()
-
-
-@pytest.fixture
-def run(shop: KubernetesWorld) -> Run:
-    return shop.run()
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from activities.workloads.controllers import CONTROLLERS
-from activities.workloads.deployments import Sight
 from activities.workloads.obstacles import CRASHES, WORDS, is_hopeless, obstacle
+from activities.workloads.sights import Sight
 
 OWNER = {"controller": True, "uid": "set"}
 TEMPLATE = {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "app", "image": "trip:v2"}]}}
