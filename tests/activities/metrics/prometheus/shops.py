@@ -13,7 +13,7 @@ SECONDS = 36
 OUTAGE = 12
 AFTER = 12
 
-RATES = {"rare": (1 / 60, 1 / 60), "busy": (3000, 500)}
+RATES = {"rare": (1 / 60, 1 / 60), "busy": (3000, 500), "gaps": (90, 6), "outage": (90, 6)}
 """Requests a second and pod of both versions, where they are not the usual ones."""
 USUAL = (90, 60)
 SHARE = 0.005
@@ -80,19 +80,18 @@ async def _pods(shop: Shop) -> None:
 
 
 async def _gaps(shop: Shop) -> None:
-    """Scrapes fail in turn while failures of both versions come and go."""
-    for turn, second in enumerate(range(4, SECONDS - 4, 4)):
-        silent = shop.new if turn % 2 else shop.old
+    """The new version can't be scraped whenever both versions fail: its failures arrive when the old one is well."""
+    for second in range(4, SECONDS - 4, 4):
         await shop.at(second)
-        for service in silent:
+        for service in shop.new:
             service.status = 500
         for service in shop.everything:
             service.change(bad=0.3)
         await shop.at(second + 1.3)
         for service in shop.everything:
-            service.change(bad=SHARE)
+            service.change(bad=0)
         await shop.at(second + 2.2)
-        for service in silent:
+        for service in shop.new:
             service.status = 200
 
 

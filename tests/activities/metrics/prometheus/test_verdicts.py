@@ -23,7 +23,7 @@ from tests.activities.metrics.prometheus.recording import (
     latency,
     settings,
 )
-from tests.activities.metrics.prometheus.shops import AFTER, OUTAGE, SECONDS, happen
+from tests.activities.metrics.prometheus.shops import AFTER, OUTAGE, RATES, SECONDS, USUAL, happen
 from tests.prometheus import Prometheus, a_prometheus, stable
 from workflows.analysis import reasons
 from workflows.contracts.metrics import BacktestRequest, Observed
@@ -126,6 +126,10 @@ async def test_nobody_is_blamed_for_what_is_not_his(world: World, shop: str) -> 
     assert observed.decision.verdict == "continue", observed.decision.message
     assert observed.weighed
     assert observed.weighed.peak < 3
+    counted = observed.metrics[0].evidence
+    if counted and shop != "pods":
+        served = 2 * RATES.get(shop, USUAL)[1] * (SECONDS + OUTAGE + AFTER + 3)
+        assert counted.total <= served, "nothing is invented"
 
 
 async def test_incident_of_both_versions_asks_people(world: World) -> None:
