@@ -19,6 +19,8 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 TOO_EARLY = "the workflow was about to take its next step: ask again"
 """What a refused question fails with; it is answered when it is asked again."""
 
+_ALONE = "legacy_query"
+"""The id of a question that comes without a task."""
 _CONTEXT = frozenset({"notify_has_patch", "update_random_seed"})
 """Jobs that say how the others are to be carried out."""
 
@@ -44,10 +46,12 @@ class _Instance(WorkflowInstance):
         self._instance = instance
         self._progress = (0, 0)
         self._is_ahead = False
+        self._is_new = True
+        self._is_doubtful = False
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         if act.jobs and act.jobs[0].HasField("query_workflow"):
-            return self._refuse(act) if self._is_ahead else self._instance.activate(act)
+            return self._answer(act)
         self._look_ahead(act)
         first, *others = _portions(act)
         completion = self._instance.activate(first)
@@ -62,10 +66,24 @@ class _Instance(WorkflowInstance):
         return completion
 
     def _look_ahead(self, act: WorkflowActivation) -> None:
-        """Notes events that no task has begun with: the history grew, and its time, the last task's start, did not."""
+        """Notes events that no task has begun with: the history grew, and its time, the last task's start, did not.
+
+        A task may also have begun on another worker, which can die with it. So the first activation that is no replay
+        is in doubt until another one follows it: when a question does, that may be why the run was read.
+        """
         time, length = act.timestamp.ToNanoseconds(), act.history_length
         self._is_ahead = not act.is_replaying and time == self._progress[0] and length > self._progress[1]
         self._progress = (time, length)
+        if not act.is_replaying:
+            self._is_doubtful, self._is_new = self._is_new, False
+
+    def _answer(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        """Answers a question, unless it may have been what made the SDK carry out the last activation."""
+        is_alone = act.jobs[0].query_workflow.query_id == _ALONE
+        if self._is_ahead or (self._is_doubtful and is_alone):
+            return self._refuse(act)
+        self._is_new = False
+        return self._instance.activate(act)
 
     def _refuse(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Fails the question; the SDK then drops the run from its cache and begins again from its history."""

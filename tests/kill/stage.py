@@ -93,7 +93,9 @@ class Stage:
             return "did not end", {}
         except WorkflowFailureError as error:
             if isinstance(error.cause, ApplicationError):
-                return str(error.cause.type), (error.cause.details or [{}])[0]
+                details: Any = next(iter(error.cause.details), {})
+                said = details if isinstance(details, dict) else {"reason": str(details)}
+                return str(error.cause.type), said
             return type(error.cause).__name__, {}
         return str(result["outcome"]), result
 

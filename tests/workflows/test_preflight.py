@@ -86,7 +86,9 @@ async def test_the_same_is_told_to_whoever_only_asks(lab: Lab) -> None:
 async def test_a_question_that_workers_do_not_know_is_refused_by_name(lab: Lab) -> None:
     with pytest.raises(WorkflowFailureError) as failed:
         await inquire(lab, "weather", None)
-    assert "don't know the question 'weather', only backtest, clusters, deployment, metrics, pre" in str(failed.value.cause)
+    assert "don't know the question 'weather', only backtest, clusters, deployment, metrics, pre" in str(
+        failed.value.cause
+    )
 
 
 async def test_the_past_is_played_by_the_observers_and_what_is_wrong_is_said(lab: Lab) -> None:
