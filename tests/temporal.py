@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest_asyncio
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
@@ -26,6 +27,13 @@ PATIENCE = timedelta(minutes=1)
 def unique(prefix: str) -> str:
     """A valid Headgate name that no other test has."""
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+async def status_of(handle: WorkflowHandle[Any, Any], **options: Any) -> Any:
+    """The status of a workflow, which may be asked too early; see `worker/ordering.py`."""
+    while True:
+        with suppress(WorkflowQueryFailedError):
+            return await handle.query("status", **options)
 
 
 @asynccontextmanager

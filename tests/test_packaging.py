@@ -54,7 +54,7 @@ def test_the_wheel_holds_exactly_the_four_packages(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == PACKAGES
-    assert not [name for name in names if "test" in name.split("/")[1]]
+    assert not [name for name in names if name.split("/")[1].startswith(("test", "conftest"))]
 
 
 def test_no_other_distribution_owns_one_of_the_four_names(clean_bin: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cli.names import Ref
 from cli.snapshot import Ending, Started
 from tests.bench.ground import Ground
+from tests.temporal import status_of
 from workflows.model.documents import parse_release
 from workflows.model.shapes import dump
 from workflows.model.status import ReleaseStatus
@@ -107,7 +108,7 @@ async def until(
     handle = ground.client.get_workflow_handle(started.workflow_id, run_id=started.run_id)
     async with asyncio.timeout(patience):
         while True:
-            status: ReleaseStatus = await handle.query("status", result_type=ReleaseStatus)
+            status: ReleaseStatus = await status_of(handle, result_type=ReleaseStatus)
             if true(status):
                 return status
             await asyncio.sleep(0.1)

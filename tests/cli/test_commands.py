@@ -454,6 +454,8 @@ class TestLooking:
     ) -> None:
         file = tmp_path / "report.html"
         run("start", write(tmp_path, a_document(name, stub="gate and rollout")))
+        while not json.loads(run("report", f"test/{name}", "-o", "json").stdout)["components"]:
+            pass  # Its Rollout has not said anything yet.
         assert "latency  failed  " in run("report", f"test/{name}", "--html", str(file)).stdout
         assert "the metric store did not answer for 40 s" in file.read_text()
         run("abort", f"test/{name}")

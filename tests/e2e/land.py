@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.exceptions import ApplicationError
 
 from tests.cluster import Namespace
-from tests.temporal import unique
+from tests.temporal import status_of, unique
 from tests.worker.process import WorkerProcess, a_worker
 
 Handle = WorkflowHandle[Any, Any]
@@ -70,7 +70,7 @@ class Land:
 
     async def abort(self, handle: Handle) -> None:
         """As a person does."""
-        run = (await handle.query("status"))["firstRunId"]
+        run = (await status_of(handle))["firstRunId"]
         await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
 
     def spec(self, path: str) -> Any:
@@ -81,7 +81,7 @@ class Land:
 async def until(handle: Handle, true: Callable[[dict[str, Any]], bool]) -> None:
     """Waits until the status of a release is as wanted, and no longer than the release lasts."""
     async with asyncio.timeout(120):
-        while not true(await handle.query("status")):
+        while not true(await status_of(handle)):
             if (await handle.describe()).status != WorkflowExecutionStatus.RUNNING:
                 pytest.fail(str(await end(handle)))
             await asyncio.sleep(0.2)

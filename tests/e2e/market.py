@@ -25,7 +25,7 @@ from infra.testbed.errors import BedError
 from tests.bench.histories import events, lost_attempts
 from tests.bench.ledger import Ledger, read
 from tests.cluster import Namespace
-from tests.temporal import a_dev_server, address_of
+from tests.temporal import a_dev_server, address_of, status_of
 from tests.worker.process import WorkerProcess, a_worker
 
 QUEUE = "headgate"
@@ -98,7 +98,7 @@ class Market:
     async def until(self, handle: WorkflowHandle[Any, Any], true: Callable[[dict[str, Any]], bool]) -> None:
         """Waits until the status of a release is as wanted."""
         async with asyncio.timeout(120):
-            while not true(await handle.query("status")):  # noqa: ASYNC110
+            while not true(await status_of(handle)):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
     async def ledger(self) -> Ledger:

@@ -24,6 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 from cli.tools import Toolbox
 from infra.testbed.bed import Bed
 from tests.cluster import Namespace
+from tests.temporal import status_of
 from workflows.engine.visibility import KEYS
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ class Site:
     async def until(self, name: str, true: Callable[[dict[str, Any]], bool]) -> None:
         """Waits until the status of a release is as wanted."""
         handle = self.client.get_workflow_handle(f"release/test/{name}")
-        while not true(await handle.query("status")):  # noqa: ASYNC110
+        while not true(await status_of(handle)):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
     async def observed_weight(self, name: str) -> float | None:

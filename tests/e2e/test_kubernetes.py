@@ -12,6 +12,7 @@ import pytest
 from infra.testbed.bed import Bed
 from tests.e2e.site import Site, a_site
 from tests.e2e.visitors import Visitors
+from tests.temporal import status_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -67,7 +68,7 @@ async def test_a_person_who_moves_users_in_mid_release_is_not_overruled(site: Si
         async with asyncio.timeout(15):
             await site.until("shop", lambda status: (status["wait"] or {}).get("reason") == "ForeignChange")
         handle = site.client.get_workflow_handle("release/test/shop")
-        status = await handle.query("status")
+        status = await status_of(handle)
         assert "/spec/rules/0/backendRefs was written as shop 80, shop-canary 20 and is shop 1" in str(status["wait"])
         said = {"firstRunId": status["firstRunId"], "sequence": status["sequence"], "by": "ann@example.com"}
         await handle.execute_update("resume", {**said, "takeOver": True})

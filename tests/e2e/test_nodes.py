@@ -18,6 +18,7 @@ from infra.testbed.bed import bed
 from infra.testbed.manifests import MANIFESTS
 from tests.cluster import NEEDED, UNBUILT, is_built
 from tests.e2e.market import Market, a_market
+from tests.temporal import status_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -69,12 +70,12 @@ async def test_a_node_that_goes_away_takes_its_pods_and_neither_a_release_nor_it
     market.namespace.api.apply(MANIFESTS / "fake-nodes.yaml")
     aborted = await market.start(market.release("shop", "v2"))
     await at(market, aborted, 50)
-    status = await aborted.query("status")
+    status = await status_of(aborted)
     assert await asyncio.to_thread(take_away, market)
     await aborted.signal("abort", {"firstRunId": status["firstRunId"], "by": "ann@example.com"})
     with pytest.raises(WorkflowFailureError):
         await aborted.result()
-    assert (await aborted.query("status"))["phase"] == "Aborted"
+    assert (await status_of(aborted))["phase"] == "Aborted"
     assert market.namespace.get(DEPLOYMENT)["spec"] == before
     assert market.namespace.get(f"{DEPLOYMENT}-canary") is None
     assert NODE not in pods(market).values()

@@ -62,7 +62,13 @@ def test_the_scenarios_show_every_workflow_and_every_activity() -> None:
     }
     local = {name for name in activities() if name.startswith("planning.")}
     # Nobody replays a question: it is over soon.
-    inquired = {"references.describe", "references.survey", "metrics.backtest", "metrics.measure"}
+    inquired = {
+        "references.describe",
+        "references.survey",
+        "metrics.backtest",
+        "metrics.examine",
+        "metrics.measure",
+    }
     assert activities().keys() - called - local - inquired <= {"traffic.verify", "workloads.wait_ready"}
 
 

@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from tests.cluster import Namespace
-from tests.temporal import address_of, unique
+from tests.temporal import address_of, status_of, unique
 from tests.worker.process import WorkerProcess, a_worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -103,7 +103,7 @@ async def country(
 async def until(handle: WorkflowHandle[Any, Any], true: Callable[[dict[str, Any]], bool]) -> None:
     async with asyncio.timeout(120):
         while True:
-            if true(await handle.query("status")):
+            if true(await status_of(handle)):
                 return
             await asyncio.sleep(0.2)
 
@@ -132,7 +132,7 @@ async def test_a_release_waits_for_the_worker_inside_and_an_undo_does_so_for_eve
             await until(handle, lambda status: bool(status["phase"] == "Watching"))
             assert country.image() == "registry.test/trip:v2"
             await killed(second)
-        run = (await handle.query("status"))["firstRunId"]
+        run = (await status_of(handle))["firstRunId"]
         await handle.execute_update("abort", {"firstRunId": run, "by": "ann@example.com"})
         await until(handle, waits("UndoBlocked"))
         assert country.image() == "registry.test/trip:v2"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,14 +13,13 @@ from temporalio.client import (
     Client,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from tests.temporal import unique
+from tests.temporal import status_of, unique
 from tests.workflows.fake_world import FakeWorld, Place
 from worker.sandbox import workflow_runner
 from workflows.inquiry import Inquiry
@@ -97,14 +95,12 @@ class Trial:
         return self.lab.client.get_workflow_handle(self.id)
 
     async def status(self) -> ReleaseStatus:
-        while True:
-            with contextlib.suppress(WorkflowQueryFailedError):  # It came too early; see worker/ordering.py.
-                status: ReleaseStatus = await self.release.query("status", result_type=ReleaseStatus)
-                return status
+        status: ReleaseStatus = await status_of(self.release, result_type=ReleaseStatus)
+        return status
 
     async def rollout_status(self) -> RolloutStatus:
         """The first component as its Rollout sees it."""
-        status: RolloutStatus = await self.rollout.query("status", result_type=RolloutStatus)
+        status: RolloutStatus = await status_of(self.rollout, result_type=RolloutStatus)
         return status
 
     async def until(self, true: Callable[[ReleaseStatus], Any]) -> ReleaseStatus:

@@ -11,8 +11,8 @@ from temporalio.client import Client
 from tests.workflows.lab import STRATEGIES, Holding, Lab, Trial, a_lab
 from workflows.model.target import SlotState, TargetState
 
-COMMITTED = 1
-"""At most so many activities follow a commit: from then on a pause holds nothing back."""
+COMMITTED = 2
+"""A pause holds nothing back before the one activity after commit, and may come too late before the one ahead of it."""
 Stop = Callable[[Trial], Awaitable[object]]
 
 
