@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from cli.errors import BadInput
+from cli.moments import moment
 from cli.report import Chapter, Report
 from workflows.model.analysis import Analysis
 from workflows.model.backtest import Backtested, Window
@@ -113,9 +113,7 @@ def _conditions(option: str, text: str) -> str:
 def _moment(option: str, text: str, now: float) -> float:
     with suppress(ValueError):
         return now - parse_duration(text).total_seconds()
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.timestamp()
+    if (at := moment(text)) is not None:
+        return at
     allowed = "write a time with its zone, such as 2026-11-28T16:00:00Z, or how long ago it was, such as 6h"
     raise BadInput(f"{option}: {text!r} is not allowed; {allowed}")

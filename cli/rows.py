@@ -9,10 +9,10 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from cli.moments import moment
 from workflows.analysis.batches import BAD, TOTAL
 from workflows.errors import Problem, SpecError
 from workflows.model.analysis import Analysis, GaugeMetric, HistogramMetric, Metric, RatioMetric
@@ -109,16 +109,11 @@ def _row(number: int, line: dict[str, Any], analysis: Analysis) -> Row:
 
 
 def _time(text: str) -> float:
-    allowed = "write seconds, or a time with its zone such as 2026-11-28T16:00:05Z"
     if not math.isnan(seconds := _number(text)):
         return seconds
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise _WrongCell("time", text, allowed) from error
-    if moment.tzinfo is None:
-        raise _WrongCell("time", text, allowed)
-    return moment.astimezone(UTC).timestamp()
+    if (at := moment(text)) is None:
+        raise _WrongCell("time", text, "write seconds, or a time with its zone such as 2026-11-28T16:00:05Z")
+    return at
 
 
 def _numbers(metric: Metric, line: Mapping[str, str]) -> dict[str, float]:

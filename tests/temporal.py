@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest_asyncio
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from cli.tools import Toolbox
@@ -34,6 +35,17 @@ async def status_of(handle: WorkflowHandle[Any, Any], **options: Any) -> Any:
     while True:
         with suppress(WorkflowQueryFailedError):
             return await handle.query("status", **options)
+
+
+async def end_of(handle: WorkflowHandle[Any, Any]) -> tuple[str, str]:
+    """How a release ends: the outcome and its sentence."""
+    try:
+        result = await handle.result()
+    except WorkflowFailureError as error:
+        if not isinstance(error.cause, ApplicationError):
+            raise
+        return str(error.cause.type), error.cause.message
+    return str(result["outcome"]), str(result["message"])
 
 
 @asynccontextmanager

@@ -18,8 +18,8 @@ from workflows.contracts.planning import PlanningActivities, PlanRequest
 from workflows.contracts.references import Described, DescribeRequest, ReferenceActivities, Surveyed
 from workflows.engine import calls
 from workflows.engine.ends import call_planner
-from workflows.engine.examination import Examination, examination
-from workflows.engine.preflight import Preflight, preflight, traffic
+from workflows.engine.examination import Examination, examination, traffic
+from workflows.engine.preflight import Preflight, preflight
 from workflows.engine.reach import ask_at, ask_everywhere
 from workflows.model.backtest import Backtested
 

@@ -117,6 +117,10 @@ class Rollout:
 
     @workflow.query(name="status", description="This component as its Rollout sees it")
     def status(self) -> RolloutStatus:
+        return self._status().model_copy(update={"timeline": timeline_of(self.guard.evidence)})
+
+    def _status(self) -> RolloutStatus:
+        """All but the timeline, which no report carries."""
         info, journey, guard = workflow.info(), self.journey, self.guard
         return RolloutStatus(
             component=self._name,
@@ -137,7 +141,6 @@ class Rollout:
             decision=guard.verdict or self._hold,
             metrics=guard.metrics,
             evidence=guard.weighed,
-            timeline=timeline_of(guard.evidence),
             undo=journey.plan.undo if journey.plan else "",
             updated_at=workflow.now(),
         )
@@ -533,7 +536,7 @@ class Rollout:
                     "component": self._name,
                     "event": event,
                     "run_id": workflow.info().run_id,
-                    "status": self.status().model_copy(update={"timeline": None}),
+                    "status": self._status(),
                     "at": workflow.now(),
                     **more,
                 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflows.errors import TemporaryError
+from workflows.errors import RateLimited, TemporaryError, Unavailable
 
 _FIRST, _MOST = 1.0, 60.0
 
@@ -37,6 +37,10 @@ class Backoff:
         self._until = now + min(max(error.retry_after, doubled), _MOST)
 
 
-def wait_of(header: str | None) -> float:
-    """Seconds that a `Retry-After` header asks for; a date counts as none."""
-    return float(header) if header and header.isdecimal() else 0.0
+def refusal(where: str, status: int, retry_after: str | None, *, provider: str = "") -> TemporaryError:
+    """What a status means that is no answer; a `Retry-After` that is a date counts as none."""
+    wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+    if status == 429:
+        return RateLimited(f"{where} asks for fewer questions (429)", provider=provider, retry_after=wait)
+    again = wait if status >= 500 else None
+    return Unavailable(f"{where} answers {status}", provider=provider, retry_after=again)

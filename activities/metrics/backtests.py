@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from math import ceil
 
 from activities import beats
 from activities.metrics.clock import Clock
+from activities.metrics.looks import on_ticks_of
 from activities.metrics.protocol import MetricsProvider, Query, Store
 from workflows.analysis.batches import Batch
 from workflows.analysis.playback import Staged, backtest
@@ -32,8 +32,8 @@ class Backtest:
             raise _rejected(f"provider {analysis.provider} remembers nothing; name one of kind prometheus")
         self._store = provider
         self._request = request
-        self._tick = max(float(ceil(analysis.tick.total_seconds())), provider.resolution)
-        self._analysis = analysis.model_copy(update={"tick": timedelta(seconds=self._tick)})
+        self._analysis = on_ticks_of(provider, analysis)
+        self._tick = self._analysis.tick.total_seconds()
         self._query = Query(
             target=_NOWHERE,
             metrics=analysis.metrics,

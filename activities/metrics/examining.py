@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from activities.metrics.clock import Clock
-from activities.metrics.measuring import Stretch, latest
+from activities.metrics.measuring import RUNNING, Stretch, latest
 from activities.metrics.protocol import MetricsProvider, Query
 from workflows.analysis.arms import source_of
 from workflows.analysis.batches import INFINITY, TOTAL, Unit
@@ -16,9 +16,6 @@ from workflows.contracts.metrics import Examined, ExamineRequest, MetricExamined
 from workflows.errors import ProviderError
 from workflows.model.analysis import Analysis, GaugeMetric, HistogramMetric, Metric
 from workflows.model.target import SLOTS, Slot
-
-RUNNING: tuple[Slot, ...] = ("stable",)
-"""Before a release nothing else need be there."""
 
 _SCRAPED = (
     "see that its pods or proxies are scraped and have these series, or name another source; "

@@ -43,6 +43,12 @@ def grid_after(at: float, tick: float) -> float:
     return (at // tick + 1) * tick
 
 
+def on_ticks_of(store: Store, analysis: Analysis) -> Analysis:
+    """The analysis with whole seconds as its tick, and none that is shorter than what the store can tell apart."""
+    seconds = max(float(ceil(analysis.tick.total_seconds())), store.resolution)
+    return analysis.model_copy(update={"tick": timedelta(seconds=seconds)})
+
+
 class TimeLooks:
     """Without an analysis: time passes."""
 
@@ -83,12 +89,11 @@ class StoredLooks:
     """At what a store remembers, tick by tick."""
 
     def __init__(self, analysis: Analysis, segment: Segment, query: Query, store: Store) -> None:
-        tick = max(float(ceil(analysis.tick.total_seconds())), store.resolution)
-        self._analysis = analysis.model_copy(update={"tick": timedelta(seconds=tick)})
+        self._analysis = on_ticks_of(store, analysis)
         self._segment = segment
         self._query = query
         self._store = store
-        self._tick = tick
+        self._tick = self._analysis.tick.total_seconds()
         self._next = 0.0
         self._blind: SessionState | None = None
 

@@ -29,6 +29,7 @@ APART = 10.0
 """Seconds between the two looks at what is now."""
 
 RUNNING: tuple[Slot, ...] = ("stable",)
+"""Before a release nothing else need be there."""
 
 
 class Stretch(NamedTuple):
@@ -44,9 +45,8 @@ async def measure(provider: MetricsProvider, analysis: Analysis, target: Target,
     if metric is None:
         return Measured(message="no metric of its analysis counts requests")
     query = Query(target, (metric,), (), RUNNING, "", clock, max_age=0.0)
-    stretches = _remembered(provider, query) if isinstance(provider, Store) else _seen(provider, query)
     try:
-        found = [stretch async for stretch in stretches]
+        found = [stretch async for stretch in _stretches(provider, query)]
     except ProviderError as error:
         return Measured(message=str(error))
     over = "over the last hour" if isinstance(provider, Store) else f"over {duration(APART)} just now"
@@ -55,11 +55,12 @@ async def measure(provider: MetricsProvider, analysis: Analysis, target: Target,
 
 async def latest(provider: MetricsProvider, query: Query) -> Stretch:
     """What was counted just now. Errors: ProviderError."""
-    if not isinstance(provider, Store):
-        return await anext(_seen(provider, query))
-    length, until = max(STRETCH, 2 * provider.resolution), floor(await provider.settled(query.clock))
-    batch = await provider.read_between(query, since=until - length, until=until)
-    return Stretch(read(batch, {}, since=None), length)
+    return await anext(_stretches(provider, query))
+
+
+def _stretches(provider: MetricsProvider, query: Query) -> AsyncIterator[Stretch]:
+    """The newest first."""
+    return _remembered(provider, query) if isinstance(provider, Store) else _seen(provider, query)
 
 
 def _counting(analysis: Analysis) -> Metric | None:

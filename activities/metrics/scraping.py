@@ -12,9 +12,10 @@ from typing import ClassVar, Generic, TypeVar
 import aiohttp
 from yarl import URL
 
-from activities.metrics.backoff import Backoff, wait_of
+from activities.metrics.backoff import Backoff, refusal
 from activities.metrics.exposition import Exposition
-from workflows.errors import RateLimited, TemporaryError, Unavailable
+from activities.metrics.sharing import answer, asked
+from workflows.errors import TemporaryError, Unavailable
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of one answer."""
@@ -70,11 +71,9 @@ class Asker(ABC, Generic[A]):
             page.backoff.check(self._now())
             if page.answer is not None and self._now() - page.answered_at < max_age:
                 return _unpacked(page.answer)
-            page.running = asyncio.create_task(self._refresh(url, page))
-            page.running.add_done_callback(_seen)
+            page.running = asked(self._refresh(url, page))
             self._forget()
-        # Whoever asked first may be cancelled; the others still want the answer.
-        return await asyncio.shield(page.running)
+        return await answer(page.running)
 
     async def close(self) -> None:
         """Ends what runs and closes the connections; idempotent."""
@@ -106,12 +105,12 @@ class Asker(ABC, Generic[A]):
         where, most = url.partition("?")[0], self.largest + 1
         asking = self._session.get(URL(url, encoded=True), timeout=self._timeout, allow_redirects=self.is_redirected)
         try:
-            async with self._slots, asking as answer:
+            async with self._slots, asking as page:
                 self.requests += 1
-                if answer.status != 200:
-                    raise _refusal(where, answer)
-                body = await answer.content.read(most)
-                while len(body) < most and (more := await answer.content.read(most - len(body))):
+                if page.status != 200:
+                    raise refusal(where, page.status, page.headers.get("Retry-After"))
+                body = await page.content.read(most)
+                while len(body) < most and (more := await page.content.read(most - len(body))):
                     body += more
         except TimeoutError as error:
             raise Unavailable(f"{where} did not answer within {self._timeout.total:g} s") from error
@@ -142,20 +141,7 @@ class Scraper(Asker[Exposition]):
         return page
 
 
-def _seen(task: asyncio.Task[A]) -> None:
-    """Everybody who wanted the answer may have left; its error must not be reported as forgotten."""
-    if not task.cancelled():
-        task.exception()
-
-
 def _unpacked(answer: A | TemporaryError) -> A:
     if isinstance(answer, TemporaryError):
         raise answer
     return answer
-
-
-def _refusal(where: str, answer: aiohttp.ClientResponse) -> TemporaryError:
-    wait = wait_of(answer.headers.get("Retry-After"))
-    if answer.status == 429:
-        return RateLimited(f"{where} asks for fewer questions (429)", retry_after=wait)
-    return Unavailable(f"{where} answers {answer.status}", retry_after=wait if answer.status >= 500 else None)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cli.demo.scenarios import Scenario
 from cli.demo.traffic import Tally
-from cli.render.styles import OUTCOME_STYLE, span
+from cli.render.styles import OUTCOME_STYLE, plain_table, span
 from cli.snapshot import Ending
 
 
@@ -81,7 +80,7 @@ class Played:
 
 def summary(played: Sequence[Played], total: Tally) -> RenderableType:
     """The table, and the sentences below it."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = plain_table()
     table.add_column("scenario")
     table.add_column("ended")
     for name in ("took", "requests", "failed", "saw the fault", "fault → 0 %"):

@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.backtest import Backtest
 from cli.facts import times
 from cli.render.report import render as render_report
-from cli.render.styles import span
+from cli.render.styles import plain_table, span
 from workflows.model.backtest import Window
 
 _MOST = 20
@@ -52,7 +52,7 @@ def _cut(found: Backtest) -> Iterator[RenderableType]:
 
 
 def _table(windows: list[Window]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = plain_table()
     for column in ("began after", "verdict", "after", "largest evidence", "why"):
         table.add_column(column)
     for window in windows:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.forecast import Forecast, StageForecast
-from cli.render.styles import percent, span, warnings
+from cli.render.styles import percent, plain_table, span, warnings
 from workflows.analysis.evidence.forecast import RATIOS, Cost
 
 
@@ -31,7 +31,7 @@ def render(expected: Forecast) -> Iterator[RenderableType]:
 
 def _stages(expected: Forecast) -> Table:
     """For each stage its requests, and when a fault that begins with it is found."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = plain_table()
     table.add_column("stage")
     table.add_column("requests", justify="right")
     for ratio in RATIOS:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.render.styles import plain_table
 from workflows.contracts.metrics import Examined, MetricExamined, MetricProblem, VersionSeen
 from workflows.engine.examination import Examination
 
@@ -32,7 +33,7 @@ def _component(name: str, examined: Examined) -> Iterator[RenderableType]:
 
 
 def _table(examined: Examined) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = plain_table()
     for column in _COLUMNS:
         table.add_column(column, no_wrap=True)
     for metric in examined.metrics:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.preview import Preview, Row, observed, rows
 from cli.render import forecast
-from cli.render.styles import percent, span, warnings
+from cli.render.styles import percent, plain_table, span, warnings
 from workflows.model.plan import Approve, ComponentPlan, Gate, Observe, RolloutPlan
 from workflows.planning.guarded import unguarded
 from workflows.planning.sentences import instances
@@ -51,7 +51,7 @@ def _gate(gate: Gate) -> str:
 
 
 def _steps(steps: list[Row]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = plain_table()
     table.add_column("", justify="right", style="dim")
     table.add_column("step", overflow="fold", ratio=1)
     table.add_column("new", justify="right", no_wrap=True)

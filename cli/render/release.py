@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.render.ending import ending_text
-from cli.render.styles import PHASE_STYLE, bar, clock, percent, since, span
+from cli.render.styles import PHASE_STYLE, bar, clock, percent, plain_table, since, span
 from workflows.model.decision import EvidenceReport, MetricReport, ScoreReport
 from workflows.model.status import GateStatus, Refusal, ReleaseStatus, RolloutStatus, Wait
 from workflows.model.target import Backend
@@ -210,7 +210,7 @@ def _weight(weights: Mapping[Backend, float], length: int, style: str) -> Text:
 
 
 def _metrics(metrics: tuple[MetricReport, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = plain_table()
     table.add_column("metric")
     for name in ("new", "stable", "limit"):
         table.add_column(name, justify="right")

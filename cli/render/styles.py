@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from rich.table import Table
 from rich.text import Text
 
 OUTCOME_STYLE = {
@@ -31,6 +32,11 @@ PHASE_STYLE = {
     "Committing": "bold blue",
     "RollingBack": "bold yellow",
 }
+
+
+def plain_table() -> Table:
+    """Columns without lines."""
+    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
 
 
 def span(seconds: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from cli.render.styles import PHASE_STYLE, percent, since, span, stamp
+from cli.render.styles import PHASE_STYLE, percent, plain_table, since, span, stamp
 from cli.snapshot import Listed
 
 
@@ -46,7 +46,7 @@ def _name(run: Listed) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = plain_table()
     for column in columns:
         table.add_column(column, no_wrap=column != "run", overflow="fold")
     return table

@@ -20,6 +20,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from cli.render.styles import plain_table
 from tests.bench import machine
 from tests.bench.page import PAGE, page
 from tests.bench.rows import Measured, Row, Sheet, answer, shown
@@ -96,7 +97,7 @@ async def run(names: list[str] | tuple[str, ...], console: Console) -> dict[str,
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = plain_table()
     for name in ("what", "target"):
         table.add_column(name)
     for name in ("min", "median", "max", "of"):
@@ -111,7 +112,7 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _sheet(sheet: Sheet) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = plain_table()
     for number, name in enumerate(sheet.columns):
         table.add_column(name, justify="right" if number else "left")
     for line in sheet.lines:

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
-from temporalio.exceptions import ApplicationError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from tests.cluster import Namespace
-from tests.temporal import status_of, unique
+from tests.temporal import end_of, status_of, unique
 from tests.worker.process import WorkerProcess, a_worker
 
 Handle = WorkflowHandle[Any, Any]
@@ -83,16 +82,5 @@ async def until(handle: Handle, true: Callable[[dict[str, Any]], bool]) -> None:
     async with asyncio.timeout(120):
         while not true(await status_of(handle)):
             if (await handle.describe()).status != WorkflowExecutionStatus.RUNNING:
-                pytest.fail(str(await end(handle)))
+                pytest.fail(str(await end_of(handle)))
             await asyncio.sleep(0.2)
-
-
-async def end(handle: Handle) -> tuple[str, str]:
-    """How a release ends: the outcome and its sentence."""
-    try:
-        result = await handle.result()
-    except WorkflowFailureError as error:
-        if not isinstance(error.cause, ApplicationError):
-            raise
-        return str(error.cause.type), error.cause.message
-    return str(result["outcome"]), str(result["message"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +124,19 @@ class Shop:
         }
         paths = [f"{path}/{self.name}{end}" for path, ends in made.items() for end in ends]
         return [path for path in paths if self.site.namespace.get(path)]
+
+
+@asynccontextmanager
+async def opened(some: list[Shop]) -> AsyncIterator[list[Shop]]:
+    """Shops with users, all of whom the first version has served."""
+    async with AsyncExitStack() as stack:
+        for shop in some:
+            await asyncio.to_thread(shop.open)
+        for shop in some:
+            await shop.site.until_ready(shop.name)
+            await stack.enter_async_context(shop.visitors)
+            await shop.visitors.until(("1.0.0", 200))
+        yield some
 
 
 def shops(site: Site) -> list[Shop]:

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from cli.tools import Toolbox
 from infra.testbed.bed import Bed
 from tests.cluster import Namespace
-from tests.temporal import status_of
+from tests.temporal import end_of, status_of
 from workflows.engine.visibility import KEYS
 
 ROOT = Path(__file__).parents[2]
@@ -191,13 +190,7 @@ class Site:
         """Releases to the end: the outcome and its sentence."""
         name = document["metadata"]["name"]
         handle = await self.client.start_workflow("Release", document, id=f"release/test/{name}", task_queue=QUEUE)
-        try:
-            result = await handle.result()
-        except WorkflowFailureError as error:
-            if not isinstance(error.cause, ApplicationError):
-                raise
-            return str(error.cause.type), error.cause.message
-        return str(result["outcome"]), str(result["message"])
+        return await end_of(handle)
 
 
 def _is_complete(replicas: int | None, status: dict[str, Any]) -> bool:

@@ -14,8 +14,8 @@ from infra.testbed import crds
 from infra.testbed.api import Api
 from tests.activities.world import until as until_true
 from tests.cluster import Namespace
-from tests.e2e.land import Land, end, until
-from tests.temporal import address_of, unique
+from tests.e2e.land import Land, until
+from tests.temporal import address_of, end_of, unique
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -93,7 +93,7 @@ async def test_a_release_through_subsets_leaves_nothing_but_the_new_version(land
         names = {subset["name"] for subset in land.spec(ROUTED[1])["subsets"]}
         assert names == {stable[0], canary[0]}
         assert land.spec(ROUTED[0])["http"][0] == before[0]["http"][0]
-        assert await end(handle) == ("Succeeded", "v1 takes all traffic")
+        assert await end_of(handle) == ("Succeeded", "v1 takes all traffic")
     assert [land.spec(path) for path in ROUTED] == before
     assert land.spec(TRIP)["template"]["spec"]["containers"][0]["image"] == "registry.test/trip:v1"
     assert land.namespace.get(f"{TRIP}-canary") is None
@@ -110,7 +110,7 @@ async def test_a_release_through_subsets_that_goes_back_leaves_nothing(land: Lan
         if version == "v2":
             await until(handle, at(50))
             await land.abort(handle)
-        outcome, message = await end(handle)
+        outcome, message = await end_of(handle)
         assert outcome == ("Aborted" if version == "v2" else "RolledBack"), message
     assert [land.spec(path) for path in (*ROUTED, TRIP)] == before
     assert land.namespace.get(f"{TRIP}-canary") is None
@@ -122,10 +122,10 @@ async def test_a_daemonset_is_replaced_in_place_and_restored_from_a_version_that
     await until_available(land, path, "numberAvailable", 2)
     async with land.worker():
         good = await land.release("v1", ROLLING, workload=workload)
-        assert await end(good) == ("Succeeded", "v1 takes all traffic")
+        assert await end_of(good) == ("Succeeded", "v1 takes all traffic")
         served = land.spec(path)
         assert served["template"]["spec"]["containers"][0]["image"] == "registry.test/trip:v1"
-        outcome, message = await end(await land.release("v2-unready", ROLLING, workload=workload))
+        outcome, message = await end_of(await land.release("v2-unready", ROLLING, workload=workload))
     assert (outcome, "v2-unready" in message) == ("RolledBack", True), message
     assert land.spec(path) == served
     await until_available(land, path, "numberAvailable", 2)
@@ -146,8 +146,8 @@ async def test_what_keda_scales_keeps_its_size_through_a_release_and_is_keda_s_a
         await until(handle, lambda status: bool(status["phase"] == "Watching"))
         assert land.spec(SCALED)["minReplicaCount"] == 3
         await land.abort(handle)
-        assert (await end(handle))[0] == "Aborted"
+        assert (await end_of(handle))[0] == "Aborted"
         assert land.spec(SCALED) == before
-        assert await end(await land.release("v1", ROLLING)) == ("Succeeded", "v1 takes all traffic")
+        assert await end_of(await land.release("v1", ROLLING)) == ("Succeeded", "v1 takes all traffic")
     assert land.spec(SCALED) == before
     assert land.spec(TRIP)["replicas"] == 3

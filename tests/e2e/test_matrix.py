@@ -8,15 +8,12 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from infra.testbed.bed import Bed
-from tests.e2e.shops import Shop, shops
-from tests.e2e.site import Site, a_site
+from tests.e2e.shops import Shop, opened, shops
+from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -29,22 +26,9 @@ SIGMAS = 4.5
 
 
 @pytest.fixture
-async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
-    async with a_site(full_bed, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 async def open_shops(site: Site) -> AsyncIterator[list[Shop]]:
     """All of them, with users."""
-    async with AsyncExitStack() as stack:
-        found = shops(site)
-        for shop in found:
-            await asyncio.to_thread(shop.open)
-        for shop in found:
-            await site.until_ready(shop.name)
-            await stack.enter_async_context(shop.visitors)
-            await shop.visitors.until(("1.0.0", 200))
+    async with opened(shops(site)) as found:
         yield found
 
 

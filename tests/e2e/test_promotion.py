@@ -6,18 +6,16 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.service import RPCError
 
-from infra.testbed.bed import Bed
-from tests.e2e.shops import CASES, Shop, shops
-from tests.e2e.site import Site, a_site
+from tests.e2e.shops import CASES, Shop, opened, shops
+from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -59,21 +57,8 @@ class Trial:
 
 
 @pytest.fixture
-async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
-    async with a_site(full_bed, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 async def trials(site: Site) -> AsyncIterator[list[Trial]]:
-    async with AsyncExitStack() as stack:
-        found = [shop for shop in shops(site) if shop.name in BESIDE]
-        for shop in found:
-            await asyncio.to_thread(shop.open)
-        for shop in found:
-            await site.until_ready(shop.name)
-            await stack.enter_async_context(shop.visitors)
-            await shop.visitors.until(("1.0.0", 200))
+    async with opened([shop for shop in shops(site) if shop.name in BESIDE]) as found:
         yield [Trial(shop, "1.0.0", deepcopy(shop.specs())) for shop in found]
 
 

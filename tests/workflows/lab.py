@@ -149,10 +149,10 @@ class Trial:
         self.lab.world.hooks.pop((self.components[0].target.key, "*"), None)
         holding.go.set()
 
-    async def hold_before(self, nth: int) -> Holding:
-        """Stops the world before the nth activity on the first component's target."""
+    async def hold_before(self, nth: int, activity: str = "*") -> Holding:
+        """Stops the world before the nth activity, of any kind or of one, on the first component's target."""
         holding = Holding(nth)
-        self.lab.world.hooks[self.components[0].target.key, "*"] = holding
+        self.lab.world.hooks[self.components[0].target.key, activity] = holding
         return holding
 
 

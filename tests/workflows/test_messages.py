@@ -9,7 +9,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.exceptions import ApplicationError
 
-from tests.workflows.lab import Lab, Trial
+from tests.workflows.lab import Holding, Lab, Trial
 from workflows.engine.inbox import SHAPES
 from workflows.model.decision import Decision
 from workflows.model.plan import Gate
@@ -35,6 +35,14 @@ async def heard(trial: Trial) -> None:
     signaled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
     while signaled not in {event.event_type for event in (await trial.rollout.fetch_history()).events}:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
+
+
+async def settling(trial: Trial) -> Holding:
+    """A release that is committed and stands still before it settles its first target."""
+    holding = await trial.hold_before(0, "targets.settle")
+    await trial.start()
+    await asyncio.wait_for(holding.reached.wait(), 30)
+    return holding
 
 
 async def waiting_for_approval(lab: Lab, gate: Gate = GATE) -> Trial:
@@ -162,38 +170,22 @@ async def test_after_an_abort_nothing_else_counts(lab: Lab) -> None:
 @pytest.mark.parametrize("message", ["pause", "advance", "abort"])
 async def test_what_can_change_nothing_after_commit_is_refused(lab: Lab, message: str) -> None:
     trial = lab.release("canary", components=("shop", "cart"))
-    stopped, go = asyncio.Event(), asyncio.Event()
-
-    async def stop(_request: Any) -> None:
-        stopped.set()
-        await go.wait()
-
-    lab.world.hooks[trial.components[0].target.key, "targets.settle"] = stop
-    await trial.start()
-    await asyncio.wait_for(stopped.wait(), 30)
+    holding = await settling(trial)
     answer = await trial.say(message)
     assert answer.startswith(f"refused: {message}: every component is promoted"), answer
     assert "headgate rollback" in answer
-    go.set()
+    holding.go.set()
     assert (await trial.end())[0] == "Succeeded"
 
 
 async def test_a_pause_after_commit_does_not_look_like_one(lab: Lab) -> None:
     """A component that is released alone commits without a word to Release."""
     trial = lab.release("canary")
-    stopped, go = asyncio.Event(), asyncio.Event()
-
-    async def stop(_request: Any) -> None:
-        stopped.set()
-        await go.wait()
-
-    lab.world.hooks[trial.components[0].target.key, "targets.settle"] = stop
-    await trial.start()
-    await asyncio.wait_for(stopped.wait(), 30)
+    holding = await settling(trial)
     await trial.say("pause")
     await trial.until(lambda status: status.phase != "Paused")
     assert "every component is promoted" in await trial.say("pause")
-    go.set()
+    holding.go.set()
     assert (await trial.end())[0] == "Succeeded"
 
 

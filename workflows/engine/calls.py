@@ -10,7 +10,7 @@ by 11 s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -68,7 +68,7 @@ HOME = Line()
 PLAN = Profile(attempt=timedelta(seconds=30))
 CHECK = Profile(attempt=timedelta(seconds=30), beats=None)
 """Reads only, but many of them, and registries take their time; workers that die meanwhile end no release."""
-ASK = Profile(attempt=timedelta(seconds=30), beats=None, total=timedelta(seconds=75))
+ASK = replace(CHECK, total=timedelta(seconds=75))
 """The same for a person who waits for the answer."""
 WRITE = Profile()
 WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=HEARTBEAT)

@@ -6,7 +6,7 @@ import asyncio
 
 from temporalio.exceptions import ActivityError
 
-from workflows.contracts.metrics import Measured, MeasureRequest, MetricActivities
+from workflows.contracts.metrics import Measured
 from workflows.contracts.planning import FieldProblem
 from workflows.contracts.references import (
     ComponentSeen,
@@ -18,7 +18,7 @@ from workflows.contracts.references import (
 from workflows.contracts.workers import CONTRACT, Introduction, WorkerActivities
 from workflows.engine import calls
 from workflows.engine.calls import Line, Profile
-from workflows.model.plan import ComponentPlan, ReleasePlan
+from workflows.model.plan import ReleasePlan
 from workflows.model.shapes import Message
 from workflows.planning.releases import sealed
 
@@ -51,25 +51,6 @@ async def preflight(plan: ReleasePlan, profile: Profile = calls.CHECK) -> Prefli
         problems=problems,
         seen=seen,
     )
-
-
-async def traffic(plan: ReleasePlan) -> dict[str, Measured]:
-    """What users of each component do now, where an analysis says how to count them."""
-    components = [component for component in plan.components if component.component.get("analysis")]
-    answers = await asyncio.gather(*map(_measure, components))
-    return {component.name: answer for component, answer in zip(components, answers, strict=True)}
-
-
-async def _measure(component: ComponentPlan) -> Measured:
-    request = MeasureRequest(target=component.target, analysis=component.component["analysis"])
-    summary, line = f"Measure the traffic of {component.name}", Line(component.target.queue)
-    try:
-        answer: Measured = await calls.call(MetricActivities.measure, request, calls.MEASURE, summary, line)
-    except ActivityError as error:
-        if calls.is_cancelled(error):
-            raise
-        return Measured(message=calls.failure_of(error).message)
-    return answer
 
 
 async def _ask(plan: ReleasePlan, cluster: str, profile: Profile) -> ReferencesChecked:

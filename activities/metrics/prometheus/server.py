@@ -18,11 +18,12 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.adapters import HTTPAdapter
 
-from activities.metrics.backoff import Backoff, wait_of
+from activities.metrics.backoff import Backoff, refusal
 from activities.metrics.clock import Clock
 from activities.metrics.prometheus.access import credentials, session
 from activities.metrics.prometheus.settings import PrometheusSettings
-from workflows.errors import Denied, ProviderError, RateLimited, Rejected, TemporaryError, Unavailable
+from activities.metrics.sharing import answer, asked
+from workflows.errors import Denied, ProviderError, Rejected, TemporaryError, Unavailable
 
 KEPT_SECONDS = 30.0
 """How long an answer is kept for others who ask the same."""
@@ -116,11 +117,8 @@ class Server:
         known = self._answers.get(question)
         if known is None or _has_failed(known[1]):
             params = {"time": f"{question.at:.3f}"}
-            task = asyncio.create_task(self._send(question.promql, params))
-            task.add_done_callback(_seen)
-            known = self._answers[question] = (self._now(), task)
-        # Whoever asked first may be cancelled; the others still want the answer.
-        return await asyncio.shield(known[1])
+            known = self._answers[question] = (self._now(), asked(self._send(question.promql, params)))
+        return await answer(known[1])
 
     def _forget(self) -> None:
         """Now and then: with many releases there are thousands of answers."""
@@ -136,12 +134,12 @@ class Server:
         self._backoff.check(self._now())
         self.requests += 1
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._query, promql, params)
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._query, promql, params)
         except TemporaryError as error:
             self._backoff.refused(error, self._now())
             raise
         self._backoff.answered()
-        return answer
+        return found
 
     # In a thread.
 
@@ -183,22 +181,18 @@ class Server:
         made.mount(self._url, HTTPAdapter())
         return connection
 
-    def _judge(self, answer: requests.Response, **_: Any) -> None:
+    def _judge(self, found: requests.Response, **_: Any) -> None:
         """Raises what a refusal means, before the library reduces it to a sentence."""
-        status = answer.status_code
-        if status < 300 or answer.is_redirect:
+        status = found.status_code
+        if status < 300 or found.is_redirect:
             return
-        answer.content  # noqa: B018 - read to its end, the connection can be used again.
-        wait = wait_of(answer.headers.get("Retry-After"))
-        if status == 429:
-            raise RateLimited(f"{self._url} asks for fewer questions (429)", provider="prometheus", retry_after=wait)
+        found.content  # noqa: B018 - read to its end, the connection can be used again.
         if status in (401, 403):
             remedy = "give this provider bearerTokenFile or basicAuth with the right to read"
             raise Denied(f"{self._url} does not let this worker ask ({status}); {remedy}", provider="prometheus")
         if status in (400, 422):
-            raise Rejected(f"{self._url} refuses a query: {_said(answer)}", provider="prometheus")
-        again = wait if status >= 500 else None
-        raise Unavailable(f"{self._url} answers {status}", provider="prometheus", retry_after=again)
+            raise Rejected(f"{self._url} refuses a query: {_said(found)}", provider="prometheus")
+        raise refusal(self._url, status, found.headers.get("Retry-After"), provider="prometheus")
 
 
 def _samples(one: dict[str, Any]) -> tuple[tuple[float, float], ...]:
@@ -206,18 +200,12 @@ def _samples(one: dict[str, Any]) -> tuple[tuple[float, float], ...]:
     return tuple((float(at), float(value)) for at, value in found)
 
 
-def _said(answer: requests.Response) -> str:
+def _said(found: requests.Response) -> str:
     try:
-        return str(answer.json()["error"])[:300]
+        return str(found.json()["error"])[:300]
     except (ValueError, LookupError, TypeError):
-        return f"status {answer.status_code}"
+        return f"status {found.status_code}"
 
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Everybody who wanted the answer may have left; its error must not be reported as forgotten."""
-    if not task.cancelled():
-        task.exception()
