@@ -81,6 +81,13 @@ class Fleet:
         """Waits until a worker takes work."""
         await _until(lambda: _answers(f"http://127.0.0.1:{self._health[worker.name]}/readyz"), worker)
 
+    async def serving(self, name: str) -> None:
+        """Waits until every instance answers: on a busy machine a release would be refused for a slow baseline."""
+        urls = [f"http://127.0.0.1:{item.port}/ready" for item in self.state(name).of("stable")]
+        async with asyncio.timeout(PATIENCE):
+            while not await asyncio.to_thread(lambda: all(map(_answers, urls))):  # noqa: ASYNC110 - it asks processes.
+                await asyncio.sleep(0.1)
+
     @property
     def envoy(self) -> EnvoySettings:
         assert self.settings.envoy

@@ -70,6 +70,7 @@ class Stage:
         before = self._running.get(wish.service, "")
         played = Played(wish, before, wish.version if wish.ends == "Succeeded" else before, "")
         self._running[wish.service] = played.after
+        await self._fleet.serving(wish.service)
         handle = await self._client.start_workflow("Release", wish.document(), id=wish.id, task_queue=QUEUE)
         played.run_id = handle.first_execution_run_id or ""
         self._open.add(wish.service)
