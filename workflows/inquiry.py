@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
@@ -19,6 +20,7 @@ from workflows.contracts.references import Described, DescribeRequest, Reference
 from workflows.engine import calls
 from workflows.engine.ends import call_planner
 from workflows.engine.examination import Examination, examination, traffic
+from workflows.engine.inbox import wrong_in
 from workflows.engine.preflight import Preflight, preflight
 from workflows.engine.reach import ask_at, ask_everywhere
 from workflows.model.backtest import Backtested
@@ -29,16 +31,26 @@ class Inquiry:
     """One question and its answer; its id is `inquiry/<question>/<anything>`."""
 
     @workflow.run
-    async def run(self, question: str, about: Any = None) -> Any:
-        """Errors: ApplicationError of type BadSpec for a question that is not known here."""
-        if question not in _ANSWERS:
-            known = ", ".join(sorted(_ANSWERS))
-            message = f"these workers don't know the question {question!r}, only {known}; update them"
-            raise ApplicationError(message, type="BadSpec", non_retryable=True)
-        return await _ANSWERS[question](about)
+    async def run(self, *given: Any) -> Any:
+        """Takes the question and what it is about, and ends at once by BadSpec where they are not that."""
+        name, about = (*given, None)[:2] if given else ("", None)
+        question = _QUESTIONS.get(name) if isinstance(name, str) else None
+        if question is None or len(given) > 2:
+            known = ", ".join(sorted(_QUESTIONS))
+            got = repr(given)[:100]
+            raise _bad(f"give one of the questions {known}, and what it is about; these workers don't know {got}")
+        try:
+            meant = question.about.validate_python(about)
+        except ValidationError as error:
+            raise _bad(f"{name}: {wrong_in(error)}") from None
+        return await question.answer(meant)
 
 
-async def _preflight(document: Any) -> Preflight:
+def _bad(message: str) -> ApplicationError:
+    return ApplicationError(message, type="BadSpec", non_retryable=True)
+
+
+async def _preflight(document: dict[str, Any]) -> Preflight:
     """Whether a release of this document could begin now, by the worker's own policy, and what its users do."""
     planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
     if planned.plan is None:
@@ -47,7 +59,7 @@ async def _preflight(document: Any) -> Preflight:
     return found.model_copy(update={"traffic": users})
 
 
-async def _metrics(document: Any) -> Examination:
+async def _metrics(document: dict[str, Any]) -> Examination:
     """What the metrics of this document find now."""
     planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
     if planned.plan is None:
@@ -55,9 +67,8 @@ async def _metrics(document: Any) -> Examination:
     return await examination(planned.plan)
 
 
-async def _deployment(about: Any) -> Described:
+async def _deployment(request: DescribeRequest) -> Described:
     """What is around a workload."""
-    request = DescribeRequest.model_validate(about)
     summary = f"Look at {request.deployment} in {request.cluster}/{request.namespace}"
     found: Described = await _asked(ask_at(request.cluster, ReferenceActivities.describe, request, summary))
     return found
@@ -74,9 +85,8 @@ async def _asked(answer: Awaitable[Any]) -> Any:
         raise ApplicationError(failure.message, type=failure.reason, non_retryable=True) from error
 
 
-async def _backtest(about: Any) -> Backtested:
+async def _backtest(request: BacktestRequest) -> Backtested:
     """What an analysis would have decided on what a metric store remembers."""
-    request = BacktestRequest.model_validate(about)
     found: Backtested = await _asked(calls.call(MetricActivities.backtest, request, calls.BACKTEST, "Play the past"))
     return found
 
@@ -92,10 +102,16 @@ async def _clusters(_: Any) -> Surveyed:
     )
 
 
-_ANSWERS: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
-    "backtest": _backtest,
-    "clusters": _clusters,
-    "deployment": _deployment,
-    "metrics": _metrics,
-    "preflight": _preflight,
+class _Question(NamedTuple):
+    about: TypeAdapter[Any]
+    answer: Callable[[Any], Awaitable[Any]]
+
+
+_DOCUMENT = TypeAdapter(dict[str, Any])
+_QUESTIONS: Mapping[str, _Question] = {
+    "backtest": _Question(TypeAdapter(BacktestRequest), _backtest),
+    "clusters": _Question(TypeAdapter(Any), _clusters),
+    "deployment": _Question(TypeAdapter(DescribeRequest), _deployment),
+    "metrics": _Question(_DOCUMENT, _metrics),
+    "preflight": _Question(_DOCUMENT, _preflight),
 }

@@ -83,12 +83,29 @@ async def test_the_same_is_told_to_whoever_only_asks(lab: Lab) -> None:
     assert trial.place.log == []
 
 
-async def test_a_question_that_workers_do_not_know_is_refused_by_name(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "give one of the questions backtest, clusters, deployment, metrics, preflight, and what it is about"),
+        (["weather"], "these workers don't know ('weather',)"),
+        ([{"preflight": 1}], "give one of the questions"),
+        (["preflight", {}, {}], "give one of the questions"),
+        (["preflight", "release.yaml"], "preflight: Input should be a valid dictionary"),
+        (["metrics"], "metrics: Input should be a valid dictionary"),
+        (["backtest", {"since": "noon"}], "backtest: analysis: Field required"),
+        (["deployment", None], "deployment: "),
+    ],
+    ids=str,
+)
+async def test_anything_but_a_question_ends_at_once_and_says_what_is_wanted(
+    lab: Lab, given: list[Any], said: str
+) -> None:
+    """Started by hand: what can't be read must not wedge."""
     with pytest.raises(WorkflowFailureError) as failed:
-        await inquire(lab, "weather", None)
-    assert "don't know the question 'weather', only backtest, clusters, deployment, metrics, pre" in str(
-        failed.value.cause
-    )
+        await lab.client.execute_workflow("Inquiry", args=given, id=unique("inquiry"), task_queue=lab.queue)
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "BadSpec"
+    assert said in failed.value.cause.message
 
 
 async def test_the_past_is_played_by_the_observers_and_what_is_wrong_is_said(lab: Lab) -> None:

@@ -44,8 +44,7 @@ def read(name: str, payload: Any, first_run_id: str) -> Said:
     try:
         said = SHAPES[name].model_validate(payload)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:10])
-        message = f"{name}: {wrong[:1000]}"
+        message = f"{name}: {wrong_in(error)}"
         raise Refused(message) from None
     if said.first_run_id != first_run_id:
         message = (
@@ -53,3 +52,9 @@ def read(name: str, payload: Any, first_run_id: str) -> Said:
         )
         raise Refused(message)
     return said
+
+
+def wrong_in(error: ValidationError) -> str:
+    """Where a message is not as it must be, in a sentence of bearable length."""
+    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()[:10]]
+    return "; ".join(": ".join(filter(None, one)) for one in found)[:1000]
