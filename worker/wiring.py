@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -25,6 +26,7 @@ from activities.foreign import Lookout
 from activities.gitops.argo_cd import ArgoCd
 from activities.journal.activities import Journal
 from activities.metrics.activities import Metrics
+from activities.metrics.objections import objections
 from activities.metrics.openmetrics import OpenMetricsSettings
 from activities.metrics.registry import MetricsSettings, metrics_providers
 from activities.notifications.activities import Notifications
@@ -135,7 +137,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(TargetActivities, targets),
             *implement(WorkloadActivities, Workloads(workloads, keeping)),
             *implement(TrafficActivities, Traffic(routers, workloads)),
-            *implement(PlanningActivities, Planner(policy, clusters.queues)),
+            *implement(PlanningActivities, Planner(policy, clusters.queues, partial(objections, metrics))),
             *implement(ReferenceActivities, references),
             *implement(WorkerActivities, Workers(_introduction(clusters))),
             *implement(CheckActivities, Checks(checks, endpoints)),

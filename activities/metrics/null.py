@@ -8,6 +8,8 @@ from activities.metrics.protocol import Query
 from activities.settings import SettingsModel
 from workflows.analysis.arms import source_of
 from workflows.analysis.batches import Batch, Missing
+from workflows.model.analysis import Metric
+from workflows.model.target import Target
 
 
 class NullMetricsSettings(SettingsModel):
@@ -25,6 +27,10 @@ class NullMetrics:
         message = "the metrics provider of this worker is null"
         missing = tuple(Missing(source, slot, message) for source in sources for slot in query.slots)
         return Batch(query.clock.now(), (), missing)
+
+    def objection(self, target: Target, metric: Metric) -> str:
+        del target, metric
+        return ""
 
     async def close(self) -> None:
         return None

@@ -19,7 +19,9 @@ from activities.metrics.sources.web import WebEndpoint, WebSource
 from activities.settings import SettingsModel
 from workflows.analysis.arms import source_of
 from workflows.analysis.batches import Batch, Missing
+from workflows.model.analysis import Metric
 from workflows.model.shapes import Name
+from workflows.model.target import Target
 
 
 class OpenMetricsSettings(SettingsModel):
@@ -63,17 +65,19 @@ class OpenMetricsProvider:
             tuple(gap for answer in answers for gap in answer.missing),
         )
 
+    def objection(self, target: Target, metric: Metric) -> str:
+        if getattr(metric, "query", None) or getattr(metric, "bad_query", None):
+            return "queries need a metric store; name a provider of kind prometheus in analysis.provider"
+        name = source_of(metric)
+        if name not in self._sources:
+            return f"this metrics provider has no source {name}; it has {', '.join(sorted(self._sources))}"
+        return self._sources[name].objection(target, metric)
+
     async def close(self) -> None:
         await asyncio.gather(self.scraper.close(), self._web.close())
 
     async def _ask(self, name: str, query: Query, *, max_age: float) -> Answers:
-        source = self._sources.get(name)
-        if source is None:
-            known = ", ".join(sorted(self._sources))
-            problem = f"this metrics provider has no source {name}; it has {known}"
-            return Answers([], [Missing(name, slot, problem) for slot in query.slots])
         metrics = [metric for metric in query.metrics if source_of(metric) == name]
-        if any(getattr(metric, "query", None) or getattr(metric, "bad_query", None) for metric in metrics):
-            problem = "queries need a metric store; name a provider of kind prometheus in analysis.provider"
+        for problem in filter(None, (self.objection(query.target, metric) for metric in metrics)):
             return Answers([], [Missing(name, slot, problem) for slot in query.slots])
-        return await source.read(query, metrics, max_age=max_age)
+        return await self._sources[name].read(query, metrics, max_age=max_age)

@@ -47,6 +47,10 @@ class MetricsProvider(Protocol):
         """
         ...
 
+    def objection(self, target: Target, metric: Metric) -> str:
+        """Why this metric of this target can never be read, with the remedy; empty where it can. Asks nobody."""
+        ...
+
     async def close(self) -> None:
         """Gives connections back; idempotent."""
         ...

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from activities.metrics.clock import Clock
+from activities.metrics.clock import Clock, SystemClock
 from activities.metrics.exposition import Sample
 from activities.metrics.prometheus.instances import Instance, Span
 from activities.metrics.prometheus.promql import any_of, selector
@@ -26,7 +26,7 @@ from workflows.analysis.batches import Batch, Missing, Unit
 from workflows.errors import Unsupported
 from workflows.model.analysis import Metric
 from workflows.model.series import Matcher
-from workflows.model.target import Slot
+from workflows.model.target import Slot, Target
 
 Instances = dict[Slot, dict[tuple[str, str], Instance]]
 
@@ -58,6 +58,14 @@ class PrometheusProvider:
         units = tuple(unit for units, _ in found for unit in units)
         missing = tuple(gap for _, gaps in found for gap in gaps)
         return Batch(until, units, missing, since=since)
+
+    def objection(self, target: Target, metric: Metric) -> str:
+        query = Query(target, (metric,), ("canary",), ("stable",), "", SystemClock(), max_age=0)
+        try:
+            list(self.asker(source_of(metric), query).questions(metric))
+        except Unsupported as error:
+            return str(error)
+        return ""
 
     async def close(self) -> None:
         await self.server.close()

@@ -20,7 +20,7 @@ from workflows.analysis.batches import Missing, Unit
 from workflows.errors import HeadgateError, TemporaryError
 from workflows.model.analysis import Metric
 from workflows.model.series import Matcher
-from workflows.model.target import Slot
+from workflows.model.target import Slot, Target
 
 _STATUS = ("code", "status", "status_code", "http_status", "http_status_code", "http_response_status_code")
 NAMING = Naming(
@@ -40,6 +40,10 @@ class AppSource:
         self._endpoints = endpoints
         self._scraper = scraper
         self._path = path
+
+    def objection(self, target: Target, metric: Metric) -> str:
+        del target, metric
+        return ""
 
     async def read(self, query: Query, metrics: Sequence[Metric], *, max_age: float) -> Answers:
         slots = await asyncio.gather(*(self._slot(query, slot, metrics, max_age=max_age) for slot in query.slots))

@@ -24,7 +24,7 @@ from workflows.analysis.batches import Missing, Unit
 from workflows.errors import TemporaryError
 from workflows.model.analysis import GaugeMetric, HistogramMetric, Metric, RatioMetric
 from workflows.model.series import Matcher
-from workflows.model.target import Slot
+from workflows.model.target import Slot, Target
 
 _PREFIX = "envoy_cluster_"
 _LABEL = "envoy_cluster_name"
@@ -49,12 +49,17 @@ class EnvoySource:
         self._admins = tuple(admin.rstrip("/") for admin in admins)
         self._scraper = scraper
 
+    def objection(self, target: Target, metric: Metric) -> str:
+        del metric
+        if not self._admins:
+            return "the settings of the metrics provider name no Envoy; add envoys, or use another source"
+        if not _route(target):
+            return f"{target.component} has no Envoy route, so Envoy counts nothing for it; use another source"
+        return ""
+
     async def read(self, query: Query, metrics: Sequence[Metric], *, max_age: float) -> Answers:
         answers = Answers([], [])
-        route = str(query.target.traffic.get("route", ""))
-        if problem := self._problem(query, route):
-            answers.missing.extend(Missing(self.name, slot, problem) for slot in query.slots)
-            return answers
+        route = _route(query.target)
         for admin in self._admins:
             try:
                 page = await self._scraper.get(_url(admin, route, metrics), max_age=max_age)
@@ -64,12 +69,9 @@ class EnvoySource:
                 answers.missing.extend(Missing(self.name, slot, str(error)) for slot in query.slots)
         return answers
 
-    def _problem(self, query: Query, route: str) -> str:
-        if not self._admins:
-            return "the settings of the metrics provider name no Envoy"
-        if not route:
-            return f"{query.target.component} has no Envoy route, so Envoy counts nothing for it"
-        return ""
+
+def _route(target: Target) -> str:
+    return str(target.traffic.get("route", ""))
 
 
 class _Asked(NamedTuple):

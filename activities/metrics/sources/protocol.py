@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from activities.metrics.protocol import Query
 from workflows.analysis.batches import Missing, Unit
 from workflows.model.analysis import Metric
+from workflows.model.target import Target
 
 
 class Answers(NamedTuple):
@@ -23,6 +24,10 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """As metrics write it in `source`."""
+        ...
+
+    def objection(self, target: Target, metric: Metric) -> str:
+        """As `MetricsProvider.objection`."""
         ...
 
     async def read(self, query: Query, metrics: Sequence[Metric], *, max_age: float) -> Answers:

@@ -24,7 +24,7 @@ from workflows.analysis.batches import Missing, Unit
 from workflows.errors import TemporaryError, Unavailable
 from workflows.model.analysis import GaugeMetric, Metric
 from workflows.model.promql import filled, variables
-from workflows.model.target import Slot
+from workflows.model.target import Slot, Target
 from workflows.model.web import PER_VERSION, WebValue, known_variables, parse_path, values_at
 
 _SHOWN = 60
@@ -70,8 +70,17 @@ class WebSource:
         self._endpoints = dict(endpoints)
         self._askers = {name: JsonAsker(endpoint, **limits) for name, endpoint in endpoints.items()}
 
+    def objection(self, target: Target, metric: Metric) -> str:
+        del target
+        if not (isinstance(metric, GaugeMetric) and metric.web):
+            return "source web is for gauges that say web: endpoint and value; name another source"
+        if metric.web.endpoint in self._endpoints:
+            return ""
+        known = ", ".join(sorted(self._endpoints)) or "none"
+        return f"the settings of the metrics provider have no web endpoint {metric.web.endpoint}; they have {known}"
+
     async def read(self, query: Query, metrics: Sequence[Metric], *, max_age: float) -> Answers:
-        asked = [metric for metric in metrics if isinstance(metric, GaugeMetric) and metric.web]
+        asked = [metric for metric in metrics if isinstance(metric, GaugeMetric)]
         found = await asyncio.gather(*(self._slot(query, slot, asked, max_age=max_age) for slot in query.slots))
         return Answers([unit for unit, _ in found], [gap for _, gaps in found for gap in gaps])
 
@@ -95,20 +104,17 @@ class WebSource:
 
     def _variables(self, metric: GaugeMetric) -> set[str]:
         web = _web(metric)
-        endpoint = self._endpoints.get(web.endpoint)
-        return {name for text in (endpoint.url if endpoint else "", *web.query.values()) for name in variables(text)}
+        texts = (self._endpoints[web.endpoint].url, *web.query.values())
+        return {name for text in texts for name in variables(text)}
 
     async def _values(
         self, metric: GaugeMetric, query: Query, slot: Slot, *, max_age: float
     ) -> tuple[float, ...] | str:
         """The numbers, or why there are none."""
         web = _web(metric)
-        endpoint, asker = self._endpoints.get(web.endpoint), self._askers.get(web.endpoint)
-        if endpoint is None or asker is None:
-            known = ", ".join(sorted(self._endpoints)) or "none"
-            return f"this worker's settings have no web endpoint {web.endpoint}; they have {known}"
+        url = _url(self._endpoints[web.endpoint], web, query, slot)
         try:
-            data = await asker.get(_url(endpoint, web, query, slot), max_age=max_age)
+            data = await self._askers[web.endpoint].get(url, max_age=max_age)
             return tuple(_numbers(web, data))
         except TemporaryError as error:
             return str(error)

@@ -18,6 +18,7 @@ from activities.traffic.null import NoRouter
 from workflows.analysis.batches import Batch
 from workflows.contracts.metrics import Observed, ObserveRequest
 from workflows.errors import ForeignChange
+from workflows.model.analysis import Metric
 from workflows.model.target import Target
 
 UNFOLLOWED = Keeping(Registry("traffic", {"envoy": NoRouter}))
@@ -108,6 +109,10 @@ class Script:
         self.fresh.append(fresh)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return dataclasses.replace(answer, at=query.clock.now())
+
+    def objection(self, target: Target, metric: Metric) -> str:
+        del target, metric
+        return ""
 
     async def close(self) -> None:
         return None

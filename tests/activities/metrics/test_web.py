@@ -162,7 +162,7 @@ async def test_redirect_is_not_followed(world: World) -> None:
 
 async def test_no_other_endpoint_can_be_asked_than_those_of_the_settings(world: World) -> None:
     said = await world.problem(a_gauge(endpoint="other"))
-    assert said == "rate: this worker's settings have no web endpoint other; they have stats"
+    assert said == "the settings of the metrics provider have no web endpoint other; they have stats"
     assert world.page.asked == 0
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from activities.metrics.objections import objections
+from activities.metrics.openmetrics import OpenMetricsSettings
+from activities.metrics.prometheus.settings import PrometheusSettings
+from activities.metrics.registry import metrics_providers
 from activities.planning.activities import Planner
+from tests.activities.metrics.pages import Instances
 from tests.builders import a_policy, a_release
 from workflows.contracts.planning import PlanRequest, RollbackPlanRequest
 from workflows.model.target import Promoted
@@ -104,3 +110,32 @@ async def test_a_rollback_touches_only_what_the_environment_still_allows() -> No
     assert "may no longer touch local/default" in planned.problems[0].message
     unknown = await planner().plan_rollback(rollback("v1", promoted("v1", environment="old"), environment="old"))
     assert unknown.reason == "PolicyRefused"
+
+
+async def test_what_the_worker_could_never_read_is_refused_with_its_place_in_the_document() -> None:
+    web = {"name": "busy", "kind": "gauge", "web": {"endpoint": "statz", "value": "$.busy"}, "rule": {"rollback": "9"}}
+    queried = {"name": "full", "kind": "gauge", "query": "max(full{})", "rule": {"rollback": "9"}}
+    errors = {"name": "errors", "kind": "ratio", "source": "app", "compare": {}}
+    store = PrometheusSettings(kind="prometheus", url="http://127.0.0.1:9")
+    providers = metrics_providers({"main": OpenMetricsSettings(), "store": store}, Instances())
+    readable = Planner(POLICY.parsed(), None, partial(objections, providers))
+
+    async def said(*metrics: dict[str, Any], **fields: Any) -> dict[str, str]:
+        document = a_release().with_(analysis={"metrics": list(metrics), **fields}).document()
+        planned = await readable.plan_release(PlanRequest(document=document))
+        assert planned.reason == ("BadSpec" if planned.problems else "")
+        return {problem.path: problem.message for problem in planned.problems}
+
+    at = "spec.components[0].analysis"
+    assert await said(web, queried) == {
+        f"{at}.metrics[0]": "the settings of the metrics provider have no web endpoint statz; they have none",
+        f"{at}.metrics[1]": "queries need a metric store; name a provider of kind prometheus in analysis.provider",
+    }
+    assert await said(queried, provider="thanos") == {
+        f"{at}.provider": "this worker has no metrics provider of kind 'thanos'; it has main, store"
+    }
+    (message,) = (await said(web, queried, provider="store")).values()
+    assert message.startswith("prometheus has no source web; it has app, contour, envoy")
+    (message,) = (await said(errors, provider="store")).values()
+    assert message.startswith("trip is no workload of Kubernetes, so it has no pods")
+    assert await said(errors) == {}
