@@ -46,6 +46,8 @@ class Layout:
     workers: int = 1
     slots: dict[str, int] = field(default_factory=dict)
     """Other slots than a worker's defaults."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Metrics providers of the workers by name; without any, `main` asks Envoy itself."""
 
 
 class Ground:
@@ -186,6 +188,7 @@ class Ground:
         return {
             "policy": "policy.yaml",
             "slots": self.layout.slots,
+            "metrics": self.layout.metrics,
             "process": {"clusters": {"local": {"root": "services"}}, "programs": {"service": program}},
             "envoy": {"directory": "envoy", "admin": self.admin, "routes": routes},
             "audit": {"journal": {"kind": "jsonl", "directory": "audit"}},
