@@ -193,7 +193,11 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     if moved.age < warmup and decision.verdict == "continue":
         message = f"samples count after a warm-up of {duration(warmup)}"
         decision = Decision(verdict="continue", reason=reasons.WARMING_UP, message=message)
-    return Step(_rearmed(counted, decision), decision, *_reported(weights, scored, looks))
+    rearmed = _rearmed(counted, decision)
+    if decision.verdict == "hold" and _is_early(segment, moved):
+        # Whoever let the release go on knew what a store tells late: it may condemn, and asks nobody again.
+        decision = decision.model_copy(update={"verdict": "continue"})
+    return Step(rearmed, decision, *_reported(weights, scored, looks))
 
 
 def _reported(
@@ -248,8 +252,8 @@ def step_time(tick: timedelta, segment: Segment, state: SessionState, at: float)
 def _timed(tick: timedelta, segment: Segment, state: SessionState, *, is_covered: bool, elapsed: float) -> SessionState:
     """Counts observed time: what lies between two answers in full, neither before the segment nor across a gap."""
     if state.is_opening:
-        is_early = segment.since is not None and state.at is not None and state.at < segment.since
-        return state.model_copy(update={"is_opening": is_early, "covered_at": state.at if is_covered else None})
+        covered_at = state.at if is_covered else None
+        return state.model_copy(update={"is_opening": _is_early(segment, state), "covered_at": covered_at})
     short = state.short
     if progress(state, need=segment.need_seconds).is_over and elapsed <= gap_after(tick):
         short += elapsed
@@ -265,6 +269,11 @@ def _timed(tick: timedelta, segment: Segment, state: SessionState, *, is_covered
             "gap": state.gap + (span if is_gap else 0.0),
         }
     )
+
+
+def _is_early(segment: Segment, state: SessionState) -> bool:
+    """Whether the batch is about a time before the segment."""
+    return segment.since is not None and state.at is not None and state.at < segment.since
 
 
 class _Moment(NamedTuple):
@@ -309,7 +318,8 @@ def _look(moment: _Moment, metric: Metric) -> _Look:
     before = moment.state.metrics.get(metric.name, MetricState())
     tick = _tick(moment, metric, before)
     gap = gap_after(moment.analysis.tick)
-    silence = 0.0 if tick.new.has_data and not tick.error else before.silent + min(moment.elapsed, gap)
+    passed = 0.0 if _is_early(moment.segment, moment.state) else min(moment.elapsed, gap)
+    silence = 0.0 if tick.new.has_data and not tick.error else before.silent + passed
     modes, decision, report = _evaluated(moment, metric, before.modes, tick)
     requests = before.requests + (0.0 if tick.is_gap or moment.is_warming else tick.new.total)
     read_at = before.read_at if tick.error else moment.state.at

@@ -146,6 +146,20 @@ class TestMissingData:
         assert world.verdict == "hold"
         assert world.run(MINUTE, rate=0).verdict == "continue"
 
+    def test_what_a_store_tells_late_of_the_time_before_a_segment_does_not_hold_it_again(self) -> None:
+        world = a_stage(600, patience="1m").run(MINUTE)
+        assert world.run(HOUR, missing="down").verdict == "hold"
+        began = world.at + 4 * MINUTE
+        world.enter(a_segment(2, need=600, since=began))
+        assert world.run(4 * MINUTE, missing="down").verdict == "continue"
+        world.run(HOUR, missing="down")
+        assert (world.verdict, world.at - began) == ("hold", MINUTE), "a patience of its own"
+
+    def test_what_a_store_tells_late_still_condemns(self) -> None:
+        world = a_stage(600).run(MINUTE).enter(a_segment(2, need=600, since=2000))
+        assert world.run(2 * MINUTE, share=1).verdict == "rollback"
+        assert world.at < 2000
+
     def test_histogram_that_cannot_tell_is_held_whatever_the_document_says(self) -> None:
         end = self.durations_of("10s", fast=5)
         assert (end.verdict, end.reason) == ("hold", reasons.UNUSABLE_BUCKETS)
