@@ -202,10 +202,13 @@ def _is_complete(replicas: int | None, status: dict[str, Any]) -> bool:
 
 
 @asynccontextmanager
-async def a_site(bed: Bed, folder: Path, *, argo_cd: bool = False, **environment: Any) -> AsyncIterator[Site]:
+async def a_site(
+    bed: Bed, folder: Path, *, argo_cd: bool = False, metrics: dict[str, Any] | None = None, **environment: Any
+) -> AsyncIterator[Site]:
     """A Temporal server that the cluster's network reaches, two workers in there, and a namespace.
 
-    The rest is what the policy says about the environment. Argo CD's Applications are those of the same namespace.
+    Metrics are providers by name; without any the pods are scraped. The rest is what the policy says about the
+    environment. Argo CD's Applications are those of the same namespace.
     """
     namespace = Namespace(bed.kubeconfig)
     cluster = {"argoCd": {"namespace": namespace.name}} if argo_cd else {}
@@ -224,8 +227,9 @@ async def a_site(bed: Bed, folder: Path, *, argo_cd: bool = False, **environment
             )
             workers = []
             for number in (1, 2):
-                _configure(bed, folder / str(number), namespace.name, cluster=cluster, environment=environment)
-                workers.append(await stack.enter_async_context(_worker(bed, folder / str(number), address)))
+                place = folder / str(number)
+                _configure(bed, place, namespace.name, cluster=cluster, metrics=metrics or {}, environment=environment)
+                workers.append(await stack.enter_async_context(_worker(bed, place, address)))
             yield Site(bed, server.client, namespace, workers, folder)
     finally:
         namespace.close()
@@ -277,7 +281,15 @@ async def _worker(bed: Bed, folder: Path, address: str) -> AsyncIterator[asyncio
         await process.wait()
 
 
-def _configure(bed: Bed, folder: Path, namespace: str, *, cluster: dict[str, Any], environment: dict[str, Any]) -> None:
+def _configure(
+    bed: Bed,
+    folder: Path,
+    namespace: str,
+    *,
+    cluster: dict[str, Any],
+    metrics: dict[str, Any],
+    environment: dict[str, Any],
+) -> None:
     """Writes settings and policy."""
     folder.mkdir()
     test = {**environment, "targets": [{"cluster": "bed", "namespaces": [namespace]}]}
@@ -288,6 +300,7 @@ def _configure(bed: Bed, folder: Path, namespace: str, *, cluster: dict[str, Any
         "health": {"bind": f"{bed.cluster.layout.address}:0"},
         # Of its own namespace alone: the janitor of another Temporal server would take these releases for lost ones.
         "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig), "namespaces": [namespace], **cluster}}},
+        "metrics": metrics,
         "audit": {"file": {"kind": "jsonl", "directory": "audit"}},
         "registries": {"check": False},  # The images are on the node, and there is no way to any registry.
     }

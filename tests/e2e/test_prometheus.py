@@ -63,7 +63,7 @@ class Site(NamedTuple):
 
     async def release(self, route: str, observe: str = "20s", **env: str) -> tuple[Started, dict[str, Any]]:
         stages = [{"weight": 50, "observe": observe}]
-        strategy = {"kind": "canary", "stages": stages, "watch": "2s"}
+        strategy = {"kind": "canary", "entry": "none", "stages": stages, "watch": "2s"}
         document = a_release(route, strategy, analysis=ANALYSIS, env=env)
         return await start(self.ground, document), document
 
