@@ -17,7 +17,7 @@ LOCKS := requirements
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command 'make lock'
 
-.PHONY: help setup tools demo test e2e bed check bench docs lock lock-check cluster cluster-down clean
+.PHONY: help setup tools demo test simulations e2e bed check bench docs lock lock-check cluster cluster-down clean
 
 help: ## Print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: setup ## Watch a good and a bad release (ARGS="--kill-workers")
 
 test: tools ## Run every test that needs no cluster (ARGS="-m 'not slow and not e2e and not cluster'" for the quick ones)
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not cluster' $(ARGS)
+
+simulations: setup ## Run the simulations of the verdict engine alone; `test` runs them too
+	$(BIN)/pytest -n 2 tests/workflows/analysis/evidence/test_simulations.py $(ARGS)
 
 e2e: tools bed ## Run the tests that drive whole releases, and those on a Kubernetes cluster, which is built first
 	$(BIN)/pytest -m 'e2e or cluster' $(ARGS)

@@ -1,4 +1,4 @@
-"""What evidence can do with a plan: how soon it finds a fault at each stage, what that costs, and if traffic suffices.
+"""What a plan can find: if its traffic suffices, and how soon evidence finds a fault at each stage and at what cost.
 
 Expectations for traffic that is assumed or was measured, not promises; simulated medians lie within a third of them.
 """
@@ -20,7 +20,7 @@ from workflows.analysis.evidence.forecast import (
 )
 from workflows.analysis.evidence.growth import Traffic
 from workflows.analysis.evidence.parameters import Parameters
-from workflows.model.analysis import Analysis, RatioMetric, has_evidence
+from workflows.model.analysis import Analysis, GaugeMetric, RatioMetric, has_evidence
 from workflows.model.plan import Observe, RolloutPlan
 from workflows.model.shapes import carried
 
@@ -55,13 +55,13 @@ class StageForecast(NamedTuple):
     requests: float
     """Requests of the new version since the release began, at the stage's end."""
     finds: tuple[tuple[float, Cost | None], ...]
-    """By how many times as often requests fail; None where no evidence on errors ever finds it."""
+    """By how many times as often requests fail; None where evidence never finds it, empty without any on errors."""
 
     def is_in_time(self, cost: Cost | None) -> bool:
         """Whether it is found within the stage."""
         return cost is not None and cost.seconds <= self.stretch.seconds
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, needed_rps: float) -> dict[str, Any]:
         """The stable shape of a stage's forecast."""
         return {
             "stage": self.stage,
@@ -69,6 +69,7 @@ class StageForecast(NamedTuple):
             "newVersionPercent": round(self.stretch.weight * 100, 2),
             "seconds": self.stretch.seconds,
             "requests": round(self.requests),
+            "neededRequestsPerSecond": round(needed_rps, 3),
             "regressions": [{"times": ratio, **_cost_json(cost)} for ratio, cost in self.finds],
         }
 
@@ -85,10 +86,13 @@ class Forecast:
     """Requests of the new version without which no stage passes."""
 
     @property
-    def needed_rps(self) -> float:
-        """Requests per second with which the first stage after the entry has its minimum in its time."""
-        seen = next((stage.requests for stage in self.stages if not stage.is_entry), 0.0)
-        return self.needed * self.assumed.rps / seen if seen > 0 else 0.0
+    def has_finds(self) -> bool:
+        """Whether evidence on errors is weighed."""
+        return any(stage.finds for stage in self.stages)
+
+    def needed_rps(self, stage: StageForecast) -> float:
+        """Requests per second with which a stage has its minimum in its time; the entry wants none."""
+        return self.needed * self.assumed.rps / stage.requests if stage.requests and not stage.is_entry else 0.0
 
     @property
     def hopeless(self) -> Iterator[str]:
@@ -108,7 +112,7 @@ class Forecast:
     def _lacking(self, stage: StageForecast) -> str:
         seen = f"{stage.requests:,.0f} of its minimum of {self.needed:,} requests"
         end = "extended" if stage.requests * EXTENDED >= self.needed else "extended, then held"
-        more = f"{self.needed_rps:.3g} requests/s are needed for it, see minRequests"
+        more = f"{self.needed_rps(stage):.3g} requests/s are needed for it, see minRequests"
         return f"stage {stage.stage} will be {end}: in its time it sees {seen}; {more}"
 
     def to_json(self) -> dict[str, Any]:
@@ -118,9 +122,8 @@ class Forecast:
             "failing": self.assumed.failing,
             "origin": self.assumed.origin,
             "neededRequests": self.needed,
-            "neededRequestsPerSecond": round(self.needed_rps, 1),
             "faults": [{"share": share, **_cost_json(cost)} for share, cost in self.costs],
-            "stages": [stage.to_json() for stage in self.stages],
+            "stages": [stage.to_json(self.needed_rps(stage)) for stage in self.stages],
             "warnings": list(self.hopeless),
         }
 
@@ -133,20 +136,24 @@ def _cost_json(cost: Cost | None) -> dict[str, Any]:
 
 
 def forecast(plan: RolloutPlan, shares: list[float], assumed: Assumed) -> Forecast | None:
-    """What to expect of a plan, `shares` being the percentage of users after each step; None without evidence."""
+    """What to expect of a plan, `shares` being the percentage of users after each step.
+
+    None where there is no stage, or no metric that counts requests.
+    """
     analysis = carried(Analysis, plan.analysis) if plan.analysis else None
-    if analysis is None or not any(map(has_evidence, analysis.metrics)):
-        return None
+    counting = [metric for metric in analysis.metrics if not isinstance(metric, GaugeMetric)] if analysis else []
     observed = [
         (step.action, Stretch(share / 100, step.action.seconds))
         for step, share in zip(plan.steps, shares, strict=True)
         if isinstance(step.action, Observe) and step.action.stage
     ]
+    if analysis is None or not counting or not observed:
+        return None
     stake = _stake(analysis)
     traffic = Traffic(assumed.rps, 0.0, assumed.failing, analysis.tick.total_seconds())
     stretches = [stretch for _, stretch in observed]
     costs = [(fault, expected_cost(stake, stretches, traffic, fault)) for fault in FAULTS if stake]
-    needed = max(map(analysis.needed_requests, analysis.metrics))
+    needed = max(map(analysis.needed_requests, counting))
     return Forecast(assumed, tuple(costs), tuple(_stages(stake, observed, traffic)), needed)
 
 

@@ -66,7 +66,7 @@ class Preview:
     """Traffic that is known, by component."""
 
     def forecast(self, rollout: RolloutPlan) -> Forecast | None:
-        """What evidence can do with one of the rollouts."""
+        """What one of the rollouts can find."""
         traffic = self.measured.get(rollout.target.component, self.assumed)
         return forecast(rollout, [row.share or 0.0 for row in rows(rollout)], traffic)
 

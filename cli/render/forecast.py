@@ -1,4 +1,4 @@
-"""What evidence can do with a plan, stage by stage, at some traffic."""
+"""What a plan can find, stage by stage, at some traffic."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ def render(expected: Forecast) -> Iterator[RenderableType]:
             yield what.append(f"costs about {cost.failed:,.0f} failed requests in {span(cost.seconds)}")
     yield _stages(expected)
     assumed = expected.assumed
-    users = f"at {assumed.rps:.3g} requests/s ({assumed.origin}), {percent(assumed.failing * 100)} of them failing"
-    meaning = "when such a fault is found that begins with the stage, and the requests that fail by then"
-    yield Text(f"{users} today: {meaning}; yellow is not reached within the stage", style="dim")
+    users = f"at {assumed.rps:.3g} requests/s ({assumed.origin})"
+    if expected.has_finds:
+        meaning = "when such a fault is found that begins with the stage, and the requests that fail by then"
+        users += f", {percent(assumed.failing * 100)} of them failing today: {meaning}"
+    yield Text(f"{users}; yellow is not reached within the stage", style="dim")
     yield from warnings(expected.hopeless)
 
 
 def _stages(expected: Forecast) -> Table:
-    """For each stage its requests, and when a fault that begins with it is found."""
+    """For each stage its requests, the traffic that it needs, and when a fault that begins with it is found."""
     table = plain_table()
     table.add_column("stage")
-    table.add_column("requests", justify="right")
-    for ratio in RATIOS:
+    for name in ("requests", "needs"):
+        table.add_column(name, justify="right")
+    for ratio in RATIOS if expected.has_finds else ():
         table.add_column(f"{ratio:g} x failures")
     for stage in expected.stages:
         name = f"{percent(stage.stretch.weight * 100)} for {span(stage.stretch.seconds)}"
-        table.add_row(name, _requests(expected, stage), *(_found(stage, cost) for _, cost in stage.finds))
+        needs = f"{rps:.2g}/s" if (rps := expected.needed_rps(stage)) else "–"
+        table.add_row(name, _requests(expected, stage), needs, *(_found(stage, cost) for _, cost in stage.finds))
     return table
 
 

@@ -94,9 +94,19 @@ def test_latency_alone_tells_requests_and_nothing_about_failures() -> None:
     assert (found.costs, found.stages[0].finds, list(found.hopeless)) == ((), (), [])
 
 
-def test_rules_have_no_forecast() -> None:
-    made = previewed({"name": "errors", "kind": "ratio", "source": "envoy", "rule": {"rollback": "1%"}})
-    assert made.forecast(made.rollouts[0]) is None
+def test_rules_are_told_which_traffic_each_stage_needs_and_promise_no_finds() -> None:
+    found = expected({"name": "errors", "kind": "ratio", "source": "envoy", "rule": {"rollback": "1%"}}, rps=1)
+    assert "5 % for 10m 00s 30 of 50 1.7/s 50 % for 20m 00s 630 0.079/s 100 % for 30m 00s 2,430 0.021/s" in drawn(found)
+    assert "x failures" not in drawn(found)
+    (said,) = found.hopeless
+    assert said.endswith("30 of its minimum of 50 requests; 1.67 requests/s are needed for it, see minRequests")
+
+
+def test_without_stages_or_counted_requests_there_is_no_forecast() -> None:
+    gauge = {"name": "queue", "kind": "gauge", "series": "queue", "rule": {"rollback": 9}}
+    rolling = preview(a_release().rolling().with_(analysis={"metrics": [ERRORS]}).parsed(), None, replicas=3)
+    for made in (previewed(gauge), rolling):
+        assert made.forecast(made.rollouts[0]) is None
 
 
 def test_plan_shows_the_stages_as_a_table_and_as_json() -> None:
@@ -105,7 +115,7 @@ def test_plan_shows_the_stages_as_a_table_and_as_json() -> None:
     console.print(plan.render(made))
     assert isinstance(console.file, io.StringIO)
     text = " ".join(console.file.getvalue().split())
-    assert "5 % for 10m 00s 240 of 300 " in text
+    assert "5 % for 10m 00s 240 of 300 10/s" in text
     assert "10 x failures" in text
     assert "warning stage 1 will be extended" in text
     (component,) = made.to_json()["components"]
@@ -115,4 +125,4 @@ def test_plan_shows_the_stages_as_a_table_and_as_json() -> None:
 
 
 def test_never_is_a_word() -> None:
-    assert "100 % for 30m 00s 243,000 never never never" in drawn(expected())
+    assert "100 % for 30m 00s 243,000 0.12/s never never never" in drawn(expected())
