@@ -88,10 +88,19 @@ def _problems(metric: Metric, stretch: Stretch) -> Iterator[MetricProblem]:
             yield MetricProblem(message="it has no value", remedy=_SCRAPED)
     elif not _seen(metric, "stable", stretch).series:
         yield MetricProblem(message="no series was found", remedy=_SCRAPED)
+    elif not counted.total and _is_new(metric, stretch):
+        message = f"it is scraped for less than {duration(stretch.seconds)}, so no requests can be told yet"
+        yield MetricProblem(message=message, remedy="ask again in a while")
     elif not counted.total:
         yield MetricProblem(message=f"no request was counted in {duration(stretch.seconds)}", remedy=_USED)
     elif isinstance(metric, HistogramMetric):
         yield from _edges(metric, counted)
+
+
+def _is_new(metric: Metric, stretch: Stretch) -> bool:
+    """Whether a store knows nothing of what the running version counted before."""
+    units = [unit for unit in stretch.readings.batch.units if unit.slot in RUNNING and _series(metric, unit)]
+    return stretch.readings.batch.since is not None and all(unit.before is None for unit in units)
 
 
 def _edges(metric: HistogramMetric, counted: Counts) -> Iterator[MetricProblem]:

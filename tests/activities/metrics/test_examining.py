@@ -125,9 +125,12 @@ async def _ask(url: str, *metrics: dict[str, Any]) -> Examined:
 
 @pytest.mark.slow
 async def test_prometheus_says_what_it_has_scraped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "STRETCH", 3.0)
     services = [*(Service(pod, rate=50, bad=0.02) for pod in stable(count=2)), Service(canary()[0], rate=5)]
     async with a_prometheus(tmp_path, *services) as server:
+        await server.scraped("min(count_over_time(up[1m])) > 3")
+        (errors,) = (await _ask(server.url, ERRORS)).metrics
+        assert "scraped for less than 1m" in errors.problems[0].message
+        monkeypatch.setattr(measuring, "STRETCH", 3.0)
         await server.scraped("min(count_over_time(up[1m])) > 10")
         errors, gone = (await _ask(server.url, ERRORS, GONE)).metrics
         running, new = errors.versions
