@@ -8,6 +8,7 @@ versions, and an incident behind both.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,8 @@ INCIDENTS = 10
 FAULTS = {"5%": 12.0, "20%": 12.0}
 """With the median of failed requests that evidence may cost."""
 INCIDENT_SECONDS = 15.0
+ENTERED = 180.0
+"""Seconds until the first stage after the entry has begun."""
 
 
 def _errors(**modes: Any) -> dict[str, Any]:
@@ -74,9 +77,9 @@ async def measure(say: Say) -> Measured:
             lanes = [Lane(route, record, ground.witness(route)) for route, record in routes]
             found = {fault: await _bad(ground, lanes, fault, say) for fault in FAULTS}
             say(f"{GOOD} good versions, judged by evidence")
-            good = await _repeated(GOOD, lambda some: _good(ground, some, env), lanes)
+            good = await _repeated(GOOD, lambda some: _good(ground, some, env), lanes, say)
             say(f"{INCIDENTS} incidents behind both versions")
-            hit = await _repeated(INCIDENTS, lambda some: _good(ground, some, env, incident=switch), lanes)
+            hit = await _repeated(INCIDENTS, lambda some: _good(ground, some, env, incident=switch), lanes, say)
     rows = [
         *(_row(fault, found[fault]["evidence"]) for fault in FAULTS),
         Row("good versions rolled back", f"0 of {GOOD}", [_rolled_back(good)], "", limit=0),
@@ -97,6 +100,7 @@ async def _bad(ground: Ground, lanes: list[Lane], fault: str, say: Say) -> dict[
         )
         for name, result in zip(PRESETS, results, strict=True):
             found[name].append(result)
+        say(", ".join(f"{name} {result.failed:g} failed" for name, result in zip(PRESETS, results, strict=True)))
     return found
 
 
@@ -112,12 +116,19 @@ async def _fault(ground: Ground, lane: Lane, analysis: dict[str, Any], fault: st
     return Found(tally.bad_failures, gone - tally.first_bad if gone and tally.first_bad else 0.0)
 
 
-async def _repeated(times: int, play: Callable[[list[Lane]], Awaitable[list[str]]], lanes: list[Lane]) -> list[str]:
+async def _repeated(
+    times: int, play: Callable[[list[Lane]], Awaitable[list[str]]], lanes: list[Lane], say: Say
+) -> list[str]:
     """How so many releases end, on all lanes at once."""
     outcomes: list[str] = []
     while len(outcomes) < times:
         outcomes += await play(lanes[: times - len(outcomes)])
+        say(f"{len(outcomes)} of {times}: {dict(Counter(outcomes))}")
     return outcomes
+
+
+async def _entered(ground: Ground, lane: Lane) -> None:
+    await ground.until(lane.route, lambda share: share >= 10, patience=ENTERED)
 
 
 async def _good(ground: Ground, lanes: list[Lane], env: dict[str, str], *, incident: Path | None = None) -> list[str]:
@@ -125,7 +136,7 @@ async def _good(ground: Ground, lanes: list[Lane], env: dict[str, str], *, incid
     documents = [a_release(lane.route, STRATEGY, analysis=PRESETS["evidence"], env=env) for lane in lanes]
     started = [await start(ground, document) for document in documents]
     if incident:
-        await asyncio.gather(*(ground.until(lane.route, lambda share: share >= 10) for lane in lanes))
+        await asyncio.gather(*(_entered(ground, lane) for lane in lanes))
         await asyncio.to_thread(incident.write_text, "5%")
         await asyncio.sleep(INCIDENT_SECONDS)
         await asyncio.to_thread(incident.unlink)
