@@ -54,6 +54,8 @@ class StageForecast(NamedTuple):
     stretch: Stretch
     requests: float
     """Requests of the new version since the release began, at the stage's end."""
+    needed_rps: float
+    """Requests per second with which it has its minimum in its time; 0 for the entry, which wants none."""
     finds: tuple[tuple[float, Cost | None], ...]
     """By how many times as often requests fail; None where evidence never finds it, empty without any on errors."""
 
@@ -61,7 +63,7 @@ class StageForecast(NamedTuple):
         """Whether it is found within the stage."""
         return cost is not None and cost.seconds <= self.stretch.seconds
 
-    def to_json(self, needed_rps: float) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The stable shape of a stage's forecast."""
         return {
             "stage": self.stage,
@@ -69,7 +71,7 @@ class StageForecast(NamedTuple):
             "newVersionPercent": round(self.stretch.weight * 100, 2),
             "seconds": self.stretch.seconds,
             "requests": round(self.requests),
-            "neededRequestsPerSecond": round(needed_rps, 3),
+            "neededRequestsPerSecond": round(self.needed_rps, 3),
             "regressions": [{"times": ratio, **_cost_json(cost)} for ratio, cost in self.finds],
         }
 
@@ -90,10 +92,6 @@ class Forecast:
         """Whether evidence on errors is weighed."""
         return any(stage.finds for stage in self.stages)
 
-    def needed_rps(self, stage: StageForecast) -> float:
-        """Requests per second with which a stage has its minimum in its time; the entry wants none."""
-        return self.needed * self.assumed.rps / stage.requests if stage.requests and not stage.is_entry else 0.0
-
     @property
     def hopeless(self) -> Iterator[str]:
         """What this traffic is not enough for, each as a sentence that says what would be."""
@@ -112,7 +110,7 @@ class Forecast:
     def _lacking(self, stage: StageForecast) -> str:
         seen = f"{stage.requests:,.0f} of its minimum of {self.needed:,} requests"
         end = "extended" if stage.requests * EXTENDED >= self.needed else "extended, then held"
-        more = f"{self.needed_rps(stage):.3g} requests/s are needed for it, see minRequests"
+        more = f"{stage.needed_rps:.3g} requests/s are needed for it, see minRequests"
         return f"stage {stage.stage} will be {end}: in its time it sees {seen}; {more}"
 
     def to_json(self) -> dict[str, Any]:
@@ -123,7 +121,7 @@ class Forecast:
             "origin": self.assumed.origin,
             "neededRequests": self.needed,
             "faults": [{"share": share, **_cost_json(cost)} for share, cost in self.costs],
-            "stages": [stage.to_json(self.needed_rps(stage)) for stage in self.stages],
+            "stages": [stage.to_json() for stage in self.stages],
             "warnings": list(self.hopeless),
         }
 
@@ -154,7 +152,7 @@ def forecast(plan: RolloutPlan, shares: list[float], assumed: Assumed) -> Foreca
     stretches = [stretch for _, stretch in observed]
     costs = [(fault, expected_cost(stake, stretches, traffic, fault)) for fault in FAULTS if stake]
     needed = max(map(analysis.needed_requests, counting))
-    return Forecast(assumed, tuple(costs), tuple(_stages(stake, observed, traffic)), needed)
+    return Forecast(assumed, tuple(costs), tuple(_stages(stake, observed, traffic, needed)), needed)
 
 
 def _stake(analysis: Analysis) -> Stake | None:
@@ -169,11 +167,12 @@ def _stake(analysis: Analysis) -> Stake | None:
 
 
 def _stages(
-    stake: Stake | None, observed: Sequence[tuple[Observe, Stretch]], traffic: Traffic
+    stake: Stake | None, observed: Sequence[tuple[Observe, Stretch]], traffic: Traffic, needed: int
 ) -> Iterator[StageForecast]:
     requests = 0.0
     for action, stretch in observed:
         requests += stretch.weight * stretch.seconds * traffic.rps
         here = Traffic(traffic.rps, stretch.weight, traffic.share, traffic.tick)
         finds = tuple((ratio, expected_find(stake, here, ratio)) for ratio in RATIOS if stake)
-        yield StageForecast(action.stage, action.entry, stretch, requests, finds)
+        needed_rps = needed * traffic.rps / requests if requests and not action.entry else 0.0
+        yield StageForecast(action.stage, action.entry, stretch, requests, needed_rps, finds)

@@ -33,7 +33,7 @@ class Inquiry:
     @workflow.run
     async def run(self, *given: Any) -> Any:
         """Takes the question and what it is about, and ends at once by BadSpec where they are not that."""
-        name, about = (*given, None)[:2] if given else ("", None)
+        name, about = (*given, None, None)[:2]
         question = _QUESTIONS.get(name) if isinstance(name, str) else None
         if question is None or len(given) > 2:
             known = ", ".join(sorted(_QUESTIONS))

@@ -50,8 +50,7 @@ def _examined(metric: Metric, stretch: Stretch) -> MetricExamined:
 
 
 def _seen(metric: Metric, slot: Slot, stretch: Stretch) -> VersionSeen:
-    units = [unit for unit in stretch.readings.batch.units if unit.slot == slot and unit.source == source_of(metric)]
-    found = [unit for unit in units if _series(metric, unit)]
+    found = _units(metric, slot, stretch)
     counted = stretch.readings.arm(metric, (slot,))
     seen = VersionSeen(slot=slot, instances=len(found), series=sum(_series(metric, unit) for unit in found))
     if isinstance(metric, GaugeMetric):
@@ -60,6 +59,12 @@ def _seen(metric: Metric, slot: Slot, stretch: Stretch) -> VersionSeen:
     if isinstance(metric, HistogramMetric):
         return seen.model_copy(update=update | {"usable_buckets": len(_usable(counted))})
     return seen.model_copy(update=update | {"failing": counted.bad / counted.total if counted.total else None})
+
+
+def _units(metric: Metric, slot: Slot, stretch: Stretch) -> list[Unit]:
+    """Who answered with series of the metric."""
+    units = [unit for unit in stretch.readings.batch.units if unit.slot == slot and unit.source == source_of(metric)]
+    return [unit for unit in units if _series(metric, unit)]
 
 
 def _series(metric: Metric, unit: Unit) -> int:
@@ -99,7 +104,7 @@ def _problems(metric: Metric, stretch: Stretch) -> Iterator[MetricProblem]:
 
 def _is_new(metric: Metric, stretch: Stretch) -> bool:
     """Whether a store knows nothing of what the running version counted before."""
-    units = [unit for unit in stretch.readings.batch.units if unit.slot in RUNNING and _series(metric, unit)]
+    units = _units(metric, "stable", stretch)
     return stretch.readings.batch.since is not None and all(unit.before is None for unit in units)
 
 

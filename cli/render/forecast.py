@@ -41,7 +41,7 @@ def _stages(expected: Forecast) -> Table:
         table.add_column(f"{ratio:g} x failures")
     for stage in expected.stages:
         name = f"{percent(stage.stretch.weight * 100)} for {span(stage.stretch.seconds)}"
-        needs = f"{rps:.2g}/s" if (rps := expected.needed_rps(stage)) else "–"
+        needs = f"{stage.needed_rps:.2g}/s" if stage.needed_rps else "–"
         table.add_row(name, _requests(expected, stage), needs, *(_found(stage, cost) for _, cost in stage.finds))
     return table
 

@@ -102,6 +102,14 @@ class Ground:
                     return time.perf_counter()
                 await asyncio.sleep(POLL)
 
+    async def observer(self, route: str) -> int:
+        """The process that observes a route's release; 0 when nobody does at this moment."""
+        described = await self.client.get_workflow_handle(f"rollout/local/{NAMESPACE}/process/{route}").describe()
+        for pending in described.raw_description.pending_activities:
+            if pending.activity_type.name == "metrics.observe":
+                return int(pending.last_worker_identity.partition("@")[0] or 0)
+        return 0
+
     def witness(self, route: str) -> Witness:
         """Remembers every weight of a route with the time at which Envoy began to use it."""
         witness = Witness(self.admin, route)

@@ -84,20 +84,11 @@ async def _round(ground: Ground, witnesses: dict[str, Witness], *, kill: bool) -
 
 async def _kill(ground: Ground) -> tuple[Program, set[str]]:
     """Kills the worker with most observers; returns it and the routes whose observers it had."""
-    observers = {route: await _observer(ground, route) for route in ground.routes}
+    observers = {route: await ground.observer(route) for route in ground.routes}
     (most, _), *_ = Counter(observers.values()).most_common(1)
     victim = next(worker for worker in ground.workers if pid_of(worker) == most)
     victim.kill()
     return victim, {route for route, pid in observers.items() if pid == most}
-
-
-async def _observer(ground: Ground, route: str) -> int:
-    """The process that observes a route's release; 0 when nobody does at this moment."""
-    described = await ground.client.get_workflow_handle(f"rollout/local/bench/process/{route}").describe()
-    for pending in described.raw_description.pending_activities:
-        if pending.activity_type.name == "metrics.observe":
-            return int(pending.last_worker_identity.partition("@")[0] or 0)
-    return 0
 
 
 def _exposure(witness: Witness) -> float:

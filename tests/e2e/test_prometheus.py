@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -18,11 +17,13 @@ import pytest_asyncio
 from aiohttp import web
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from cli.demo.programs import python
 from cli.snapshot import Started
 from tests.activities.metrics.observing import Attempts, metrics
 from tests.activities.metrics.pages import FakeClock
 from tests.activities.metrics.prometheus.recording import Recorded, settings
 from tests.bench.ground import Ground, Layout, pid_of
+from tests.bench.histories import events
 from tests.bench.releases import a_release, end, first, start, until
 from tests.bench.users import users
 from tests.prometheus import Prometheus, a_prometheus
@@ -141,37 +142,29 @@ async def test_a_store_that_is_away_for_two_minutes_promotes_nothing_and_rolls_n
 
 async def _kill_the_observer(ground: Ground, route: str) -> None:
     """Kills the worker that observes, in the middle of it, and starts it again."""
-    rollout = ground.client.get_workflow_handle(f"rollout/local/bench/process/{route}")
     async with asyncio.timeout(60):
-        while True:
-            described = await rollout.describe()
-            owners = {
-                pending.last_worker_identity.partition("@")[0]
-                for pending in described.raw_description.pending_activities
-                if pending.activity_type.name == "metrics.observe"
-            }
-            if found := [worker for worker in ground.workers if str(pid_of(worker)) in owners]:
-                break
+        # For a while the server names a worker that is dead.
+        while (pid := await ground.observer(route)) not in map(pid_of, ground.workers):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-    found[0].kill()
-    await found[0].ended()
-    await ground.restart(found[0])
+    victim = next(worker for worker in ground.workers if pid_of(worker) == pid)
+    victim.kill()
+    await victim.ended()
+    await ground.restart(victim)
 
 
 async def _segments(ground: Ground, route: str) -> list[tuple[float, ObserveRequest, Observed, int]]:
     """When each observation was asked for, what was asked, what came of it, and how many attempts it took."""
-    history = await ground.client.get_workflow_handle(f"rollout/local/bench/process/{route}").fetch_history()
-    events = {event.event_id: event for event in history.events}
+    history = {event.event_id: event for event in await events(ground.client, f"rollout/local/bench/process/{route}")}
     found = []
-    for event in history.events:
+    for event in history.values():
         if event.HasField("activity_task_completed_event_attributes"):
             done = event.activity_task_completed_event_attributes
-            asked = events[done.scheduled_event_id].activity_task_scheduled_event_attributes
+            asked = history[done.scheduled_event_id].activity_task_scheduled_event_attributes
             if asked.activity_type.name == "metrics.observe":
                 (request,) = await pydantic_data_converter.decode(asked.input.payloads, [ObserveRequest])
                 (observed,) = await pydantic_data_converter.decode(done.result.payloads, [Observed])
-                attempts = events[done.started_event_id].activity_task_started_event_attributes.attempt
-                at = events[done.scheduled_event_id].event_time.ToNanoseconds() / 1e9
+                attempts = history[done.started_event_id].activity_task_started_event_attributes.attempt
+                at = history[done.scheduled_event_id].event_time.ToNanoseconds() / 1e9
                 found.append((at, request, observed, attempts))
     return [segment for segment in found if segment[2].evidence.metrics]
 
@@ -202,7 +195,7 @@ def _iso(at: float) -> str:
 async def _headgate(ground: Ground, *arguments: str) -> dict[str, Any]:
     env = {**os.environ, "TEMPORAL_ADDRESS": ground.temporal, "TEMPORAL_CONFIG_FILE": os.devnull}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cli.app", *arguments, env=env, stdout=asyncio.subprocess.PIPE
+        *python("cli.app", *arguments), env=env, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     assert process.returncode == 0

@@ -11,23 +11,29 @@ import yaml
 from tests.workflows.analysis.builders import World, a_segment
 from workflows.model.analysis import Analysis
 from workflows.model.documents import parse_release
-from workflows.model.release import Canary
+from workflows.model.release import Canary, Component
 
 R03 = Path(__file__).parents[3] / "examples" / "r0.3" / "release.yaml"
 RATE = 20
 """Requests a second."""
 
 
-def stages() -> tuple[Any, ...]:
+def reference() -> Component:
     (component,) = parse_release(yaml.safe_load(R03.read_text(encoding="utf-8"))).spec.components
-    assert isinstance(component.strategy, Canary)
-    return component.strategy.stages
+    return component
+
+
+def stages() -> tuple[Any, ...]:
+    strategy = reference().strategy
+    assert isinstance(strategy, Canary)
+    return strategy.stages
 
 
 def written() -> Analysis:
-    (component,) = yaml.safe_load(R03.read_text(encoding="utf-8"))["spec"]["components"]
-    (metric,) = component["analysis"]["metrics"]
-    return Analysis.model_validate({"metrics": [{**metric, "source": "app"}]})
+    analysis = reference().analysis
+    assert analysis
+    (metric,) = analysis.metrics
+    return analysis.model_copy(update={"metrics": (metric.model_copy(update={"source": "app"}),)})
 
 
 def evidence() -> Analysis:
