@@ -20,7 +20,7 @@ from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.kinds import APPLICATION, DEPLOYMENT
+from activities.clusters.kubernetes.kinds import APPLICATION
 from activities.clusters.kubernetes.patch import Operation, drop, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from activities.clusters.kubernetes.templates import image_places
@@ -36,6 +36,7 @@ from activities.gitops.applications import (
     tracker,
     uncovered,
 )
+from activities.workloads.controllers import controller_of
 from activities.workloads.secret import RecordSecret
 from activities.workloads.sights import resource
 from activities.workloads.slots import Writer
@@ -69,22 +70,22 @@ class ArgoCd:
 
     async def find(self, target: Target, template: Template, objects: Sequence[FencedObject]) -> tuple[Sync, ...]:
         resources = [item for item in objects if isinstance(item, Resource)]
-        if not resources or (deployment := await (workload := resources[0]).find()) is None:
+        if not resources or (found := await (workload := resources[0]).find()) is None:
             return ()
-        tracked_by, namespace = tracker(deployment), workload.api.argo_cd.namespace
+        tracked_by, namespace = tracker(found), workload.api.argo_cd.namespace
         if not namespace:
             self._refuse_unknown(workload, tracked_by)
             return ()
         everything = await workload.api.search(APPLICATION, namespace)
-        moved = [_moved(target, template, item, deployment) for item in resources]
-        found = []
+        moved = [_moved(target, template, item, found) for item in resources]
+        syncs = []
         for application in everything:
             ours = [each for each in moved if status_of(application, each) is not None]
             if not ours and tracked_by and is_tracker(application, tracked_by):
                 ours = moved[:1]
             if ours:
-                found.append(_judge(application, ours, everything))
-        return tuple(found)
+                syncs.append(_judge(application, ours, everything))
+        return tuple(syncs)
 
     async def pause(self, target: Target, claim: Claim, syncs: Sequence[Sync]) -> None:
         for sync in syncs:
@@ -166,20 +167,21 @@ def is_asked(application: Object) -> bool:
     return REFRESH in (application["metadata"].get("annotations") or {})
 
 
-def _moved(target: Target, template: Template, item: Resource, deployment: Object) -> Moved:
-    if item.kind.name == deployment["kind"]:
-        strategy = "/spec/strategy" if item.kind == DEPLOYMENT else "/spec/updateStrategy"
-        return Moved.of(item, "/spec/replicas", strategy, *_template_fields(template, deployment))
+def _moved(target: Target, template: Template, item: Resource, workload: Object) -> Moved:
+    how = controller_of(target)
+    if item.kind == how.kind:
+        size = ("/spec/replicas",) if how.is_sized else ()
+        return Moved.of(item, *size, f"/spec/{how.strategy}", *_template_fields(template, workload))
     if item.kind.name == "Service" and not target.is_switched:
         return Moved.of(item)
     return Moved.of(item, ROUTES.get(item.kind.name, "/spec"))
 
 
-def _template_fields(template: Template, deployment: Object) -> list[str]:
+def _template_fields(template: Template, workload: Object) -> list[str]:
     """The images of a version; everything where it is more than images."""
     if "pod" in template.body or "images" not in template.body:
         return ["/spec/template"]
-    return [f"/spec/template/spec/{group}/{index}/image" for group, index in image_places(template, deployment)]
+    return [f"/spec/template/spec/{group}/{index}/image" for group, index in image_places(template, workload)]
 
 
 def _judge(application: Object, ours: list[Moved], others: list[Object]) -> Sync:

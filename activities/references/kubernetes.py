@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from activities import beats
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import LIMIT_RANGE, POD, RESOURCE_QUOTA, SECRET, SERVICE
@@ -128,7 +129,8 @@ class _Component(NamedTuple):
         if not (images and self.registries.settings.check):
             return [], template
         held = await self._pull_secrets(found)
-        answers = await asyncio.gather(*(self.registries.ask(parsed(image), held) for image in images.values()))
+        asking = asyncio.gather(*(self.registries.ask(parsed(image), held) for image in images.values()))
+        answers = await beats.during(asking)
         told = dict(zip(images, answers, strict=True))
         problems = [
             self.look.problem(_field(container), _sentence(images[container], answer), is_certain=_is_certain(answer))

@@ -66,8 +66,8 @@ class Line:
 
 HOME = Line()
 PLAN = Profile(attempt=timedelta(seconds=30))
-CHECK = Profile(attempt=timedelta(seconds=30), beats=None)
-"""Reads only, but many of them, and registries take their time; workers that die meanwhile end no release."""
+CHECK = Profile()
+"""Reads only, but many of them, which wait for their turn at an API server."""
 ASK = replace(CHECK, total=timedelta(seconds=75))
 """The same for a person who waits for the answer."""
 WRITE = Profile()

@@ -24,6 +24,12 @@ _PODS = {
 }
 """What follows a workload's name in the names of its pods."""
 
+_KEPT = 58
+"""Characters that an API server keeps of a name before it adds five random ones (`names.SimpleNameGenerator`)."""
+
+_TOLD_APART = 55
+"""Characters of a Deployment's name up to which its pods and those of its copy differ, however much is cut."""
+
 
 def workload_of(target: Target, slot: Slot) -> str:
     """What runs a slot is called so."""
@@ -39,7 +45,15 @@ def pods_of(target: Target, slot: Slot) -> str:
             "use source: envoy, or a query of your own",
             provider="prometheus",
         )
-    return f"{re.escape(workload_of(target, slot))}-{ending}".replace("\\-", "-")
+    name = workload_of(target, slot)
+    whole, kept = f"{_escaped(name)}-{ending}", f"{name}-"[:_KEPT]
+    if target.sort != "deployment" or len(kept) + 11 <= _KEPT or len(target.name) > _TOLD_APART:
+        return whole
+    return f"(?:{whole}|{_escaped(kept)}{_LETTER}{{{_KEPT - len(kept) + 5}}})"
+
+
+def _escaped(name: str) -> str:
+    return re.escape(name).replace("\\-", "-")
 
 
 def by_pods(target: Target, slot: Slot, labels: Labels) -> Arm:

@@ -13,7 +13,7 @@ import pytest
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.kinds import APPLICATION, DEPLOYMENT
+from activities.clusters.kubernetes.kinds import APPLICATION, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
 from activities.clusters.kubernetes.settings import ArgoCdSettings, KubernetesCluster, KubernetesSettings
 from activities.gitops.argo_cd import TRUCE, ArgoCd
 from activities.targets.activities import Targets
@@ -33,23 +33,46 @@ from workflows.model.target import Claim, Target
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 AUTOMATED = {"prune": True, "selfHeal": True}
+SPECS: dict[Kind, dict[str, Any]] = {
+    DEPLOYMENT: {
+        "replicas": 2,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
+    },
+    STATEFUL_SET: {"replicas": 2, "serviceName": "trip", "updateStrategy": {"type": "RollingUpdate"}},
+    DAEMON_SET: {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%"}}},
+}
+"""What Git says of each kind beside its pods."""
 
 
 @dataclass
 class Shop:
-    """A Deployment that Git names, an Application that applies it, and providers that know where Argo CD is."""
+    """A workload that Git names, an Application that applies it, and providers that know where Argo CD is."""
 
     world: World
     namespace: Namespace
     api: Api
     git: StandIn
+    kind: Kind
 
     @property
     def target(self) -> Target:
-        return self.world.target()
+        field = self.kind.name[0].lower() + self.kind.name[1:]
+        return self.world.target().model_copy(update={"workload": {"kind": "kubernetes", field: "trip"}})
+
+    @property
+    def workload(self) -> Any:
+        """As it is; empty before Git was applied."""
+        return self.namespace.get(f"apps/v1/{self.kind.plural}/trip") or {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of its pods are."""
+        status = self.workload.get("status", {})
+        wanted = status.get("desiredNumberScheduled", self.workload.get("spec", {}).get("replicas"))
+        return bool(wanted) and status.get("numberAvailable", status.get("availableReplicas")) == wanted
 
     def image(self) -> str:
-        pod = self.namespace.get("apps/v1/deployments/trip")["spec"]["template"]
+        pod = self.workload["spec"]["template"]
         return str(pod["spec"]["containers"][0]["image"]).rpartition(":")[2]
 
     async def application(self) -> Object:
@@ -62,13 +85,18 @@ class Shop:
         """Git names this image from now on."""
         container = {"name": "trip", "image": f"registry.test/trip:{image}", "ports": [{"containerPort": 8080}]}
         labels = {"app": "trip", "team": "trips"}
-        spec = {
-            "replicas": 2,
-            "selector": {"matchLabels": {"app": "trip"}},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-        }
-        self.git.commit(DEPLOYMENT, "trip", {"metadata": {"labels": labels}, "spec": spec})
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        spec = {"selector": {"matchLabels": {"app": "trip"}}, "template": pod, **SPECS[self.kind]}
+        self.git.commit(self.kind, "trip", {"metadata": {"labels": labels}, "spec": spec})
+
+    async def replace(self, run: Run, claim: Claim) -> None:
+        """The version after the one that Git names, everywhere."""
+        size = (await run.call(self.world.targets._inspect, self.target)).slot("stable").replicas
+        template, pace = a_template("v1"), {"max_surge": 0, "max_unavailable": 1} if self.target.is_in_place else {}
+        ready = await self.world.deploy(
+            run, self.target, claim, slot="stable", template=template, replicas=size, **pace
+        )
+        assert ready.ready, ready.message
 
     async def await_git(self, run: Run, claim: Claim, seconds: float) -> GitState:
         request = AwaitGitRequest(target=self.target, claim=claim, limit_seconds=seconds)
@@ -79,7 +107,7 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened(world: World, kubeconfig: Path, **spec: Any) -> AsyncIterator[Shop]:
+async def opened(world: World, kubeconfig: Path, kind: Kind = DEPLOYMENT, **spec: Any) -> AsyncIterator[Shop]:
     crds.install(Writer(kubeconfig), ("argo-cd",))
     namespace = Namespace(kubeconfig)
     cluster = KubernetesCluster(
@@ -94,7 +122,7 @@ async def opened(world: World, kubeconfig: Path, **spec: Any) -> AsyncIterator[S
     world.targets = Targets(world.providers, world.routers, world.runs, ArgoCd(clusters))
     own = Clusters(KubernetesSettings(clusters={"local": cluster}))
     stand_in = StandIn(own.get("local"), Writer(kubeconfig), "shop", namespace.name, namespace.name)
-    shop = Shop(world, namespace, clusters.get("local"), stand_in)
+    shop = Shop(world, namespace, clusters.get("local"), stand_in, kind)
     shop.says("v0")
     destination = {"server": "https://kubernetes.default.svc", "namespace": namespace.name}
     source = {"repoURL": "https://git.test/shop", "path": "shop", "targetRevision": "main"}
@@ -104,7 +132,7 @@ async def opened(world: World, kubeconfig: Path, **spec: Any) -> AsyncIterator[S
     )
     try:
         async with shop.git.running():
-            await until(lambda: available(namespace) == 2)
+            await until(lambda: shop.is_ready)
             yield shop
     finally:
         await clusters.close()
@@ -118,9 +146,10 @@ async def shop(world: World, kubeconfig: Path) -> AsyncIterator[Shop]:
         yield made
 
 
-def available(namespace: Namespace) -> int:
-    found = namespace.get("apps/v1/deployments/trip") or {}
-    return int(found.get("status", {}).get("availableReplicas", 0))
+@pytest.fixture(params=SPECS, ids=lambda kind: kind.name)
+async def any_shop(world: World, kubeconfig: Path, request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
+    async with opened(world, kubeconfig, request.param) as made:
+        yield made
 
 
 async def until(fact: Callable[[], bool], *, seconds: float = 30) -> None:
@@ -168,43 +197,43 @@ async def test_a_copy_is_never_pruned_even_while_syncs_go_on(shop: Shop, kubecon
     assert shop.namespace.get("apps/v1/deployments/trip-canary") is not None
 
 
-async def test_a_sync_goes_on_only_when_git_names_the_new_version(shop: Shop) -> None:
-    world, run = shop.world, shop.world.run("run-1")
-    claim = await world.capture(run, shop.target)
-    await world.deploy(run, shop.target, claim, slot="stable", template=a_template("v1"), replicas=2)
+async def test_a_sync_goes_on_only_when_git_names_the_new_version(any_shop: Shop) -> None:
+    world, run = any_shop.world, any_shop.world.run("run-1")
+    claim = await world.capture(run, any_shop.target)
+    await any_shop.replace(run, claim)
 
-    behind = await shop.await_git(run, claim, 8)
+    behind = await any_shop.await_git(run, claim, 8)
     assert not behind.named
     assert "Git at" in behind.message
-    assert "Deployment trip" in behind.message
-    assert await shop.automated() is None
+    assert f"{any_shop.kind.name} trip" in behind.message
+    assert await any_shop.automated() is None
 
-    shop.says("v1")
-    assert (await shop.await_git(run, claim, 20)).named
-    await shop.settle(run, claim)
-    assert await shop.automated() == AUTOMATED
-    assert TRUCE not in (await shop.application())["metadata"]["annotations"]
-    await rounds(shop)
-    assert shop.image() == "v1"
-    used = {call.split(" ")[0] for call in shop.api.calls if call.endswith(" applications")}
+    any_shop.says("v1")
+    assert (await any_shop.await_git(run, claim, 20)).named
+    await any_shop.settle(run, claim)
+    assert await any_shop.automated() == AUTOMATED
+    assert TRUCE not in (await any_shop.application())["metadata"]["annotations"]
+    await rounds(any_shop)
+    assert any_shop.image() == "v1"
+    used = {call.split(" ")[0] for call in any_shop.api.calls if call.endswith(" applications")}
     assert used == {"LIST", "GET", "PATCH", "WATCH"}, "the chart gives exactly these rights"
 
 
-async def test_an_undo_puts_the_sync_back_at_once_and_from_the_mark_alone(shop: Shop) -> None:
-    world, lost = shop.world, shop.world.run("lost")
-    claim = await world.capture(lost, shop.target)
-    await world.deploy(lost, shop.target, claim, slot="stable", template=a_template("v1"), replicas=2)
+async def test_an_undo_puts_the_sync_back_at_once_and_from_the_mark_alone(any_shop: Shop) -> None:
+    world, lost = any_shop.world, any_shop.world.run("lost")
+    claim = await world.capture(lost, any_shop.target)
+    await any_shop.replace(lost, claim)
 
     other = world.run("janitor")
-    acquired = await other.call(world.targets.acquire, AcquireRequest(target=shop.target))
+    acquired = await other.call(world.targets.acquire, AcquireRequest(target=any_shop.target))
     assert acquired.claim is not None
     with pytest.raises(Fenced):
-        await shop.settle(lost, claim)
-    assert await shop.automated() is None
-    await shop.settle(other, acquired.claim)
+        await any_shop.settle(lost, claim)
+    assert await any_shop.automated() is None
+    await any_shop.settle(other, acquired.claim)
 
-    assert await shop.automated() == AUTOMATED
-    await until(lambda: shop.image() == "v0")
+    assert await any_shop.automated() == AUTOMATED
+    await until(lambda: any_shop.image() == "v0")
 
 
 async def test_an_application_that_leaves_alone_what_moves_is_never_paused(world: World, kubeconfig: Path) -> None:
