@@ -1,6 +1,7 @@
 """What others change of what a release wrote: how it is noticed while the release observes, and how it is put back.
 
-By watches and never by polling: a release that is left alone costs a cluster nothing but their renewal.
+By watches and never by polling: a release that is left alone costs a cluster nothing but their renewal. The next
+segment of an observation goes on with those of the one before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
+
+from temporalio import activity
 
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
@@ -23,6 +26,8 @@ _LONGEST = 600.0
 """Seconds after which a look is taken even where nothing is said to have changed."""
 _PAUSE = 5.0
 """Seconds before an API server that did not answer is asked again."""
+IDLE = 10.0
+"""Seconds after which objects are watched no more that no observation asks for."""
 
 
 class Movement(Protocol):
@@ -63,6 +68,8 @@ class Lookout:
     def __init__(self, workloads: Registry[WorkloadProvider], routers: Registry[TrafficRouter]) -> None:
         self._workloads = workloads
         self._routers = routers
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        """By target and by run: the next release may have other objects."""
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         """As of `Shared`; users come first."""
@@ -71,7 +78,55 @@ class Lookout:
 
     async def first(self, target: Target) -> ForeignChange:
         """The first change there is, however long that takes; a cluster that is away meanwhile is waited for."""
-        watching = [asyncio.create_task(self._watch(member, target)) for member in self._shared(target)]
+        self._watches = {key: watch for key, watch in self._watches.items() if not watch.is_over}
+        key = (target.key, activity.info().workflow_run_id or "" if activity.in_activity() else "")
+        if key not in self._watches:
+            self._watches[key] = _Watch(self._shared(target), target)
+        return await self._watches[key].first()
+
+    async def close(self) -> None:
+        """Ends every watch; idempotent."""
+        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
+        self._watches.clear()
+
+    def _shared(self, target: Target) -> Sequence[Shared]:
+        router = self._routers.get(str(target.traffic.get("kind", "none")))
+        workload = self._workloads.get(str(target.workload.get("kind", "")))
+        members = [part for member in (router, workload) for part in _parts(member)]
+        return [part for part in members if isinstance(part, Shared)]
+
+
+class _Watch:
+    """The objects of one target, for as long as somebody asks and a moment longer."""
+
+    def __init__(self, members: Sequence[Shared], target: Target) -> None:
+        self._target = target
+        self._asking = 0
+        self._task = asyncio.create_task(self._first(members))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a change was found, which may be gone by now, or nobody asked any more."""
+        return self._task.done() or bool(self._task.cancelling())
+
+    async def first(self) -> ForeignChange:
+        self._asking += 1
+        try:
+            return await asyncio.shield(self._task)
+        finally:
+            self._asking -= 1
+            asyncio.get_running_loop().call_later(IDLE, self._leave)
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _leave(self) -> None:
+        if not self._asking:
+            self._task.cancel()
+
+    async def _first(self, members: Sequence[Shared]) -> ForeignChange:
+        watching = [asyncio.create_task(self._watch(member)) for member in members]
         try:
             if not watching:
                 await asyncio.Event().wait()
@@ -82,27 +137,21 @@ class Lookout:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
 
-    async def _watch(self, member: Shared, target: Target) -> ForeignChange:
+    async def _watch(self, member: Shared) -> ForeignChange:
         said = ""
         while True:
             try:
-                async with member.changes(target) as changes:
+                async with member.changes(self._target) as changes:
                     while True:
                         await changes.next(_LONGEST)
-                        await member.look(target)
+                        await member.look(self._target)
             except ForeignChange as change:
                 return change
             except ProviderError as error:
                 if str(error) != said:
-                    logger.warning("foreign changes of %s are not seen at the moment: %s", target.key, error)
+                    logger.warning("foreign changes of %s are not seen at the moment: %s", self._target.key, error)
                 said = str(error)
                 await asyncio.sleep(_PAUSE)
-
-    def _shared(self, target: Target) -> Sequence[Shared]:
-        router = self._routers.get(str(target.traffic.get("kind", "none")))
-        workload = self._workloads.get(str(target.workload.get("kind", "")))
-        members = [part for member in (router, workload) for part in _parts(member)]
-        return [part for part in members if isinstance(part, Shared)]
 
 
 def _parts(member: object) -> Sequence[object]:

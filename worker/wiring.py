@@ -129,7 +129,7 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     metrics = metrics_providers(_metrics(settings), watched)
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
-    keeping = Keeping(routers)
+    keeping, lookout = Keeping(routers), Lookout(workloads, routers)
     targets = Targets(workloads, routers, TemporalRuns(client), ArgoCd(clusters))
     references = References(workloads, routers, reference_checks(clusters, settings.registries), targets.find_marks)
     return Wired(
@@ -145,11 +145,11 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
             *implement(AuditActivities, audit),
             *implement(JournalActivities, Journal(audit, people)),
         ],
-        observers=implement(MetricActivities, Metrics(metrics, Lookout(workloads, routers).first, keeping)),
+        observers=implement(MetricActivities, Metrics(metrics, lookout.first, keeping)),
         find_marks=targets.find_marks,
         background=[provider.keep for provider in workloads if isinstance(provider, Keeper)],
         collectors=[KubernetesCalls(clusters)],
-        providers=[*metrics, *checks, *people, *sinks, watched, clusters],
+        providers=[*metrics, *checks, *people, *sinks, watched, lookout, clusters],
     )
 
 

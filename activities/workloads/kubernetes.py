@@ -98,6 +98,7 @@ class KubernetesWorkloads:
         target, slot, api = request.target, request.slot, self._api(request.target)
         started = time.monotonic() - waited_before()
         async with self._changes(target, slot, await resource(api, target, "stable").get()) as changes:
+            await changes.next(BEAT)
             while True:
                 sight = await self._held(target, request.claim, slot)
                 if request.claim.purpose == "release" and sight.workload and is_foreign(sight.workload):
@@ -123,6 +124,7 @@ class KubernetesWorkloads:
             await self._drain(request.drain_seconds)
         await writer.scale(ScaleRequest(target=target, claim=request.claim, slot=slot, replicas=0))
         async with self._changes(target, slot, sight.workload) as changes:
+            await changes.next(BEAT)
             while not (await self._held(target, request.claim, slot)).is_done(0):
                 beats.send(request.drain_seconds)
                 await changes.next(BEAT)

@@ -34,9 +34,10 @@ class Watched(NamedTuple):
 class Changes:
     """Says when any of several kinds of objects changed, what and how often is left to a fresh look.
 
-    ::
+    It says so first when all of them are heard, so that the first look is due then and none before is needed::
 
         async with Changes(api, Watched(POD, "shop", labels="app=trip")) as changes:
+            await changes.next(seconds=2)
             while not looks_good(await look()):
                 await changes.next(seconds=2)
     """
@@ -45,6 +46,7 @@ class Changes:
         self._api = api
         self._watched = watched
         self._tasks: list[asyncio.Task[None]] = []
+        self._heard: set[Watched] = set()
         self._moved = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -78,5 +80,7 @@ class Changes:
             async for _ in self._api.watch(
                 watched.kind, watched.namespace, labels=labels, fields=fields, seconds=_SECONDS
             ):
-                self._moved.set()
+                self._heard.add(watched)
+                if len(self._heard) == len(self._watched):
+                    self._moved.set()
             await asyncio.sleep(_PAUSE)

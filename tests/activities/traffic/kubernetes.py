@@ -183,14 +183,15 @@ class KubernetesWorld(World):
 @asynccontextmanager
 async def noticing(world: World, target: Target) -> AsyncIterator[asyncio.Task[ForeignChange]]:
     """A lookout for foreign changes that has looked once; it has two seconds to notice one."""
-    task = asyncio.create_task(Lookout(world.providers, world.routers).first(target))
+    lookout = Lookout(world.providers, world.routers)
+    task = asyncio.create_task(lookout.first(target))
     try:
         await asyncio.sleep(0.5)
         async with asyncio.timeout(2):
             yield task
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(task, lookout.close(), return_exceptions=True)
 
 
 def accepted(route: Object) -> Any:
