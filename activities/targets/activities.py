@@ -7,6 +7,7 @@ which is therefore the last state before ours; then the mark that holds it. Only
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from activities.clusters.caller import caller
@@ -75,7 +76,7 @@ class Targets(TargetActivities):
         record = await self._workload(request.target).record(request.target)
         if record.mark and not request.is_about(record.mark):
             return Acquired()
-        claim = await self._claim(request.target, request.purpose)
+        claim = await self._claim(request.target, request.purpose, await self._objects(request.target))
         record = await self._workload(request.target).record(request.target)
         state = await self._inspect(request.target)
         step = next_undo_step(record.mark.baseline, state, request.target) if record.mark else None
@@ -143,9 +144,9 @@ class Targets(TargetActivities):
         return sorted(found, key=lambda kept: kept.at or datetime.min.replace(tzinfo=UTC), reverse=True)
 
     async def _capture(self, request: CaptureRequest) -> Captured:
-        target = request.target
-        syncs = await self._gitops.find(target, request.template, await self._objects(target))
-        claim = await self._claim(target, "release")
+        target, objects = request.target, await self._objects(request.target)
+        syncs = await self._gitops.find(target, request.template, objects)
+        claim = await self._claim(target, "release", objects)
         mark = Mark(
             target=target,
             release=request.release,
@@ -158,13 +159,14 @@ class Targets(TargetActivities):
         placed = await self._workload(target).put_mark(mark, claim)
         if placed.rollout_run_id != mark.rollout_run_id:
             return await self._marked(placed, request)
-        return await self._captured(placed, claim, request)
+        return await self._captured(placed, claim, request, objects)
 
     async def _marked(self, mark: Mark, request: CaptureRequest) -> Captured:
         """Answers for a target that carries a mark already: ours, an open run's, or an orphan."""
         target = request.target
         if mark.rollout_run_id == caller().run_id:
-            return await self._captured(mark, await self._claim(target, "release"), request)
+            objects = await self._objects(target)
+            return await self._captured(mark, await self._claim(target, "release", objects), request, objects)
         holder = f"{mark.target.rollout_id} run {mark.rollout_run_id} of {mark.release.workflow_id} ({mark.version})"
         if self._is_foreign(mark):
             holder += f" in the Temporal namespace {mark.temporal_namespace}"
@@ -177,7 +179,9 @@ class Targets(TargetActivities):
             message=f"{target.key} carries the mark of {holder}, which has ended; it must be undone first",
         )
 
-    async def _captured(self, mark: Mark, claim: Claim, request: CaptureRequest) -> Captured:
+    async def _captured(
+        self, mark: Mark, claim: Claim, request: CaptureRequest, objects: Sequence[FencedObject]
+    ) -> Captured:
         """What follows a mark, whichever attempt wrote it."""
         await self._gitops.pause(mark.target, claim, mark.baseline.syncs)
         await self._workload(mark.target).hold(mark, claim)
@@ -186,15 +190,15 @@ class Targets(TargetActivities):
             baseline=mark.baseline,
             claim=claim,
             mark=mark,
-            advisory=tuple(item.label for item in await self._objects(mark.target) if item.is_advisory),
+            advisory=tuple(item.label for item in objects if item.is_advisory),
             planned=planned(request, mark.baseline),
         )
 
-    async def _claim(self, target: Target, purpose: str) -> Claim:
+    async def _claim(self, target: Target, purpose: str, objects: Sequence[FencedObject]) -> Claim:
         """Raises the fence, unless this is a late attempt of a run that has ended while another one took over."""
         who = caller()
         return await raise_fence(
-            await self._objects(target),
+            objects,
             target.key,
             caller=who,
             purpose=purpose,
