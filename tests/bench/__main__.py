@@ -51,6 +51,7 @@ def main() -> int:
     report: dict[str, Any] = {}
     if not given.from_json:
         report = asyncio.run(run(given.names or NAMES, console))
+        report["results"] = _beside(report["results"], given.output)
         given.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         console.print(f"\nwritten to {given.output.resolve()}", soft_wrap=True)
     if given.write_docs or given.from_json:
@@ -83,6 +84,7 @@ async def run(names: list[str] | tuple[str, ...], console: Console) -> dict[str,
         results.append(
             {
                 "name": name,
+                "commit": machine.commit(),
                 "seconds": round(time.monotonic() - started, 1),
                 "load": [round(load, 1), round(os.getloadavg()[0], 1)],
                 "rows": [row.to_json() for row in measured.rows],
@@ -94,6 +96,13 @@ async def run(names: list[str] | tuple[str, ...], console: Console) -> dict[str,
     for line in machine.sentences(where := machine.facts()):
         console.print(line, style="dim", soft_wrap=True)
     return {"machine": where, "results": results, "failed": failed}
+
+
+def _beside(results: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
+    """What was measured now, and of what was not what the file still has, each with its commit; in our order."""
+    before = json.loads(file.read_text(encoding="utf-8"))["results"] if file.exists() else []
+    newest = {result["name"]: result for result in (*before, *results)}
+    return [newest[name] for name in NAMES if name in newest]
 
 
 def _table(rows: list[Row]) -> Table:
@@ -123,7 +132,7 @@ def _sheet(sheet: Sheet) -> Table:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure what Headgate promises.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file, which keeps what is not measured")
     parser.add_argument("--write-docs", action="store_true", help=f"write {PAGE.name} too")
     parser.add_argument("--from-json", action="store_true", help=f"measure nothing, write {PAGE.name} from the JSON")
     given = parser.parse_args()

@@ -18,7 +18,7 @@ def facts() -> dict[str, Any]:
     tools = Toolbox(say=lambda _: None)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
+        "commit": commit(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memoryGiB": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
@@ -37,7 +37,8 @@ def sentences(machine: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _commit() -> str:
+def commit() -> str:
+    """What was measured."""
     try:
         found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -49,7 +49,7 @@ def _how(result: dict[str, Any]) -> Iterator[str]:
         "",
         f"### {result['name']}",
         "",
-        f"Took {result['seconds']:.0f} s; load average {before} before, {after} after.",
+        f"Took {result['seconds']:.0f} s, commit {result['commit']}; load average {before} before, {after} after.",
         "",
     )
     yield from (f"- {row['what']}: {row['note']}." for row in result["rows"] if row["note"])
