@@ -116,13 +116,18 @@ def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: s
 async def missing(api: Api, namespace: str, asked: Iterable[Right]) -> list[Right]:
     """Those that the API server does not give us, in order.
 
-    One question lists what we may do, and what it lists is sure; an authorizer that cannot list, such as a webhook, is
-    asked right by right.
+    One question lists what we may do in a namespace, and what it lists is sure; an authorizer that cannot list, such as
+    a webhook, is asked right by right, and so is every one for all namespaces.
     """
-    rules = (await api.create(_RULES, "", {"spec": {"namespace": namespace}}))["status"]["resourceRules"]
+    rules = await _listed(api, namespace) if namespace else []
     untold = sorted((right for right in asked if not any(_gives(rule, right) for rule in rules)), key=str)
     allowed = await asyncio.gather(*(_is_allowed(api, namespace, right) for right in untold))
     return [right for right, is_allowed in zip(untold, allowed, strict=True) if not is_allowed]
+
+
+async def _listed(api: Api, namespace: str) -> list[Object]:
+    rules: list[Object] = (await api.create(_RULES, "", {"spec": {"namespace": namespace}}))["status"]["resourceRules"]
+    return rules
 
 
 async def may_read_namespace(api: Api, namespace: str) -> bool:

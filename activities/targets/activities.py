@@ -129,9 +129,7 @@ class Targets(TargetActivities):
 
     async def find_marks(self) -> list[MarkFound]:
         marks = [record.mark for provider in self._workloads for record in await provider.records() if record.mark]
-        orphaned = await asyncio.gather(*map(self._is_orphaned, marks))
-        named = [mark.model_copy(update={"baseline": TargetState()}) for mark in marks]
-        return [MarkFound(mark=mark, orphaned=is_orphaned) for mark, is_orphaned in zip(named, orphaned, strict=True)]
+        return await asyncio.gather(*map(self._found, marks))
 
     async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
         found = [
@@ -212,9 +210,16 @@ class Targets(TargetActivities):
     def _is_foreign(self, mark: Mark) -> bool:
         return mark.temporal_namespace not in ("", self._runs.namespace)
 
+    async def _found(self, mark: Mark) -> MarkFound:
+        """What became of the runs behind a mark."""
+        named = mark.model_copy(update={"baseline": TargetState()})
+        if not await self._is_open(mark):
+            return MarkFound(mark=named, orphaned=await self._is_orphaned(mark))
+        is_kept = self._is_foreign(mark) or await self._runs.is_open(mark.release.workflow_id, None)
+        return MarkFound(mark=named, orphaned=False, forsaken=not is_kept)
+
     async def _is_orphaned(self, mark: Mark) -> bool:
-        if await self._is_open(mark):
-            return False
+        """Whether nobody settles a mark whose own run has ended."""
         if await self._runs.is_open(mark.target.rollout_id, None):
             return False
         # Its run may have settled it and ended since it was read.

@@ -185,7 +185,7 @@ async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> No
         ClusterSeen(cluster="away", message="the API server cannot be reached"),
         ClusterSeen(cluster="poor", is_reached=True, lacking=("patch secrets in namespace shop",), leftovers=(left,)),
     )
-    desk.real.world.surveyed = Surveyed(clusters=clusters, orphans=("prod/shop/kubernetes/trip",))
+    desk.real.world.surveyed = Surveyed(clusters=clusters, orphans=("prod/shop/deployment/trip",))
     far = unique("far")
     desk.real.world.introduction = Introduction(contract=CONTRACT, queues=(far,), reached={"far": far})
     result = await desk.run("doctor", "-o", "json")
@@ -197,7 +197,7 @@ async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> No
         ("cluster poor", "missing", "the worker may not patch secrets in namespace shop"),
         ("cluster poor", "missing", "Deployment shop/trip-canary was made for a release that has ended"),
         (f"queue {far}", "missing", "no worker inside its cluster answered"),
-        ("marks", "missing", "releases of prod/shop/kubernetes/trip have ended and left their mark"),
+        ("marks", "missing", "releases of prod/shop/deployment/trip have ended and left their mark"),
     ]
 
 

@@ -25,10 +25,11 @@ def server(routing_kubeconfig: Path) -> Server:
 
 def full(server: Server) -> dict[str, Any]:
     """All values, for namespaces that are there."""
-    shop, trips = server.namespace(), server.namespace()
+    shop, trips, argo_cd = (server.namespace() for _ in range(3))
+    in_cluster = {"namespaces": [shop, trips], "argoCd": {"namespace": argo_cd}}
     target = [{"cluster": "main", "namespaces": [shop, trips]}]
     policy = {"spec": {"environments": {"production": {"targets": target}}}}
-    return merged(FULL, {"inCluster": {"namespaces": [shop, trips]}, "policy": policy})
+    return merged(FULL, {"inCluster": in_cluster, "policy": policy})
 
 
 def pods(manifests: list[Manifest]) -> list[Manifest]:

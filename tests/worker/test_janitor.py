@@ -67,7 +67,7 @@ class Shop:
 
     @property
     def rollout(self) -> WorkflowHandle[Any, Any]:
-        return self.client.get_workflow_handle(f"rollout/test/{self.namespace.name}/kubernetes/trip")
+        return self.client.get_workflow_handle(f"rollout/test/{self.namespace.name}/deployment/trip")
 
     async def start(self, version: str, strategy: dict[str, Any]) -> None:
         component = {
@@ -111,12 +111,13 @@ class Shop:
         return taken
 
     async def is_settled(self) -> bool:
-        """Whether no Rollout runs and no mark is left."""
+        """Whether no Rollout runs and no mark is left, after one more round."""
+        taken = await self.janitor()
         try:
             described = await self.rollout.describe()
         except RPCError:
             return False
-        return described.status is not WorkflowExecutionStatus.RUNNING and await self.janitor() == 0
+        return described.status is not WorkflowExecutionStatus.RUNNING and taken == 0
 
     async def settled(self) -> None:
         async with asyncio.timeout(90):

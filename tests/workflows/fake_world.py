@@ -131,6 +131,7 @@ class FakeWorld:
     failed_checks: set[str] = field(default_factory=set)
     """Target keys."""
     closed_runs: set[str] = field(default_factory=set)
+    """Ids of Rollouts' runs, and of the workflows that started them."""
     foreign: dict[str, str] = field(default_factory=dict)
     """By target key, a field that somebody else changed: forward writes are refused, and observers notice it."""
     unwritten: set[str] = field(default_factory=set)
@@ -303,7 +304,15 @@ class _Targets(_Part):
 
     async def find_marks(self) -> list[MarkFound]:
         found = [place.mark for place in self.world.places.values() if place.mark]
-        return [MarkFound(mark=mark, orphaned=mark.rollout_run_id in self.world.closed_runs) for mark in found]
+        closed = self.world.closed_runs
+        return [
+            MarkFound(
+                mark=mark,
+                orphaned=mark.rollout_run_id in closed,
+                forsaken=mark.rollout_run_id not in closed and mark.release.workflow_id in closed,
+            )
+            for mark in found
+        ]
 
     async def find_promoted(self, request: FindPromoted) -> list[Promoted]:
         wanted = (request.environment, request.release)

@@ -92,6 +92,25 @@ async def test_the_janitor_never_touches_a_later_good_release(lab: Lab) -> None:
     assert good.place.state() == after
 
 
+async def test_a_rollout_goes_back_when_its_release_is_gone_and_did_not_cancel_it(lab: Lab) -> None:
+    """A release that was reset does not know the Rollouts of the run before, so its end ends none of them."""
+    lost = lab.release("canary", watch="1h")
+    before = lost.place.state()
+    holding = await lost.hold_before(6)
+    await lost.start()
+    await holding.reached.wait()
+    await reset(lost.release, lab.client, last=False)
+    await lost.release.terminate()
+    lost.free(holding)
+    assert await run_janitor(lab) == 0, "the server says whether a release is gone, and has not said so"
+    lab.world.closed_runs.add(lost.release.id)
+    assert await run_janitor(lab) == 1
+    result = await asyncio.wait_for(lost.rollout.result(), 30)
+    assert (result["outcome"], result["reason"]) == ("RolledBack", "Orphaned")
+    assert same(lost.place.state(), before)
+    assert await run_janitor(lab) == 0
+
+
 async def test_a_target_is_undone_from_its_mark_alone_on_an_empty_temporal_server(lab: Lab) -> None:
     lost = lab.release("canary")
     before = lost.place.state()

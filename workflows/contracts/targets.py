@@ -123,6 +123,8 @@ class MarkFound(Message):
     mark: Mark
     orphaned: bool
     """The mark's run is closed or gone, and nobody holds the target's lock."""
+    forsaken: bool = False
+    """The mark's run is open, and the release that started it is not."""
 
 
 class FindPromoted(Message):

@@ -163,6 +163,9 @@ class Api:
         except (aiohttp.ClientError, TimeoutError):
             return
         finally:
+            # A goodbye would wait for the answer of a server that has more to say.
+            if (connection := response.connection) and connection.transport:
+                connection.transport.abort()
             response.close()
 
     async def close(self) -> None:

@@ -95,6 +95,19 @@ async def test_a_capture_records_the_baseline_and_marks_the_target(world: World,
     assert (found.mark.release, found.mark.rollout_run_id, found.orphaned) == (captured.mark.release, "run-2", False)
 
 
+async def test_a_mark_whose_release_alone_has_ended_is_forsaken(world: World, run: Run, target: Target) -> None:
+    await world.stable(run, target)
+    mark = (await capture(world, run, target)).mark
+    assert mark
+    assert not (await run.call(world.targets.find_marks))[0].forsaken
+    world.runs.close(mark.release.workflow_id, "run-1")
+    [found] = await run.call(world.targets.find_marks)
+    assert (found.forsaken, found.orphaned) == (True, False)
+    world.runs.close(target.rollout_id, mark.rollout_run_id)
+    [found] = await run.call(world.targets.find_marks)
+    assert (found.forsaken, found.orphaned) == (False, True)
+
+
 async def test_an_answer_with_a_thousand_marks_is_one_that_temporal_takes(
     world: World, run: Run, target: Target
 ) -> None:

@@ -31,7 +31,7 @@ from workflows.model.target import Claim, Target
 
 __all__ = ["claim", "run", "shop", "target"]
 
-KEY = "local/test/kubernetes/trip"
+KEY = "local/test/deployment/trip"
 STABLE, CANARY = {"app": "trip", "team": "trips"}, {"app": "trip-canary", "team": "trips", **canary_labels(KEY)}
 MEANING = Meaning(STABLE, CANARY, KEY)
 TRIP = {"matchLabels": {"app": "trip"}}

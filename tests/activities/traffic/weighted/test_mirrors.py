@@ -24,7 +24,7 @@ HEADERS = [{"header": "x-canary", "exact": "yes"}]
 
 
 def part(shape: Shape) -> Part:
-    return Part(shape, "test", SERVICES, "local/test/kubernetes/trip", f"{shape.kind.name} test/shop")
+    return Part(shape, "test", SERVICES, "local/test/deployment/trip", f"{shape.kind.name} test/shop")
 
 
 def shop(**spec: Any) -> Object:

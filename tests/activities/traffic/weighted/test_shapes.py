@@ -28,7 +28,7 @@ Entry = tuple[str, int | None]
 
 
 def part(shape: Shape) -> Part:
-    return Part(shape, "test", SERVICES, "local/test/kubernetes/trip", f"{shape.kind.name} test/shop")
+    return Part(shape, "test", SERVICES, "local/test/deployment/trip", f"{shape.kind.name} test/shop")
 
 
 def weighed(body: dict[str, Any], weight: int | None) -> dict[str, Any]:

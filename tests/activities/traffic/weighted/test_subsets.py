@@ -18,7 +18,7 @@ from workflows.errors import ForeignChange, Rejected
 from workflows.model.target import Target, TrafficState
 
 HEADERS = [{"header": "canary", "exact": "true"}]
-KEY = "local/test/kubernetes/trip"
+KEY = "local/test/deployment/trip"
 
 
 def part(**subsets: str) -> SubsetPart:
