@@ -101,7 +101,8 @@ async def _release_until_seen_enough(shop: Shop) -> Trip:
         outcome, message = await shop.site.play(shop.release(new))
         watching.cancel()
         assert outcome == "Succeeded", (shop.name, message)
-        led = await shop.site.first(shop.name, "workloads.deploy" if _is_in_place(shop) else "traffic.shift", begun)
+        comes_with_pods = _is_in_place(shop) or shop.router == "replicas"
+        led = await shop.site.first(shop.name, "workloads.deploy" if comes_with_pods else "traffic.shift", begun)
         if (met := shop.visitors.first.get(new, led)) < led:
             trip.early.append(f"{new} {led - met:.2f} s too early, after {old}")
         trip.releases += 1
