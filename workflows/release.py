@@ -6,6 +6,7 @@ Only `Succeeded` completes the workflow; every other end fails it with an error 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from temporalio import workflow
@@ -34,7 +35,7 @@ class Release:
 
         Before anything is touched that may be BadSpec, PolicyRefused or PreflightFailed, with every problem.
         """
-        plan = await _plan(only(given, "Release document"))
+        plan = await self._plan(only(given, "Release document"))
         return await conduct(self.conductor, self.messages, plan)
 
     @workflow.signal(name="report", description="A Rollout tells how far it is")
@@ -51,10 +52,19 @@ class Release:
     def status(self) -> ReleaseStatus:
         return self.conductor.status()
 
-
-async def _plan(document: dict[str, Any]) -> ReleasePlan:
-    planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
-    found = await preflight(take_plan(planned, "release"))
-    if found.plan is None or found.problems:
-        raise refused(found.reason, found.problems)
-    return found.plan
+    async def _plan(self, document: dict[str, Any]) -> ReleasePlan:
+        """The plan with what its check found; as it was made, when somebody aborts the release meanwhile."""
+        planned = await call_planner(PlanningActivities.plan_release, PlanRequest(document=document))
+        plan = take_plan(planned, "release")
+        checking = asyncio.create_task(preflight(plan))
+        try:
+            await workflow.wait_condition(lambda: checking.done() or self.conductor.ends_early)
+        finally:
+            checking.cancel()
+        if self.conductor.ends_early:
+            await asyncio.gather(checking, return_exceptions=True)
+            return plan
+        found = checking.result()
+        if found.plan is None or found.problems:
+            raise refused(found.reason, found.problems)
+        return found.plan

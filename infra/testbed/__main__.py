@@ -5,6 +5,7 @@ import sys
 
 from infra.testbed import cache, crds, selftest
 from infra.testbed.assembly import PROGRAMS, prepare
+from infra.testbed.bed import sweep
 from infra.testbed.cluster import Cluster, clusters
 from infra.testbed.errors import BedError
 from infra.testbed.extras import EXTRAS
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     command("build", _build, "build what a profile needs, and nothing else", profiled)
     command("up", _up, "bring a cluster up", named, profiled)
     command("down", _down, "take every trace of it away", named).add_argument("--all", action="store_true")
+    command("sweep", lambda _: sweep(), "take away what tests left that were killed")
     command("status", _status, "list the clusters and their daemons")
     command("run", _run, "run a command in its namespaces", named).add_argument("command", nargs=argparse.REMAINDER)
     known = command("crds", _crds, f"install CRDs: {', '.join(crds.SOURCES)} (default: all)", named)

@@ -68,7 +68,7 @@ def bed(
         _install(found, crds)
         yield found
         return
-    _sweep()
+    sweep()
     cluster = Cluster(name or f"bed-{os.getpid()}-{next(_numbers)}")
     with _joined(cluster, profile):
         for extra in extras:
@@ -125,7 +125,7 @@ def _joined(cluster: Cluster, profile: Profile) -> Iterator[None]:
                     gate.unlink()
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Take down the temporary clusters whose users were all killed."""
     for cluster in filter(lambda found: found.is_temporary, clusters()):
         gate, users = _locks(cluster)

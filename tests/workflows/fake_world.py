@@ -140,6 +140,8 @@ class FakeWorld:
     """Events of notifications that no channel takes."""
     missing: list[ReferenceProblem] = field(default_factory=list)
     """What the check of references tells."""
+    checking: asyncio.Event | None = None
+    """What that check waits for."""
     surveyed: Surveyed = field(default_factory=Surveyed)
     """What doctors are told."""
     examined: Examined = field(default_factory=Examined)
@@ -494,6 +496,8 @@ class _Planning(_Part):
 
 class _References(_Part):
     async def check(self, request: ReferencesRequest) -> ReferencesChecked:
+        if self.world.checking:
+            await self.world.checking.wait()
         mine = {component.name for component in request.components}
         seen = tuple(map(self._seen, request.components))
         return ReferencesChecked(problems=tuple(p for p in self.world.missing if p.component in mine), seen=seen)

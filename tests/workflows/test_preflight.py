@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -39,6 +40,35 @@ async def test_a_release_that_could_not_begin_touches_nothing_and_tells_everythi
         {"path": "spec.components[0]", "message": "is not healthy"},
     ]
     assert all(place.log == [] and place.mark is None for place in lab.world.places.values())
+
+
+@pytest.mark.parametrize("is_signal", [True, False], ids=["signal", "update"])
+async def test_an_abort_ends_a_check_that_takes_its_time(lab: Lab, is_signal: bool) -> None:
+    lab.world.checking = asyncio.Event()
+    trial = lab.release()
+    handle = await trial.start()
+    said = {"firstRunId": handle.first_execution_run_id, "by": "ann@example.com"}
+    await asyncio.sleep(0.3)
+    if is_signal:
+        await handle.signal("abort", said)
+    else:
+        await handle.execute_update("abort", said)
+    outcome, result = await trial.end(10)
+    assert (outcome, result["message"]) == ("Aborted", "aborted by ann@example.com")
+    assert trial.place.log == []
+    assert trial.place.mark is None
+
+
+async def test_other_messages_wait_for_the_plan(lab: Lab) -> None:
+    lab.world.checking = asyncio.Event()
+    trial = lab.release()
+    handle = await trial.start()
+    said = {"firstRunId": handle.first_execution_run_id, "by": "ann@example.com"}
+    messages: dict[str, dict[str, Any]] = {"pause": {"sequence": 0}, "abort": {"reason": "superseded"}}
+    for name, more in messages.items():
+        assert "still being planned" in await trial.send(name, said | more)
+    lab.world.checking.set()
+    assert (await trial.end())[0] == "Succeeded"
 
 
 async def test_what_nobody_could_tell_is_a_warning(lab: Lab) -> None:

@@ -66,6 +66,8 @@ class Conductor:
         self.phase: Phase = "Pending"
         self.wait: Wait | None = None
         self.end: End | None = None
+        self.ends_early = False
+        """Somebody aborted it before there was a plan."""
         self.paused = False
         self.sequence = 0
         self.refused: list[Refusal] = []
@@ -180,6 +182,8 @@ class Conductor:
 
     async def _go_forward(self, group: Group, plan: ReleasePlan) -> None:
         """Captures, goes by waves, promotes and commits; returns early when something ends the way forward."""
+        if self.ends_early:
+            return
         capture = asyncio.create_task(group.capture())
         try:
             await workflow.wait_condition(lambda: capture.done() or self._is_over())
@@ -247,7 +251,7 @@ class Conductor:
         stuck = next((r for r in results if not r.undone), None)
         if stuck is not None:
             return End("Failed", stuck.reason, f"{stuck.component}: {stuck.message}")
-        promoted = all(r.outcome == "Succeeded" for r in results)
+        promoted = bool(results) and all(r.outcome == "Succeeded" for r in results)
         if self.end is not None and not promoted:
             return self.end
         bad = next((r for r in results if r.outcome != "Succeeded"), None)

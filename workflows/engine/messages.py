@@ -60,7 +60,7 @@ class Messages:
 
     def _objection(self, name: str, said: Said) -> str | None:
         """What Release itself knows against a message; None when there is nothing."""
-        if self._conductor.group is None:
+        if self._conductor.group is None and not _is_urgent(said):
             return f"{name}: the release is still being planned; try again in a moment"
         if isinstance(said, AbandonUndo):
             return None if self._is_undo_blocked() else "abandonUndo: no undo is blocked"
@@ -167,6 +167,10 @@ class Messages:
         self._conductor.finish_as("RolledBack" if moved else "Rejected", reason, f"gate {gate.name}: {why}")
 
     def _abort(self, _name: str, said: Abort) -> None:
+        if self._conductor.group is None:
+            if not workflow.patched("abort-while-planning"):
+                return  # It was refused then.
+            self._conductor.ends_early = True
         self._conductor.journal.record("abort_requested", actor=said.by, reason=said.reason)
         reason = "Superseded" if said.reason == "superseded" else "Aborted"
         self._conductor.finish_as(
@@ -194,6 +198,11 @@ class Messages:
     def _abandon(self, _name: str, said: AbandonUndo) -> None:
         self._conductor.journal.record("undo_abandoned", actor=said.by, reason=said.reason)
         self._conductor.tell_all("abandonUndo", message=f"{said.by} abandoned the undo: {said.reason}")
+
+
+def _is_urgent(said: Said) -> bool:
+    """Whether it is taken before there is a plan; what policy decides waits for that."""
+    return isinstance(said, Abort) and said.reason != "superseded"
 
 
 def _sender(payload: Any) -> str:
