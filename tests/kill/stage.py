@@ -113,7 +113,7 @@ class Stage:
         match played.wish.goes:
             case "aborted":
                 await asyncio.sleep(self._dice.uniform(0.5, 6))
-                await self._insist(handle, played, "abort", lambda status: status.phase == "RollingBack")
+                await self._insist(handle, played, "abort", lambda status: status.phase in ("RollingBack", "Aborted"))
             case "rejected":
                 await self._asked(handle)
                 said = {"gate": GATE, "by": APPROVERS[0]}
