@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -153,10 +152,10 @@ class Observer:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             return self._interruption(is_stopping=stop.done())
         finally:
-            for task in (sleep, stop):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            sleep.cancel()
+            stop.cancel()
+            # Not awaited one by one: what cancels us in this moment would be taken for their end.
+            await asyncio.wait([sleep, stop])
 
     def _interruption(self, *, is_stopping: bool) -> Decision | None:
         if self._foreign:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from temporalio import activity
 
 from activities.metrics.activities import Metrics
 from activities.metrics.null import NullMetrics
@@ -110,6 +111,27 @@ async def test_cancelled_observation_returns_what_it_has(world: World) -> None:
     assert (observed.decision.verdict, observed.decision.reason) == ("continue", reasons.CANCELLED)
     assert observed.observed_seconds > 0
     assert observed.evidence.metrics["errors"]
+
+
+async def test_a_cancellation_in_the_moment_when_a_nap_ends_is_heard(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = world.attempts(a_request(need_seconds=10**6))
+    ended = 0
+
+    async def shutdown() -> None:
+        nonlocal ended
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended += 1
+            if ended == 3:
+                attempts.environment.cancel()
+
+    monkeypatch.setattr(activity, "wait_for_worker_shutdown", shutdown)
+    observed = await asyncio.wait_for(attempts.start(), 5)
+    assert observed.decision.reason == reasons.CANCELLED
+    assert ended == 3
 
 
 async def test_worker_that_stops_hands_over_at_once(world: World) -> None:
