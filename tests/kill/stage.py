@@ -113,7 +113,8 @@ class Stage:
         match played.wish.goes:
             case "aborted":
                 await asyncio.sleep(self._dice.uniform(0.5, 6))
-                await self._insist(handle, played, "abort", lambda status: status.phase in ("RollingBack", "Aborted"))
+                await self._begun(handle)
+                await self._insist(handle, played, "abort", lambda status: status.phase == "RollingBack")
             case "rejected":
                 await self._asked(handle)
                 said = {"gate": GATE, "by": APPROVERS[0]}
@@ -125,6 +126,11 @@ class Stage:
                     await self._insist(handle, played, "approve", _answered_by(person), gate=GATE, by=person)
             case _:
                 return
+
+    async def _begun(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Waits until there is something to abort: a release that is aborted while it is planned touches nothing."""
+        while (status := await self._status(handle)) is None or not status.components:  # noqa: ASYNC110
+            await asyncio.sleep(0.3)
 
     async def _asked(self, handle: WorkflowHandle[Any, Any]) -> None:
         while (status := await self._status(handle)) is None or not status.gates:  # noqa: ASYNC110 - it asks a server.
