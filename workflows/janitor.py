@@ -11,6 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from workflows.contracts.targets import MarkFound, TargetActivities
+from workflows.engine.outbox import RELEASE_GONE
 from workflows.engine.reach import ask_everywhere
 from workflows.model.messages import Command, RolloutOrder
 from workflows.model.target import Mark
@@ -38,8 +39,7 @@ class Janitor:
         return settled
 
     async def _call_back(self, mark: Mark) -> int:
-        message = "the release that started this is gone"
-        command = Command(name="undo", reason="Orphaned", message=message)
+        command = Command(name="undo", reason="Orphaned", message=RELEASE_GONE)
         rollout = workflow.get_external_workflow_handle(mark.target.rollout_id, run_id=mark.rollout_run_id)
         try:
             await rollout.signal("command", command)

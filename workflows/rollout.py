@@ -34,7 +34,7 @@ from workflows.engine.ends import only
 from workflows.engine.foreign import Foreign
 from workflows.engine.guard import Guard
 from workflows.engine.journey import Journey, waiting
-from workflows.engine.outbox import Outbox
+from workflows.engine.outbox import RELEASE_GONE, Outbox
 from workflows.engine.reach import Reach
 from workflows.engine.steps import StepFailed
 from workflows.engine.undo import Undo, Undone
@@ -526,7 +526,7 @@ class Rollout:
             self.report("resumed", reason=reason, message=message)
 
     def _on_release_lost(self) -> None:
-        self.end("RolledBack", "Orphaned", "the release that started this is gone")
+        self.end("RolledBack", "Orphaned", RELEASE_GONE)
 
     def report(self, event: str, **more: Any) -> None:
         """Tells Release, without waiting."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from activities import foreign
 from activities.foreign import Lookout
 from activities.registry import Registry
+from tests.activities.listening import Listened
 from tests.activities.world import Run
 from workflows.errors import ForeignChange
 from workflows.model.target import Target
@@ -19,23 +20,16 @@ from workflows.model.target import Target
 AT = Target(component="trip", cluster="local", namespace="n", workload={"kind": "shared", "deployment": "trip"})
 
 
-class Place:
+class Place(Listened):
     """A provider whose objects change when the test says so."""
 
     def __init__(self) -> None:
-        self.listeners = 0
+        super().__init__()
         self.looks = 0
         self.is_changed = False
-        self.moved = asyncio.Event()
 
-    @asynccontextmanager
-    async def changes(self, _: Target) -> AsyncIterator[Place]:
-        self.listeners += 1
-        self.moved.set()
-        try:
-            yield self
-        finally:
-            self.listeners -= 1
+    def changes(self, _: Target) -> AbstractAsyncContextManager[Place]:
+        return self.listening()
 
     async def next(self, _: float) -> bool:
         await self.moved.wait()

@@ -19,6 +19,7 @@ from activities.registry import Registry
 from activities.watched import WatchedEndpoints
 from activities.workloads.protocol import Endpoint
 from activities.workloads.registry import workload_providers
+from tests.activities.listening import Listened
 from tests.cluster import Namespace
 from workflows.errors import Unavailable
 from workflows.model.target import Slot, Target
@@ -26,25 +27,20 @@ from workflows.model.target import Slot, Target
 AT = Target(component="trip", cluster="local", namespace="n", workload={"kind": "moving", "deployment": "trip"})
 
 
-class Place:
+class Place(Listened):
     """A provider whose instances change when the test says so, and that is heard or not."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.looks = 0
         self.is_away = False
-        self.listeners = 0
-        self.moved = asyncio.Event()
 
     @asynccontextmanager
     async def moves(self, _: Target, __: Slot) -> AsyncIterator[Place]:
         if self.is_away:
             raise Unavailable("nobody answers")
-        self.listeners += 1
-        self.moved.set()
-        try:
+        async with self.listening():
             yield self
-        finally:
-            self.listeners -= 1
 
     async def next(self, seconds: float) -> bool:
         try:

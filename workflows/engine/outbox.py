@@ -14,6 +14,9 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.model.shapes import Message
 
+RELEASE_GONE = "the release that started this is gone"
+"""What a Rollout says of its end when nobody hears it any more."""
+
 
 class Outbox:
     """Sends messages to one workflow one after the other; `on_lost` hears when it is gone."""
