@@ -70,7 +70,8 @@ async def _restarts(shop: Shop) -> None:
 
 
 async def _pods(shop: Shop) -> None:
-    for turn, second in enumerate(range(4, SECONDS - 4, 8)):
+    """Prometheus takes up to five seconds until it leaves an ended pod alone, and its silence lasts three ticks more."""
+    for turn, second in enumerate(range(4, SECONDS - 4, 12)):
         await shop.at(second)
         await shop.server.add(Service(canary(shop.name, 9)[2 + turn], rate=60, bad=SHARE))
         await shop.server.add(Service(stable(shop.name, 9)[3 + turn], rate=90, bad=SHARE))

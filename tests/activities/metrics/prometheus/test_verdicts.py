@@ -104,7 +104,7 @@ async def test_traffic_before_a_release_is_what_the_running_version_served(
 
 @pytest.mark.parametrize("shop", ["good", "restarts", "pods", "labels", "busy"])
 async def test_good_version_passes_whatever_befalls_its_metrics(world: World, shop: str) -> None:
-    observed = await world.observe(shop, *BOTH, need=12)
+    observed = await world.observe(shop, *BOTH, need=12, patience="10s")
     assert said(observed) == ("pass", reasons.TIME_REACHED), observed.decision.message
 
 
