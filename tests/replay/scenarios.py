@@ -188,6 +188,16 @@ async def aborted(lab: Lab) -> None:
     await _ends(trial, "Aborted")
 
 
+async def aborted_while_checked(lab: Lab) -> None:
+    """It was refused until the patch `abort-while-planning`; `abort-refused-while-checked` was recorded before."""
+    lab.world.checking = asyncio.Event()
+    trial = lab.release("canary", name=NAME)
+    handle = await trial.start()
+    await asyncio.sleep(0.3)
+    await handle.signal("abort", {"firstRunId": handle.first_execution_run_id, "by": "ann@example.com"})
+    await _ends(trial, "Aborted")
+
+
 async def cancelled(lab: Lab) -> None:
     trial = lab.release("gradual-blueGreen", name=NAME)
     holding = await trial.hold_before(5)
@@ -300,9 +310,9 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
-        rejected, steered, held_then_resumed, aborted, cancelled, superseded, waits_for_its_target, reset, group_of_two,
-        group_rolled_back, undo_blocked_then_resumed, rollback, settled_by_the_janitor, orphan_restored_first,
-        continued_as_new, journal_late, taken_over, git_behind,
+        rejected, steered, held_then_resumed, aborted, aborted_while_checked, cancelled, superseded,
+        waits_for_its_target, reset, group_of_two, group_rolled_back, undo_blocked_then_resumed, rollback,
+        settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late, taken_over, git_behind,
     )
 }  # fmt: skip
 
