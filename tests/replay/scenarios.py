@@ -15,9 +15,10 @@ from temporalio.exceptions import ApplicationError
 from tests.temporal import unique
 from tests.workflows.lab import Lab, Trial
 from workflows.contracts.metrics import ObserveRequest
+from workflows.contracts.traffic import ShiftRequest
 from workflows.model.decision import Decision
 from workflows.model.plan import Gate
-from workflows.model.target import Sync
+from workflows.model.target import Sync, TrafficState
 
 NAME = "shop"
 GATED = {
@@ -273,6 +274,25 @@ async def undo_blocked_then_resumed(lab: Lab) -> None:
     await _ends(trial, "RolledBack")
 
 
+async def undo_not_seen(lab: Lab) -> None:
+    """The way back is written and the data plane does not show it for a while."""
+    trial = lab.release("canary", name=NAME)
+    key = trial.components[0].target.key
+    lab.world.verdicts[key] = lambda request: BAD if request.segment > 1 else None
+
+    async def ask_in_vain(request: ShiftRequest) -> None:
+        if request.claim.purpose == "undo":
+            trial.place.traffic = TrafficState(weights=request.weights)
+            raise ApplicationError("Envoy shows 10 %", type="WeightNotVerified", non_retryable=True)
+
+    lab.world.hooks[key, "traffic.shift"] = ask_in_vain
+    await trial.start()
+    await trial.until(lambda status: status.wait and status.wait.reason == "UndoBlocked")
+    del lab.world.hooks[key, "traffic.shift"]
+    await trial.say("resume")
+    await _ends(trial, "RolledBack")
+
+
 async def rollback(lab: Lab) -> None:
     await _good(lab, "rolling")
     await _good(lab, "rolling", version="v3")
@@ -311,8 +331,8 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
         rejected, steered, held_then_resumed, aborted, aborted_while_checked, cancelled, superseded,
-        waits_for_its_target, reset, group_of_two, group_rolled_back, undo_blocked_then_resumed, rollback,
-        settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late, taken_over, git_behind,
+        waits_for_its_target, reset, group_of_two, group_rolled_back, undo_blocked_then_resumed, undo_not_seen,
+        rollback, settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late, taken_over, git_behind,
     )
 }  # fmt: skip
 

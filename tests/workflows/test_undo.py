@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from tests.workflows.lab import BAD, Lab, Trial
 from tests.workflows.test_interruptions import same
 from workflows.contracts.traffic import ShiftRequest
 from workflows.errors import Rejected
-from workflows.model.target import SlotState
+from workflows.model.target import SlotState, TrafficState
 
 SLOW = {"kind": "canary", "stages": [{"weight": 50, "observe": "10m"}], "watch": "1m"}
 
@@ -83,6 +84,31 @@ async def test_a_permanent_error_on_one_object_blocks_and_resume_goes_on(lab: La
     if refused == "traffic.shift":
         assert not trial.place.state().slot("canary").is_empty
     del lab.world.hooks[key, refused]
+    await trial.say("resume")
+    assert (await trial.end())[0] == "Aborted"
+    assert same(trial.place.state(), mark.baseline)
+
+
+async def test_no_instance_ends_before_users_are_seen_to_be_back(lab: Lab) -> None:
+    """A router says at once what it was asked for, whatever the data plane does about it."""
+    trial = await observing(lab)
+    mark = trial.place.mark
+    assert mark is not None
+    key, tries = trial.components[0].target.key, list[ShiftRequest]()
+
+    async def ask_in_vain(request: ShiftRequest) -> None:
+        tries.append(request)
+        trial.place.traffic = TrafficState(weights=request.weights)
+        raise ApplicationError("Envoy shows 50 %", type="WeightNotVerified", non_retryable=True)
+
+    lab.world.hooks[key, "traffic.shift"] = ask_in_vain
+    await trial.say("abort")
+    for number in (1, 2, 3):
+        await trial.until(lambda _: len(tries) == number)  # noqa: B023
+        await blocked(trial)
+        assert not trial.place.state().slot("canary").is_empty
+        await trial.say("resume")
+    del lab.world.hooks[key, "traffic.shift"]
     await trial.say("resume")
     assert (await trial.end())[0] == "Aborted"
     assert same(trial.place.state(), mark.baseline)

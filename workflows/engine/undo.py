@@ -23,7 +23,7 @@ from workflows.contracts.traffic import RestoreRequest, TrafficActivities
 from workflows.engine import calls
 from workflows.engine.reach import Reach
 from workflows.engine.steps import StepFailed, StepRunner
-from workflows.model.plan import Step
+from workflows.model.plan import Retire, Shift, Step
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, TargetState
 
 _RETRY = timedelta(seconds=30)
@@ -105,16 +105,18 @@ class Undo:
         if mark is None or claim is None:
             return Undone("nothing", "there is nothing to undo", acquired.state)
         runner = StepRunner(self.reach, claim, write=calls.UNDO, wait=calls.UNDO_WAIT)
-        state, step = acquired.state, acquired.step
-        while step is not None:
-            self.on_step(step.summary, "", runner.verified)
+        state, step, unseen = acquired.state, acquired.step, None
+        while due := _due(step, unseen):
+            self.on_step(due.summary, "", runner.verified)
             if self.gathering is not None and _are_users_back(mark.baseline, state):
                 await workflow.wait([self.gathering])
             try:
-                await runner.perform(step)
-                self.on_step(step.summary, "", runner.verified)
+                await runner.perform(due)
+                self.on_step(due.summary, "", runner.verified)
+                unseen = None if isinstance(due.action, Shift) else unseen
             except StepFailed as error:
-                await self._blocked(step.summary, error)
+                await self._blocked(due.summary, error)
+                unseen = due if _is_unseen(error) else unseen
             state, step = await self._next(mark)
         await self._finish(mark, claim)
         return Undone("restored", f"{mark.baseline.slot('stable').template_version} is back as it was", state)
@@ -155,6 +157,16 @@ class Undo:
             return
         if self._abandoned is not None:
             raise Abandoned
+
+
+def _due(step: Step | None, unseen: Step | None) -> Step | None:
+    """The next step; no instance ends while users may still be there, so a shift that nobody has seen comes first."""
+    return unseen if unseen and (step is None or isinstance(step.action, Retire)) else step
+
+
+def _is_unseen(error: StepFailed) -> bool:
+    """Whether a shift was written and its weights were not seen at the data plane."""
+    return error.reason == "WeightNotVerified" and workflow.patched("undo-waits-until-users-are-seen-back")
 
 
 def _are_users_back(baseline: TargetState, state: TargetState) -> bool:
