@@ -23,6 +23,7 @@ GRADUAL: dict[str, Any] = {
 }
 SWITCH: dict[str, Any] = {"kind": "blueGreen", "watch": "10s"}
 ROLLING: dict[str, Any] = {"kind": "rolling", "watch": "10s"}
+RECREATE: dict[str, Any] = {"kind": "recreate", "watch": "10s"}
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,22 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gateway-gradual": ("gatewayApi", GRADUAL),
     "gateway-switch": ("gatewayApi", SWITCH),
     "gateway-rolling": ("gatewayApi", ROLLING),
+    "gateway-recreate": ("gatewayApi", RECREATE),
     "contour-canary": ("contour", CANARY),
+    "contour-gradual": ("contour", GRADUAL),
     "contour-switch": ("contour", SWITCH),
+    "contour-rolling": ("contour", ROLLING),
+    "contour-recreate": ("contour", RECREATE),
     "ingress-switch": ("ingress", SWITCH),
     "ingress-rolling": ("ingress", ROLLING),
+    "ingress-recreate": ("ingress", RECREATE),
     "replicas-canary": ("replicas", {**CANARY, "standby": "none"}),
+    "replicas-rolling": ("replicas", ROLLING),
     "service-switch": ("service", SWITCH),
     "service-rolling": ("service", ROLLING),
+    "service-recreate": ("service", RECREATE),
 }
-"""Every router that has a data plane here, with every strategy that it can carry out without an interruption."""
+"""Every router that `make bed` gives a data plane, with every strategy that it can carry out."""
 
 
 @dataclass
@@ -110,10 +118,32 @@ class Shop:
             traffic["preview"] = {"host": f"next.{self.site.host_of(self.name)}"}
         return self.site.release(version, strategy, self.name, traffic=traffic, **self.way.component)
 
-    def specs(self) -> dict[str, Any]:
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the Deployment itself gets the new version at once."""
+        return self.strategy["kind"] in ("rolling", "recreate")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a part of the users is observed on the new version."""
+        return any(stage["weight"] < 100 for stage in self.strategy.get("stages", []))
+
+    @property
+    def lost(self) -> dict[tuple[str, int], int]:
+        """Answers that users must not get; maintenance is what they must see while nothing may run."""
+        shown = {503} if self.strategy["kind"] == "recreate" else set[int]()
+        return {key: count for key, count in self.visitors.lost.items() if key[1] not in shown}
+
+    async def led(self) -> float:
+        """When the newest release first did what can lead users to its version; before that none may meet it."""
+        if self.is_in_place or self.router == "replicas":
+            return await self.site.first(self.name, "workloads.deploy", lambda _: True)
+        return await self.site.first(self.name, "traffic.shift", lambda asked: asked["weights"].get("canary", 0) > 0)
+
+    def objects(self) -> dict[str, Any]:
         """What a release may change, and an undo must give back field by field."""
         paths = {f"apps/v1/deployments/{self.name}", f"{self.way.path}/{self.name}", f"v1/services/{self.name}"}
-        return {path: self.site.namespace.get(path)["spec"] for path in sorted(paths)}
+        return {path: _lasting(self.site.namespace.get(path)) for path in sorted(paths)}
 
     def leftovers(self) -> list[str]:
         """What a release made for itself and must have taken away."""
@@ -124,6 +154,30 @@ class Shop:
         }
         paths = [f"{path}/{self.name}{end}" for path, ends in made.items() for end in ends]
         return [path for path in paths if self.site.namespace.get(path)]
+
+
+def _lasting(found: dict[str, Any]) -> dict[str, Any]:
+    """An object without what moves by itself, and without who holds it."""
+    moves = ("resourceVersion", "generation", "managedFields", "annotations")
+    metadata = {key: value for key, value in found["metadata"].items() if key not in moves}
+    notes = found["metadata"].get("annotations") or {}
+    metadata["annotations"] = {
+        key: value
+        for key, value in notes.items()
+        if not key.startswith("headgate.dev/") and key != "deployment.kubernetes.io/revision"
+    }
+    return {"metadata": metadata, "spec": found["spec"]}
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Every field that is another, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [line for key in keys for line in differences(before.get(key), now.get(key), f"{path}/{key}")]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [line for index, (old, new) in pairs for line in differences(old, new, f"{path}/{index}")]
+    return [] if before == now else [f"{path}: {before} became {now}"]
 
 
 @asynccontextmanager
@@ -142,6 +196,6 @@ async def opened(some: list[Shop]) -> AsyncIterator[list[Shop]]:
 def shops(site: Site) -> list[Shop]:
     """One of each case; nothing is made yet."""
     return [
-        Shop(name, router, strategy, site, Visitors(site.bed.gateway, site.host_of(name), count=2, pause=0.02))
+        Shop(name, router, strategy, site, Visitors(site.bed.gateway, site.host_of(name), count=2, pause=0.04))
         for name, (router, strategy) in CASES.items()
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from temporalio.testing import WorkflowEnvironment
 from cli.tools import Toolbox
 from infra.testbed.bed import Bed
 from tests.cluster import Namespace
+from tests.infra import chart
+from tests.infra.cluster import Server
 from tests.temporal import end_of, status_of
 from workflows.engine.visibility import KEYS
 
@@ -38,7 +41,10 @@ class Site:
     bed: Bed
     client: Client
     namespace: Namespace
+    hire: Callable[[], Awaitable[None]]
+    """Begins one more worker."""
     workers: list[asyncio.subprocess.Process]
+    """From the oldest on, those that have ended too."""
     folder: Path
 
     @property
@@ -169,16 +175,21 @@ class Site:
             return float(status["weight"]) if status["phase"] == "Observing" else None
         return None
 
-    async def first(self, name: str, activity: str, since: float) -> float:
-        """When the newest Rollout of a shop first asked for an activity."""
+    async def first(self, name: str, activity: str, true: Callable[[dict[str, Any]], bool]) -> float:
+        """When the newest Rollout of a shop first asked for an activity with such a request. Errors: LookupError."""
         async for event in self._rollout(name).fetch_history_events():
             asked = event.activity_task_scheduled_event_attributes
-            if asked.activity_type.name == activity and event.event_time.ToSeconds() >= since - 1:
+            if asked.activity_type.name == activity and true(json.loads(asked.input.payloads[0].data)):
                 return float(event.event_time.ToNanoseconds()) / 1e9
-        return since
+        raise LookupError(f"{name} never asked for {activity}")
 
     def _rollout(self, name: str) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(f"rollout/bed/{self.namespace.name}/deployment/{name}")
+
+    async def replace_worker(self) -> None:
+        """The oldest worker dies without a word, and another one begins."""
+        next(worker for worker in self.workers if worker.returncode is None).kill()
+        await self.hire()
 
     async def abort(self, name: str = "shop") -> None:
         """As a person does, whatever the release is about."""
@@ -205,14 +216,18 @@ def _is_complete(replicas: int | None, status: dict[str, Any]) -> bool:
 async def a_site(
     bed: Bed, folder: Path, *, argo_cd: bool = False, metrics: dict[str, Any] | None = None, **environment: Any
 ) -> AsyncIterator[Site]:
-    """A Temporal server that the cluster's network reaches, two workers in there, and a namespace.
+    """A Temporal server that the cluster's network reaches, two workers in there with the chart's rights, and a
+    namespace.
 
     Metrics are providers by name; without any the pods are scraped. The rest is what the policy says about the
     environment. Argo CD's Applications are those of the same namespace.
     """
     namespace = Namespace(bed.kubeconfig)
-    cluster = {"argoCd": {"namespace": namespace.name}} if argo_cd else {}
+    argo = {"argoCd": {"namespace": namespace.name}} if argo_cd else {}
+    rights = {**chart.ALL, **argo, "namespaces": [namespace.name]}
     try:
+        account = Server(bed.kubeconfig).join(chart.find_helm(folder / "helm"), folder, namespace.name, **rights)
+        cluster = {"kubeconfig": str(account.kubeconfig), **argo}
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(
                 await WorkflowEnvironment.start_local(
@@ -225,12 +240,16 @@ async def a_site(
             address = await stack.enter_async_context(
                 _reachable(server.client.service_client.config.target_host, bed.cluster.layout.host_address)
             )
-            workers = []
-            for number in (1, 2):
-                place = folder / str(number)
+            workers = list[asyncio.subprocess.Process]()
+
+            async def hire() -> None:
+                place = folder / str(len(workers) + 1)
                 _configure(bed, place, namespace.name, cluster=cluster, metrics=metrics or {}, environment=environment)
                 workers.append(await stack.enter_async_context(_worker(bed, place, address)))
-            yield Site(bed, server.client, namespace, workers, folder)
+
+            await hire()
+            await hire()
+            yield Site(bed, server.client, namespace, hire, workers, folder)
     finally:
         namespace.close()
 
@@ -299,7 +318,7 @@ def _configure(
         "policy": "policy.yaml",
         "health": {"bind": f"{bed.cluster.layout.address}:0"},
         # Of its own namespace alone: the janitor of another Temporal server would take these releases for lost ones.
-        "kubernetes": {"clusters": {"bed": {"kubeconfig": str(bed.kubeconfig), "namespaces": [namespace], **cluster}}},
+        "kubernetes": {"clusters": {"bed": {"namespaces": [namespace], **cluster}}},
         "metrics": metrics,
         "audit": {"file": {"kind": "jsonl", "directory": "audit"}},
         "registries": {"check": False},  # The images are on the node, and there is no way to any registry.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.testbed.bed import Bed
+from tests.e2e.others import SHOP, beside
 from tests.e2e.site import Site, a_site
 from tests.e2e.visitors import Visitors
 from tests.temporal import status_of
@@ -21,6 +23,7 @@ CANARY: dict[str, Any] = {
     "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "4s"}],
     "watch": "4s",
 }
+ALL = {"kind": "canary", "stages": [{"weight": 50, "observe": "2s"}, {"weight": 100, "observe": "10m"}], "watch": "4s"}
 
 
 @pytest.fixture
@@ -31,29 +34,62 @@ async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
         yield made
 
 
-async def test_recreate_shows_users_nothing_but_maintenance(site: Site) -> None:
-    async with Visitors(site.bed.gateway, site.host) as visitors:
-        outcome = await site.play(site.release("1.1.0", {"kind": "recreate", "watch": "4s"}))
-        assert outcome == ("Succeeded", "1.1.0 takes all traffic")
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
-    assert {status for _, status in visitors.lost} == {503}
-    assert site.namespace.get("v1/services/shop-maintenance") is None
+def at(weight: float) -> Callable[[dict[str, Any]], bool]:
+    """Whether a release has brought so many users to its version."""
+    return lambda status: [component["weight"] for component in status["components"]] == [weight]
 
 
-async def test_a_release_survives_its_worker_and_a_minute_without_api_server(site: Site) -> None:
+@pytest.mark.parametrize("outcome", ["Succeeded", "Aborted"])
+async def test_a_release_and_its_undo_survive_their_worker_and_a_minute_without_api_server(
+    site: Site, outcome: str
+) -> None:
+    """The server goes when half of the users were moved; whichever shift comes next, forward or back, has to wait."""
+    before = site.namespace.get(SHOP)["spec"]
     async with Visitors(site.bed.gateway, site.host) as visitors:
-        played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
+        playing = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
         await asyncio.sleep(1)
         await site.until("shop", lambda status: status["phase"] == "Observing")
         site.workers[0].kill()
-        await site.until("shop", lambda status: status["components"][0]["weight"] == 50)
+        await site.until("shop", at(50))
         site.bed.cluster.stop("kube-apiserver", at_once=True)
-        await asyncio.sleep(60)
+        await asyncio.sleep(20)
+        if outcome == "Aborted":
+            await site.abort()
+        await asyncio.sleep(40)
         site.bed.cluster.start("kube-apiserver")
-        assert await played == ("Succeeded", "1.1.0 takes all traffic")
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+        ended, message = await playing
+        assert ended == outcome, message
+        assert set(await visitors.next(300)) == {("1.1.0" if outcome == "Succeeded" else "1.0.0", 200)}
     assert visitors.lost == {}
-    assert site.namespace.get("apps/v1/deployments/shop-canary") is None
+    assert site.namespace.get(f"{SHOP}-canary") is None
+    assert outcome == "Succeeded" or site.namespace.get(SHOP)["spec"] == before
+
+
+async def test_releases_and_undos_survive_workers_that_are_killed_all_the_time(site: Site) -> None:
+    async def kill() -> None:
+        while True:
+            await asyncio.sleep(10)
+            await site.replace_worker()
+
+    async with Visitors(site.bed.gateway, site.host) as visitors, beside(kill()):
+        assert await site.play(site.release("1.1.0", CANARY)) == ("Succeeded", "1.1.0 takes all traffic")
+        assert visitors.lost == {}
+        served = site.namespace.get(SHOP)["spec"]
+        outcome, message = await site.play(site.release("1.1.1-errors", CANARY))
+        assert (outcome, "errors: " in message) == ("RolledBack", True), message
+        assert {status for _, status in visitors.lost} == {500}
+        playing = asyncio.create_task(site.play(site.release("1.0.0", {**CANARY, "watch": "10m"})))
+        await asyncio.sleep(1)
+        await site.until("shop", lambda status: status["phase"] == "Watching")
+        await site.abort()
+        assert (await playing)[0] == "Aborted"
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+    killed = [worker for worker in site.workers if worker.returncode == -signal.SIGKILL]
+    print(f"{len(killed)} workers killed; lost: {visitors.lost}")
+    assert len(killed) > 5
+    assert {status for _, status in visitors.lost} == {500}
+    assert site.namespace.get(SHOP)["spec"] == served
+    assert site.namespace.get(f"{SHOP}-canary") is None
 
 
 async def test_a_person_who_moves_users_in_mid_release_is_not_overruled(site: Site) -> None:
@@ -76,14 +112,6 @@ async def test_a_person_who_moves_users_in_mid_release_is_not_overruled(site: Si
     assert visitors.lost == {}
 
 
-ALL = {"kind": "canary", "stages": [{"weight": 50, "observe": "2s"}, {"weight": 100, "observe": "10m"}], "watch": "4s"}
-
-
-def at(weight: float) -> Callable[[dict[str, Any]], bool]:
-    """Whether a release has brought so many users to its version."""
-    return lambda status: [component["weight"] for component in status["components"]] == [weight]
-
-
 async def test_an_abort_after_an_autoscaler_had_all_the_time_to_shrink_stable_costs_no_request(site: Site) -> None:
     """Nobody is on the old version for a while, and an autoscaler takes all pods that its minimum lets it take."""
     before = site.scale((1, 5))
@@ -99,7 +127,7 @@ async def test_an_abort_after_an_autoscaler_had_all_the_time_to_shrink_stable_co
         assert outcome == "Aborted"
         assert set(await visitors.next(300)) == {("1.0.0", 200)}
     assert visitors.lost == {}
-    assert site.namespace.get("apps/v1/deployments/shop")["spec"]["replicas"] == 3
+    assert site.namespace.get(SHOP)["spec"]["replicas"] == 3
     assert site.autoscaler() == before
 
 
@@ -111,12 +139,12 @@ async def test_an_autoscaler_and_a_release_go_on_together(site: Site) -> None:
         await site.until("shop", at(20))
         await site.resize(5)
         await site.until("shop", at(50))
-        canaries.append(site.namespace.get("apps/v1/deployments/shop-canary")["spec"]["replicas"])
+        canaries.append(site.namespace.get(f"{SHOP}-canary")["spec"]["replicas"])
         assert await played == ("Succeeded", "1.1.0 takes all traffic")
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
     assert visitors.lost == {}
     assert canaries == [3]  # Half of five, although half of the captured three would be two.
-    assert site.namespace.get("apps/v1/deployments/shop")["spec"]["replicas"] == 5
+    assert site.namespace.get(SHOP)["spec"]["replicas"] == 5
     assert site.autoscaler() == before
 
 

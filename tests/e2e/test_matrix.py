@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from tests.e2e.shops import Shop, opened, shops
+from tests.e2e.shops import Shop, differences, opened, shops
 from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 REQUESTS = int(os.environ.get("HEADGATE_REQUESTS", "2000"))
-"""Of the users of each shop while good versions are released; all shops together have ten times as many."""
+"""Of the users of each shop while good versions are released; all shops together have eighteen times as many."""
 LEAST = 100
 """Requests at one weight that are enough to compare."""
 SIGMAS = 4.5
@@ -36,24 +37,29 @@ async def test_good_releases_lose_no_request_and_users_meet_versions_by_weight(o
     trips = await asyncio.gather(*map(_release_until_seen_enough, open_shops))
     for shop, trip in zip(open_shops, trips, strict=True):
         print(f"{shop.name}: {trip.releases} releases, {shop.visitors.answers.total():,} requests, {trip.shares}")
-    assert {shop.name: shop.visitors.lost for shop in open_shops if shop.visitors.lost} == {}
+    assert {shop.name: shop.lost for shop in open_shops if shop.lost} == {}
     assert {shop.name: trip.early for shop, trip in zip(open_shops, trips, strict=True) if trip.early} == {}
     assert {shop.name: trip.astray for shop, trip in zip(open_shops, trips, strict=True) if trip.astray} == {}
+    assert [
+        shop.name for shop, trip in zip(open_shops, trips, strict=True) if shop.has_weights and not trip.shares
+    ] == []
     assert {shop.name: found for shop in open_shops if (found := shop.leftovers())} == {}
 
 
 async def test_bad_releases_go_back_and_leave_every_object_as_it_was(open_shops: list[Shop]) -> None:
-    before = {shop.name: shop.specs() for shop in open_shops}
+    before = [shop.objects() for shop in open_shops]
     ends = await asyncio.gather(*(shop.site.play(shop.release("1.1.1-errors")) for shop in open_shops))
-    assert {shop.name: end for shop, end in zip(open_shops, ends, strict=True) if end[0] != "RolledBack"} == {}
-    assert {shop.name: shop.specs() for shop in open_shops} == before
-    assert {shop.name: found for shop in open_shops if (found := shop.leftovers())} == {}
+    for shop, (outcome, message) in zip(open_shops, ends, strict=True):
+        print(f"{shop.name}: {outcome}, {message}; {dict(shop.visitors.answers)}")
+        assert outcome == "RolledBack", (shop.name, message)
+        assert "errors: " in message, shop.name
+        assert {status for _, status in shop.lost} == {500}, "users met the version, and nothing but its errors"
+    await _expect(open_shops, before)
     for shop in open_shops:
-        assert set(await shop.visitors.next(100)) == {("1.0.0", 200)}, shop.name
         [text] = shop.site.failures(shop.name).values()
         assert "== Pods of 1.1.1-errors" in text
         assert "ScalingReplicaSet" in text
-        if not _is_in_place(shop):  # There the pods may be gone, because users come first.
+        if not shop.is_in_place:  # There the pods may be gone, because users come first.
             assert "Starting podinfo" in text
 
 
@@ -63,18 +69,23 @@ async def test_aborts_at_random_moments_cost_no_request_and_leave_every_object_a
     seed = int(os.environ.get("HEADGATE_SEED", random.randrange(10**6)))
     print(f"HEADGATE_SEED={seed}")
     dice = random.Random(seed)
-    before = {shop.name: shop.specs() for shop in open_shops}
+    before = [shop.objects() for shop in open_shops]
     for _ in range(3):
         moments = [dice.uniform(0, 35) for _ in open_shops]
         ends = await asyncio.gather(*map(_abort, open_shops, moments))
         for shop, moment, end in zip(open_shops, moments, ends, strict=True):
             print(f"{shop.name}: aborted after {moment:.1f} s: {end}")
             assert end[0] == "Aborted", (shop.name, end)
-        assert {shop.name: shop.specs() for shop in open_shops} == before
-        assert {shop.name: found for shop in open_shops if (found := shop.leftovers())} == {}
-        for shop in open_shops:
-            assert set(await shop.visitors.next(100)) == {("1.0.0", 200)}, shop.name
-    assert {shop.name: shop.visitors.lost for shop in open_shops if shop.visitors.lost} == {}
+        await _expect(open_shops, before)
+    assert {shop.name: shop.lost for shop in open_shops if shop.lost} == {}
+
+
+async def _expect(open_shops: list[Shop], before: list[dict[str, Any]]) -> None:
+    """All is as it was, for users too."""
+    for shop, was in zip(open_shops, before, strict=True):
+        assert differences(was, shop.objects()) == [], shop.name
+        assert shop.leftovers() == [], shop.name
+        assert set(await shop.visitors.next(100)) == {("1.0.0", 200)}, shop.name
 
 
 @dataclass
@@ -96,21 +107,17 @@ async def _release_until_seen_enough(shop: Shop) -> Trip:
         old, new = ("1.0.0", "1.1.0") if trip.releases % 2 == 0 else ("1.1.0", "1.0.0")
         await asyncio.sleep(1)  # The first moment of a version counts from here.
         shop.visitors.first.clear()
-        begun = time.time()
         watching = asyncio.create_task(_compare(shop, new, trip))
         outcome, message = await shop.site.play(shop.release(new))
         watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
         assert outcome == "Succeeded", (shop.name, message)
-        comes_with_pods = _is_in_place(shop) or shop.router == "replicas"
-        led = await shop.site.first(shop.name, "workloads.deploy" if comes_with_pods else "traffic.shift", begun)
-        if (met := shop.visitors.first.get(new, led)) < led:
+        led = await shop.led()
+        if (met := shop.visitors.first[new]) < led:
             trip.early.append(f"{new} {led - met:.2f} s too early, after {old}")
         trip.releases += 1
     return trip
-
-
-def _is_in_place(shop: Shop) -> bool:
-    return str(shop.strategy["kind"]) == "rolling"
 
 
 async def _compare(shop: Shop, version: str, trip: Trip) -> None:
@@ -131,7 +138,7 @@ async def _compare(shop: Shop, version: str, trip: Trip) -> None:
 
 def _note(version: str, weight: float | None, counted: Counter[tuple[str, int]], trip: Trip) -> None:
     total = counted.total()
-    if not weight or weight >= 100 or total < LEAST:
+    if not weight or total < LEAST:
         return
     share, wanted = counted[version, 200] / total, weight / 100
     trip.shares.append(f"{weight:g} %: {100 * share:.1f} % of {total}")

@@ -64,12 +64,16 @@ class Helm:
 
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    return find_helm(tmp_path_factory.mktemp("helm"))
+
+
+def find_helm(home: Path) -> Helm:
     """Skips where it is not built, which takes minutes, and where there is none to be found."""
     built = Builder(root(), print).path("helm")
     program = built if built.exists() else shutil.which("helm")
     if not program:
         pytest.skip("helm is not built; `make e2e` builds it")
-    return Helm(Path(program), tmp_path_factory.mktemp("helm"))
+    return Helm(Path(program), home)
 
 
 def only(manifests: list[Manifest], kind: str) -> Manifest:

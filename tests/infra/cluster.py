@@ -42,9 +42,10 @@ class Server:
         place = f"{prefix}/namespaces/{metadata['namespace']}/{plural}"
         return api.request("POST", f"{place}?dryRun=All&fieldValidation=Strict", manifest)
 
-    def join(self, helm: Helm, place: Path, **own: Any) -> Account:
-        """Put the chart's service account and its rights there and sign in as it."""
-        home = self.namespace()
+    def join(self, helm: Helm, place: Path, home: str = "", /, **own: Any) -> Account:
+        """Put the chart's service account and its rights there, in a namespace of its own or a given one, and sign in
+        as it."""
+        home = home or self.namespace()
         for manifest in helm.render(home, inCluster=own):
             if manifest["kind"] in ("ServiceAccount", "Role", "RoleBinding"):
                 self.api.apply_object(manifest)

@@ -70,7 +70,7 @@ async def _restarts(shop: Shop) -> None:
 
 
 async def _pods(shop: Shop) -> None:
-    """Prometheus takes up to five seconds until it leaves an ended pod alone, and its silence lasts three ticks more."""
+    """Prometheus leaves an ended pod alone after up to five seconds, and its silence lasts three ticks more."""
     for turn, second in enumerate(range(4, SECONDS - 4, 12)):
         await shop.at(second)
         await shop.server.add(Service(canary(shop.name, 9)[2 + turn], rate=60, bad=SHARE))
