@@ -21,7 +21,7 @@ from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.affinity import of_service
 from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.protocol import Verified
-from activities.traffic.weighted.services import ready_addresses
+from activities.traffic.weighted.services import lead_exactly_to, ready_addresses
 from workflows.errors import Rejected, Unsupported
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
 
@@ -68,11 +68,11 @@ class ReplicaRatio:
     async def _difference(self, target: Target, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the endpoints, or nothing."""
         place = self._service(target)
-        addresses, ready = await asyncio.gather(
+        endpoints, ready = await asyncio.gather(
             ready_addresses(place.api, place.namespace, place.name), self._ready(target)
         )
-        if addresses != {pod["status"]["podIP"] for pod in ready}:
-            return f"{place.label} has {len(addresses)} endpoints for {len(ready)} ready pods"
+        if not lead_exactly_to(ready, endpoints=endpoints):
+            return f"{place.label} has {len(endpoints)} endpoints for {len(ready)} ready pods"
         found, wanted = _shares(target, ready), nonzero(weights)
         if found != wanted:
             return f"{place.label} has {words(found)} in {len(ready)} ready pods, not {words(wanted)}"

@@ -26,7 +26,7 @@ from activities.traffic.protocol import Verified
 from activities.traffic.switching import leading, only
 from activities.traffic.weighted.edits import PREFIX
 from activities.traffic.weighted.lists import dumped
-from activities.traffic.weighted.services import ready_addresses
+from activities.traffic.weighted.services import lead_exactly_to, ready_addresses
 from workflows.errors import ForeignChange, NotReady, Rejected, Unsupported
 from workflows.model.shapes import Message
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
@@ -109,8 +109,8 @@ class ServiceSelector:
             return f"{place.label} leads to {asked or 'nobody'} 100%, not to {wanted or 'nobody'}"
         endpoints = await ready_addresses(place.api, place.namespace, place.name)
         pods = await place.api.search(POD, place.namespace, labels=service["spec"]["selector"])
-        ready = {pod["status"]["podIP"] for pod in pods if is_ready(pod) and not is_leaving(pod)}
-        if endpoints != ready:
+        ready = [pod for pod in pods if is_ready(pod) and not is_leaving(pod)]
+        if not lead_exactly_to(ready, endpoints=endpoints):
             return f"{place.label} has {len(endpoints)} endpoints for {len(ready)} ready pods of {asked}"
         return f"{place.label} has no ready endpoints" if asked in ("stable", "canary") and not ready else ""
 

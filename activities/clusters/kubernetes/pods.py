@@ -15,6 +15,11 @@ def has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
+def addresses(pod: Object) -> set[str]:
+    """Where a pod can be reached: one address of each family that it has."""
+    return {entry["ip"] for entry in (pod.get("status") or {}).get("podIPs") or ()}
+
+
 def is_ready(pod: Object) -> bool:
     """Whether a pod says that it can serve."""
     conditions = (pod.get("status") or {}).get("conditions") or []

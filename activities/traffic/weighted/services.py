@@ -5,11 +5,13 @@ Maintenance is a Service without a selector: without an endpoint a data plane an
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, ENDPOINT_SLICE, SERVICE
 from activities.clusters.kubernetes.labels import canary_labels, canary_name
+from activities.clusters.kubernetes.pods import addresses
 from workflows.errors import NotReady, Rejected
 from workflows.model.target import Backend, Target
 
@@ -64,6 +66,12 @@ async def ready_addresses(api: Api, namespace: str, service: str) -> set[str]:
         if (endpoint.get("conditions") or {}).get("ready") is not False
         for address in endpoint["addresses"]
     }
+
+
+def lead_exactly_to(pods: Sequence[Object], *, endpoints: Collection[str]) -> bool:
+    """Whether endpoints are those of all these pods and of nobody else; a Service may have one family of addresses."""
+    own = [addresses(pod) for pod in pods]
+    return all(not one.isdisjoint(endpoints) for one in own) and set().union(*own).issuperset(endpoints)
 
 
 async def _stable(api: Api, target: Target) -> Object:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from activities.clusters.kubernetes.kinds import DEPLOYMENT, ENDPOINT_SLICE, SERVICE
+from activities.clusters.kubernetes.kinds import DEPLOYMENT, ENDPOINT_SLICE, POD, SERVICE
+from activities.clusters.kubernetes.patch import put
 from tests.activities.traffic.kubernetes import KubernetesWorld
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
@@ -84,6 +85,22 @@ async def test_an_endpoint_that_is_no_ready_pod_of_either_version_is_not_verifie
     await shop.api.create(ENDPOINT_SLICE, shop.place, stray)
     verified = await run.call(shop.traffic.verify, VerifyRequest(target=target, weights=QUARTER))
     assert (verified.verification, "5 endpoints for 4 ready pods" in verified.message) == ("notYet", True)
+
+
+async def test_pods_with_addresses_of_two_families_are_verified(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    endpoints = []
+    for i, pod in enumerate(await shop.api.search(POD, shop.place)):
+        ips = [*pod["status"]["podIPs"], {"ip": f"fd00::{i + 1}"}]
+        await shop.api.patch(POD, shop.place, f"{pod['metadata']['name']}/status", [put(("status", "podIPs"), ips)])
+        endpoints.append({"addresses": [ips[1]["ip"]], "conditions": {"ready": True}})
+    second: Any = {"metadata": {"name": "second", "labels": {"kubernetes.io/service-name": "trip"}}}
+    second |= {"addressType": "IPv6", "endpoints": endpoints, "ports": [{"name": "http", "port": 9898}]}
+    await shop.api.create(ENDPOINT_SLICE, shop.place, second)
+    verified = await run.call(shop.traffic.verify, VerifyRequest(target=target, weights=QUARTER))
+    assert verified.verification == "verified", verified.message
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, DESTINATION_RULE, POD
 from activities.clusters.kubernetes.labels import SLOT, canary_labels, canary_name, selector_text
 from activities.clusters.kubernetes.patch import Operation
-from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready
+from activities.clusters.kubernetes.pods import addresses, has_ended, is_leaving, is_ready
 from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.weighted.backends import Backends, RoutePart, needed
 from activities.traffic.weighted.hosts import service_in
@@ -81,8 +81,9 @@ class Subsets(Backends):
     async def _is_ready(self, slot: Slot) -> bool:
         labels = canary_labels(self.target.key) if slot == "canary" else {HASH: await self._serving()}
         pods = await self.api.search(POD, self.target.namespace, labels=labels)
-        addresses = {pod["status"]["podIP"] for pod in pods if is_ready(pod) and not is_leaving(pod)}
-        return bool(addresses & await ready_addresses(self.api, self.target.namespace, self.target.shared_service))
+        ready = [addresses(pod) for pod in pods if is_ready(pod) and not is_leaving(pod)]
+        endpoints = await ready_addresses(self.api, self.target.namespace, self.target.shared_service)
+        return any(not one.isdisjoint(endpoints) for one in ready)
 
     async def trouble(self, route: Object, weights: Mapping[Backend, float]) -> str:
         if "canary" not in weights:
