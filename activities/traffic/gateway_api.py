@@ -18,6 +18,7 @@ from activities.traffic.weighted.shapes import Headers, Rule, Shape, every_one, 
 from activities.traffic.weighted.shares import Ref
 
 _CONDITIONS = ("Accepted", "ResolvedRefs")
+_PARENT = {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
 _ANY_PATH: Rule = {"path": {"type": "PathPrefix", "value": "/"}}
 _ANY_METHOD: Rule = {}
 
@@ -54,7 +55,7 @@ def _trouble(route: Object) -> str:
         return "it names no parent, so nobody serves it"
     found = (route.get("status") or {}).get("parents") or []
     for parent in parents:
-        answers = [answer for answer in found if _identity(answer["parentRef"]) == _identity(parent)]
+        answers = [answer for answer in found if _in_full(answer["parentRef"], route) == _in_full(parent, route)]
         if not answers:
             return f"{parent['name']} has not answered yet"
         for answer in answers:
@@ -63,8 +64,9 @@ def _trouble(route: Object) -> str:
     return ""
 
 
-def _identity(parent: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(parent.get(field) for field in ("name", "namespace", "sectionName", "port"))
+def _in_full(parent: dict[str, Any], route: Object) -> dict[str, Any]:
+    """A reference with its defaults, which a route may leave out where its controller writes them, and the reverse."""
+    return {**_PARENT, "namespace": route["metadata"]["namespace"], **parent}
 
 
 def _refusal(answer: dict[str, Any], generation: int) -> str:

@@ -189,6 +189,30 @@ def test_a_call_of_one_method_keeps_it_beside_the_header() -> None:
     assert [match["method"] for match in front["matches"]] == [{"service": "shop.Trips"}] * 2
 
 
+@pytest.mark.parametrize(
+    ("spec", "status", "answered"),
+    [
+        ({"name": "web"}, {"name": "web", "namespace": "test"}, True),
+        ({"name": "web", "namespace": "test"}, {"name": "web", "kind": "Gateway"}, True),
+        ({"name": "web", "namespace": "edge"}, {"name": "web"}, False),
+        ({"name": "web"}, {"name": "web", "namespace": "test", "sectionName": "https"}, False),
+        ({"group": "", "kind": "Service", "name": "web"}, {"name": "web"}, False),
+    ],
+    ids=["namespace added", "namespace left out", "another namespace", "another section", "another kind"],
+)
+def test_an_answer_is_a_parents_whether_or_not_either_writes_defaults(
+    spec: dict[str, str], status: dict[str, str], *, answered: bool
+) -> None:
+    conditions = [{"type": name, "status": "True", "observedGeneration": 1} for name in ("Accepted", "ResolvedRefs")]
+    route = {
+        "metadata": {"name": "shop", "namespace": "test", "generation": 1},
+        "spec": {"parentRefs": [spec]},
+        "status": {"parents": [{"parentRef": status, "conditions": conditions}]},
+    }
+    assert GATEWAY_API.trouble
+    assert GATEWAY_API.trouble(route) == ("" if answered else "web has not answered yet")
+
+
 def test_only_the_routes_that_are_named_are_touched() -> None:
     named = replace(part(ISTIO), routes=("route-1",))
     before = shop("istio", [[("trip", None)], [("trip", None)]])
