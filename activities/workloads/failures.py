@@ -16,14 +16,14 @@ from typing import Any
 
 from activities.boundary import without_secrets
 from activities.clusters.caller import caller
-from activities.clusters.kubernetes.api import Api, Object
+from activities.clusters.kubernetes.api import AlreadyThere, Api, Object
 from activities.clusters.kubernetes.kinds import EVENT, SECRET
 from activities.clusters.kubernetes.labels import MANAGED, TARGET, target_label
 from activities.clusters.kubernetes.patch import drop, put
 from activities.clusters.kubernetes.pods import is_ready
 from activities.workloads.sights import Sight, look, resource
 from workflows.contracts.workloads import Gathered, GatherRequest
-from workflows.errors import Conflict, ProviderError
+from workflows.errors import ProviderError
 from workflows.model.target import SLOTS
 
 PODS = 5
@@ -118,7 +118,7 @@ class Failure:
                 body = {"metadata": {"name": self.name, "labels": labels}, "type": _TYPE, "data": {key: entry}}
                 try:
                     await self.api.create(SECRET, namespace, body)
-                except Conflict:  # Another run of this target made it.
+                except AlreadyThere:  # Another run of this target made it.
                     continue
                 return key
             leaving = [drop(("data", old)) for old in _leaving(there, key, len(content), now)]

@@ -57,6 +57,10 @@ class PatchRefused(Conflict):
     """A `test` of the patch failed: the object is not what was read."""
 
 
+class AlreadyThere(Conflict):
+    """An object of that name exists; other conflicts of a creation, such as of a quota, pass when it is tried again."""
+
+
 class Call(NamedTuple):
     """One request, as RBAC names it."""
 
@@ -117,7 +121,7 @@ class Api:
         return {version["groupVersion"] for group in groups for version in group["versions"]}
 
     async def create(self, kind: Kind, namespace: str, body: Object, *, dry: bool = False) -> Object:
-        """The object as it is stored; `dry` stores nothing. Errors: Conflict when an object of that name is there."""
+        """The object as it is stored; `dry` stores nothing. Errors: AlreadyThere."""
         body = {"apiVersion": kind.api_version, "kind": kind.name, **body}
         path = kind.path(namespace) + _query(dryRun="All" if dry else "")
         return await self._json(Call("POST", kind, path, body))
@@ -254,15 +258,17 @@ def _seconds(response: aiohttp.ClientResponse) -> float | None:
 
 def _error(alias: str, call: Call, response: aiohttp.ClientResponse, text: str) -> ProviderError:
     what, status = f"cluster {alias}, {call.verb} {call.path.partition('?')[0]}", response.status
-    details: Any = None
+    reason = details = None
     try:
         answer = json.loads(text)
-        message, details = f"{what}: {answer['message']}", answer.get("details")
+        message, reason, details = f"{what}: {answer['message']}", answer.get("reason"), answer.get("details")
     except (ValueError, KeyError, TypeError):
         message = f"{what}: {status} {text[:300]}"
     # A patch that cannot be applied is told from an object that is not valid by having no details (seen in 1.34).
     if status == HTTPStatus.UNPROCESSABLE_ENTITY and call.verb == "PATCH" and not details:
         return PatchRefused(message, provider=_PROVIDER, operation=call.verb)
+    if reason == "AlreadyExists":
+        return AlreadyThere(message, provider=_PROVIDER, operation=call.verb)
     if status in _PERMANENT:
         return _PERMANENT[status](message, provider=_PROVIDER, operation=call.verb)
     if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from activities.clusters import fence
 from activities.clusters.caller import caller
 from activities.clusters.kubernetes.annotations import noted
-from activities.clusters.kubernetes.api import Api, Object, PatchRefused
+from activities.clusters.kubernetes.api import AlreadyThere, Api, Object, PatchRefused
 from activities.clusters.kubernetes.kinds import Kind
 from activities.clusters.kubernetes.patch import Operation, entries, put, test
 from workflows.errors import Conflict, NotFound
@@ -100,7 +100,7 @@ class Resource:
         metadata["annotations"] = {**metadata.get("annotations", {}), annotation(key): _write(claim)}
         try:
             return await self.api.create(self.kind, self.namespace, {**body, "metadata": metadata})
-        except Conflict:
+        except AlreadyThere:
             found = await self.get()
             self._check(found, key, claim)
             return found
