@@ -73,4 +73,5 @@ CONTOUR = Shape(
     fronts=_fronts,
     companion=_companion,
     mirror=mirrors.SERVICE,
+    asked="conditions",
 )

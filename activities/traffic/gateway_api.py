@@ -92,5 +92,6 @@ GATEWAY_API = Shape(
     fronts=partial(_fronts, anything=_ANY_PATH),
     companion=_companion,
     mirror=mirrors.FILTER,
+    asked="matches",
 )
 GRPC = replace(GATEWAY_API, field="grpcRoute", kind=GRPC_ROUTE, fronts=partial(_fronts, anything=_ANY_METHOD))

@@ -68,6 +68,7 @@ ISTIO = Shape(
     fronts=_fronts,
     companion=_companion,
     mirror=mirrors.MIRRORS,
+    asked="match",
     policy=DESTINATION_RULE,
     lead=1.0,
 )

@@ -20,7 +20,19 @@ from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, Path, drop, entries, pointer, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.hosts import service_in
-from activities.traffic.weighted.lists import Goal, Lists, Mine, Record, changes, dumped, replaced, shares, weighed
+from activities.traffic.weighted.lists import (
+    Goal,
+    Lists,
+    Mine,
+    Record,
+    changes,
+    dumped,
+    identified,
+    places,
+    replaced,
+    shares,
+    weighed,
+)
 from activities.traffic.weighted.shapes import Rule, Shape
 from activities.traffic.weighted.shares import BACKENDS, Ref, Services, divided, percents
 from workflows.errors import ForeignChange, Rejected
@@ -32,6 +44,8 @@ _ALONE = 100
 """The weight of an entry without others."""
 _RULES = "rules"
 """The key in a recorded state under which the weights stand that were there before us."""
+_IDENTITIES = "identities"
+"""The key under which it stands which rules they are of."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,8 @@ class Part:
         weights = self._percents([rule.refs for rule in mine])
         if record:
             return record.wish.model_copy(update={"weights": weights})
-        return TrafficState(weights=weights, raw={_RULES: [[list(ref) for ref in rule.refs] for rule in mine]})
+        lists = [[list(ref) for ref in rule.refs] for rule in mine]
+        return TrafficState(weights=weights, raw={_RULES: lists, _IDENTITIES: [rule.identity for rule in mine]})
 
     def record(self, route: Object) -> Record | None:
         """What our annotation says, where there is one."""
@@ -102,8 +117,8 @@ class Part:
         """
         if not insist:
             self.refuse_foreign(route, "write")
-        record, mine = self.record(route), self._mine(route)
-        before = record.before if record else tuple(rule.refs for rule in mine)
+        mine = self._mine(route)
+        before = self._before(self.record(route), mine)
         goals = self._goals(before, state, mine)
         lingering = [self._lingering(rule, goal) if linger else {} for rule, goal in zip(mine, goals, strict=True)]
         if linger and self.refers_to(route, "canary") and not any(self._has_canary(goal) for goal in goals + lingering):
@@ -113,7 +128,7 @@ class Part:
         if not state.weights and self._percents(written):
             raise Rejected(f"{self.label} must send its requests to somebody", provider=self.shape.provider)
         is_clean = self._is_back(before, state) and not any(lingering)
-        keep = None if is_clean else Record(wish=state, before=before, written=written)
+        keep = None if is_clean else self._record(state, mine, before, written)
         return [
             *replaced(mine, bodies),
             *self._moved_fronts(route, self._fronts(mine, state)),
@@ -126,9 +141,9 @@ class Part:
         Nothing when all of them are there, or when somebody else changed our weights.
         """
         record, mine = self.record(route), self._mine(route)
-        before = record.before if record else tuple(rule.refs for rule in mine)
-        if record and changes(record, self._mine(route)):
+        if record and changes(record, mine):
             return []
+        before = self._before(record, mine)
         goals = []
         for rule, goal in zip(mine, self._goals(before, state, mine), strict=True):
             now = shares(rule.refs)
@@ -136,7 +151,7 @@ class Part:
         bodies = self._bodies(mine, goals)
         if not (operations := replaced(mine, bodies)):
             return []
-        keep = Record(wish=self.read(route), before=before, written=self._divisions(bodies))
+        keep = self._record(self.read(route), mine, before, self._divisions(bodies))
         return [*operations, *entries(route, ANNOTATIONS, {self.annotation: dumped(keep)})]
 
     def companion(self, route: Object, state: TrafficState) -> Object | None:
@@ -211,9 +226,22 @@ class Part:
 
     def _mine(self, route: Object) -> list[Mine]:
         """The rules that lead to the stable Service; those that we put in front lead to the canary alone."""
-        found = [Mine(path, field, rule, self._refs(rule[field])) for path, field, rule in self.shape.rules(route)]
+        found = [
+            Mine(path, field, rule, self._refs(rule[field]), self.shape.identity(path, rule))
+            for path, field, rule in self.shape.rules(route)
+        ]
         named = [rule for rule in found if not self.routes or rule.rule.get("name") in self.routes]
         return [rule for rule in named if any(ref.service == self.services["stable"] for ref in rule.refs)]
+
+    def _before(self, record: Record | None, mine: Sequence[Mine]) -> Lists:
+        """What each rule had before us."""
+        if record is None:
+            return tuple(rule.refs for rule in mine)
+        found = zip(mine, places(record, mine), strict=True)
+        return tuple(self._collapsed(rule.refs) if place is None else record.before[place] for rule, place in found)
+
+    def _record(self, wish: TrafficState, mine: Sequence[Mine], before: Lists, written: Lists) -> Record:
+        return Record(wish=wish, before=before, written=written, identities=tuple(rule.identity for rule in mine))
 
     def _percents(self, lists: Sequence[Sequence[Ref]]) -> dict[Backend, float]:
         """Of the rule that is furthest from home, when they differ."""
@@ -231,10 +259,14 @@ class Part:
 
     def _goals(self, before: Lists, state: TrafficState, mine: Sequence[Mine]) -> list[Goal]:
         """The weight of every entry that each rule shall have, but for entries that are new and not ours."""
-        lists = before
+        found = before
         if recorded := state.raw.get(_RULES):
-            lists = tuple(tuple(Ref(*ref) for ref in refs) for refs in recorded)
-        found = [lists[i] if i < len(lists) else self._collapsed(rule.refs) for i, rule in enumerate(mine)]
+            lists = [tuple(Ref(*ref) for ref in refs) for refs in recorded]
+            known = identified(state.raw.get(_IDENTITIES, ()), mine, among=len(lists))
+            found = tuple(
+                self._collapsed(refs) if place is None else lists[place]
+                for refs, place in zip(before, known, strict=True)
+            )
         if _RULES in state.raw or self._is_home(before, state):
             return [shares(refs) for refs in found]
         return [self._divided(refs, state, is_idle=not self._percents(before)) for refs in found]
@@ -265,8 +297,11 @@ class Part:
         return any(service == self.services["canary"] for service, _ in goal)
 
     def _collapsed(self, refs: Sequence[Ref]) -> tuple[Ref, ...]:
-        """A rule that appeared meanwhile, as it would be without us."""
-        return tuple(ref for ref in refs if not self._is_extra(ref))
+        """A rule that appeared meanwhile, as it would be without us: what our backends get is the stable one's."""
+        if not any(self._is_extra(ref) for ref in refs):
+            return tuple(refs)
+        goal = divided(refs, self.services, {"stable": 100}, effective=self.shape.effective, limit=self.shape.limit)
+        return tuple(ref._replace(weight=goal[ref.key]) for ref in refs if ref.key in goal and not self._is_extra(ref))
 
     def _is_extra(self, ref: Ref) -> bool:
         return ref.service in (self.services["canary"], self.services["maintenance"])

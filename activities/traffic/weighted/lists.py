@@ -24,6 +24,8 @@ class Record(Message):
     wish: TrafficState
     before: Lists
     written: Lists
+    identities: tuple[str, ...] = ()
+    """Which rule each of the lists is of; empty where an older version wrote this."""
 
 
 class Mine(NamedTuple):
@@ -33,6 +35,7 @@ class Mine(NamedTuple):
     field: str
     rule: Rule
     refs: tuple[Ref, ...]
+    identity: str
 
 
 class Change(NamedTuple):
@@ -44,14 +47,48 @@ class Change(NamedTuple):
 
 def changes(record: Record, mine: Sequence[Mine]) -> Change | None:
     """What of our weights somebody else changed first, or None."""
-    if len(record.written) != len(mine):
-        field = "the rules that lead to this component"
-        return Change(field, f"were {len(record.written)} and are {len(mine)}")
-    for rule, written in zip(mine, record.written, strict=True):
-        if shares(written) != shares(rule.refs):
+    found = [None if place is None else record.written[place] for place in places(record, mine)]
+    if len(record.written) != len(mine) or None in found:
+        new = f", {found.count(None)} of them new" if None in found else ""
+        return Change("the rules that lead to this component", f"were {len(record.written)} and are {len(mine)}{new}")
+    for rule, written in zip(mine, found, strict=True):
+        if written is not None and shares(written) != shares(rule.refs):
             words = f"was written as {_words(written)} and is {_words(rule.refs)}"
             return Change(pointer((*rule.path, rule.field)), words)
     return None
+
+
+def places(record: Record, mine: Sequence[Mine]) -> list[int | None]:
+    """Which lists of a record are each rule's; None for a rule that is not known to be one of those noted.
+
+    A rule that asks for other requests now is known by its place, while it says what was written there.
+    """
+    if len(record.before) != len(record.written):  # An older version took a rule over that had not been there.
+        return [None] * len(mine)
+    found = identified(record.identities, mine, among=len(record.before))
+    if len(mine) != len(record.before):
+        return found
+    return [
+        i if place is None and i not in found and shares(record.written[i]) == shares(rule.refs) else place
+        for i, (rule, place) in enumerate(zip(mine, found, strict=True))
+    ]
+
+
+def identified(identities: Sequence[str], mine: Sequence[Mine], *, among: int) -> list[int | None]:
+    """Which of so many noted lists is each rule's; None where none is for sure.
+
+    Rules that ask for the same are told apart by their order, and so are all where nothing was noted of them, but only
+    while there are as many as there were.
+    """
+    if not identities:
+        return [*range(among)] if among == len(mine) else [None] * len(mine)
+    now = [rule.identity for rule in mine]
+    left = {
+        name: [i for i, noted in enumerate(identities) if noted == name]
+        for name in now
+        if now.count(name) == identities.count(name)
+    }
+    return [left[name].pop(0) if name in left else None for name in now]
 
 
 def shares(refs: Sequence[Ref]) -> Goal:

@@ -6,6 +6,8 @@ Everything here is pure: it looks at objects and makes new ones.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +58,8 @@ class Shape:
     """An object for a host of its own with these rules, in the place of the given one."""
     mirror: Mirror | None = None
     """How copies of requests are sent to one more backend."""
+    asked: str = ""
+    """The field of a rule that says which requests it is for."""
     policy: Kind | None = None
     """The kind whose objects say how requests for a host are balanced, where that is not the route."""
     lead: float = 0.3
@@ -66,6 +70,11 @@ class Shape:
     def name(self, target: Target) -> str:
         """The object that a component's document names; empty when it names one of another shape."""
         return str(target.traffic.get(self.field) or "")
+
+    def identity(self, path: Path, rule: Rule) -> str:
+        """What tells a rule from others of its object wherever it moves: its name, or which requests it is for."""
+        text = json.dumps([path[:-1], rule.get("name") or rule.get(self.asked)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def rules(self, route: Object) -> Iterator[tuple[Path, str, Rule]]:
         """Every rule of an object that has a list of backends: where it is, its list's field, and itself."""

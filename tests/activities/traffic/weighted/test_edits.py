@@ -13,6 +13,7 @@ from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.patch import patched
 from activities.traffic.gateway_api import GATEWAY_API
 from activities.traffic.weighted.edits import Part
+from activities.traffic.weighted.lists import dumped
 from activities.traffic.weighted.shares import BACKENDS
 from workflows.errors import ForeignChange, Rejected
 from workflows.model.target import Backend, TrafficState
@@ -189,6 +190,72 @@ def test_fields_that_their_owner_changes_meanwhile_stay_changed() -> None:
     assert home["spec"]["rules"][0]["backendRefs"][1] == ref("other", 70, filters=[{"type": "Late"}])
     assert home["spec"]["rules"][:1] != SHOP["spec"]["rules"][:1]
     assert home["spec"]["rules"][4:] == [rule(ref("late"), path="/late")]
+
+
+A, B = rule(ref("trip"), path="/a"), rule(ref("trip", 30), ref("other", 70), path="/b")
+NEW = rule(ref("trip", 5), path="/new")
+
+
+def edited(*rules: dict[str, Any], by: TrafficState) -> Object:
+    """A route of A and B in mid-release whose rules somebody makes these; A and B stay as they were written."""
+    there = written(route(A, B), by)
+    now = {str(entry["matches"]): entry for entry in there["spec"]["rules"]}
+    there["spec"]["rules"] = [now.get(str(entry["matches"]), entry) for entry in rules]
+    return there
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ([B], "were 2 and are 1;"),
+        ([NEW, A, B], "were 2 and are 3, 1 of them new;"),
+        ([NEW, B], "were 2 and are 2, 1 of them new;"),
+    ],
+    ids=["gone", "more", "another"],
+)
+def test_a_rule_gets_the_weights_back_that_were_its_own_or_stays(rules: list[dict[str, Any]], sentence: str) -> None:
+    """Whatever place it has now: a list of weights is never written to a rule that it was not taken from."""
+    before, there = part().read(route(A, B)), edited(*rules, by=state(10))
+    with pytest.raises(ForeignChange, match=f"the rules that lead to this component {sentence} somebody else"):
+        part().patch(there, state(20))
+    assert written(there, before, insist=True)["spec"]["rules"] == rules
+    taken = written(there, state(20), insist=True)
+    assert part().read(taken) == state(20)
+    part().refuse_foreign(taken, "write")
+    alone = [rule(ref("trip", 100), path="/new") if wanted is NEW else wanted for wanted in rules]
+    assert written(taken, before)["spec"]["rules"] in (rules, alone)
+
+
+def test_rules_may_change_their_places() -> None:
+    before, there = part().read(route(A, B)), edited(B, A, by=state(10))
+    part().refuse_foreign(there, "look")
+    assert written(there, before) == route(B, A)
+
+
+def test_a_rule_that_asks_for_other_requests_keeps_its_weights() -> None:
+    before, there = part().read(route(A, B)), edited(A, B, by=state(10))
+    there["spec"]["rules"][1]["matches"] = NEW["matches"]
+    assert written(there, state(20))["spec"]["rules"][1]["backendRefs"][1]["weight"] == 6
+    assert written(there, before)["spec"]["rules"] == [A, B | {"matches": NEW["matches"]}]
+
+
+def test_a_copy_of_a_rule_leads_to_the_stable_service_in_the_end() -> None:
+    before, there = part().read(route(A, B)), edited(A, B, by=state(100))
+    there["spec"]["rules"].append(there["spec"]["rules"][1] | {"matches": NEW["matches"]})
+    home = written(there, before, insist=True)["spec"]["rules"]
+    assert home == [A, B, rule(ref("trip", 30), ref("other", 70), path="/new")]
+
+
+def test_what_an_older_version_noted_is_taken_by_place_while_no_rule_came_or_went() -> None:
+    before, there = part().read(route(A, B)), edited(A, B, by=state(10))
+    before.raw.pop("identities")
+    notes = there["metadata"]["annotations"]
+    record = part().record(there)
+    assert record
+    notes[part().annotation] = dumped(record.model_copy(update={"identities": ()}))
+    assert written(there, before) == route(A, B)
+    del there["spec"]["rules"][0]
+    assert written(there, before, insist=True) == route(B)
 
 
 names = st.sampled_from(["trip", "users", "other", "more"])
