@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
-from activities.clusters.kubernetes.patch import Operation, Path, drop, entries, pointer, put, test
+from activities.clusters.kubernetes.patch import Operation, drop, entries, pointer, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
+from activities.traffic.weighted.fronts import Front, moved
 from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.lists import (
     Goal,
@@ -117,22 +118,31 @@ class Part:
         """
         if not insist:
             self.refuse_foreign(route, "write")
-        mine = self._mine(route)
-        before = self._before(self.record(route), mine)
+        record, mine = self.record(route), self._mine(route)
+        before = self._before(record, mine)
         goals = self._goals(before, state, mine)
         lingering = [self._lingering(rule, goal) if linger else {} for rule, goal in zip(mine, goals, strict=True)]
-        if linger and self.refers_to(route, "canary") and not any(self._has_canary(goal) for goal in goals + lingering):
+        there, taken = self._fronts_there(route, record)
+        is_aside = linger and (there or self.is_copied(route))
+        if is_aside and not any(self._has_canary(goal) for goal in goals + lingering):
             lingering = [self._canaries(rule) for rule in mine]  # Only headers led there.
         bodies = self._bodies(mine, [self._beside(goal, more) for goal, more in zip(goals, lingering, strict=True)])
         written = self._divisions(bodies)
         if not state.weights and self._percents(written):
             raise Rejected(f"{self.label} must send its requests to somebody", provider=self.shape.provider)
+        fronts = [front for front in self._fronts(mine, state) if self.shape.identity(*front) not in taken]
+        note = Record(
+            wish=state,
+            before=before,
+            written=written,
+            identities=tuple(rule.identity for rule in mine),
+            fronts=tuple(self.shape.identity(*front) for front in fronts),
+        )
         is_clean = self._is_back(before, state) and not any(lingering)
-        keep = None if is_clean else self._record(state, mine, before, written)
         return [
             *replaced(mine, bodies),
-            *self._moved_fronts(route, self._fronts(mine, state)),
-            *entries(route, ANNOTATIONS, {self.annotation: dumped(keep)}),
+            *moved(there, fronts),
+            *entries(route, ANNOTATIONS, {self.annotation: None if is_clean else dumped(note)}),
         ]
 
     def introduce(self, route: Object, state: TrafficState) -> list[Operation]:
@@ -151,8 +161,14 @@ class Part:
         bodies = self._bodies(mine, goals)
         if not (operations := replaced(mine, bodies)):
             return []
-        keep = self._record(self.read(route), mine, before, self._divisions(bodies))
-        return [*operations, *entries(route, ANNOTATIONS, {self.annotation: dumped(keep)})]
+        note = Record(
+            wish=self.read(route),
+            before=before,
+            written=self._divisions(bodies),
+            identities=tuple(rule.identity for rule in mine),
+            fronts=record.fronts if record else (),
+        )
+        return [*operations, *entries(route, ANNOTATIONS, {self.annotation: dumped(note)})]
 
     def companion(self, route: Object, state: TrafficState) -> Object | None:
         """The object for the preview host, when the state has one."""
@@ -239,9 +255,6 @@ class Part:
             return tuple(rule.refs for rule in mine)
         found = zip(mine, places(record, mine), strict=True)
         return tuple(self._collapsed(rule.refs) if place is None else record.before[place] for rule, place in found)
-
-    def _record(self, wish: TrafficState, mine: Sequence[Mine], before: Lists, written: Lists) -> Record:
-        return Record(wish=wish, before=before, written=written, identities=tuple(rule.identity for rule in mine))
 
     def _percents(self, lists: Sequence[Sequence[Ref]]) -> dict[Backend, float]:
         """Of the rule that is furthest from home, when they differ."""
@@ -331,7 +344,7 @@ class Part:
         body = next(body for ref, body in bodies if ref.service == self.services["stable"])
         return weighed(self.shape.renamed(body, self.services[slot]), _ALONE)
 
-    def _fronts(self, mine: Sequence[Mine], state: TrafficState) -> list[tuple[Path, Rule]]:
+    def _fronts(self, mine: Sequence[Mine], state: TrafficState) -> list[Front]:
         """The rules that lead requests with one of the headers to the new version, with the rules they come before."""
         headers, slot = state.raw.get("match"), state.preview_to
         if not (headers and slot and self.shape.fronts):
@@ -365,23 +378,16 @@ class Part:
         """Whether the rule is for HTTP requests and not for connections."""
         return rule.path[:-1] == self.shape.lists[0][0]
 
-    def _moved_fronts(self, route: Object, wanted: Sequence[tuple[Path, Rule]]) -> list[Operation]:
-        """Puts each directly before its rule: in front of all they would take requests from rules of others."""
-        canary = self.services["canary"]
-        found = [
-            (path, rule)
-            for path, field, rule in self.shape.rules(route)
-            if all(ref.service == canary for ref in self._refs(rule[field]))
-        ]
-        if [rule for _, rule in found] == [rule for _, rule in wanted]:
-            return []
-        gone = [operation for path, rule in reversed(found) for operation in (test(path, rule), drop(path))]
-        paths = [path for path, _ in found]
-        return [*gone, *(put(_without(paths, path), rule) for path, rule in reversed(wanted))]
-
-
-def _without(gone: Iterable[Path], path: Path) -> Path:
-    """Where an item of a list is once others of the list have gone."""
-    *way, index = path
-    before = sum(int(other[-1]) < int(index) for other in gone if [*other[:-1]] == way)
-    return (*way, int(index) - before)
+    def _fronts_there(self, route: Object, record: Record | None) -> tuple[list[Front], set[str]]:
+        """The rules that we put in front of others; and the identities of others that lead to the canary alone."""
+        ours: list[Front] = []
+        others: set[str] = set()
+        for path, field, rule in self.shape.rules(route):
+            if any(ref.service != self.services["canary"] for ref in self._refs(rule[field])):
+                continue
+            identity = self.shape.identity(path, rule)
+            if record and (record.fronts is None or identity in record.fronts):
+                ours.append((path, rule))
+            else:
+                others.add(identity)
+        return ours, others

@@ -26,6 +26,8 @@ class Record(Message):
     written: Lists
     identities: tuple[str, ...] = ()
     """Which rule each of the lists is of; empty where an older version wrote this."""
+    fronts: tuple[str, ...] | None = None
+    """The rules that we put in front of others; None where an older version wrote this, to which all were ours."""
 
 
 class Mine(NamedTuple):

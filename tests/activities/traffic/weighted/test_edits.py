@@ -109,6 +109,35 @@ def test_a_header_match_leads_directly_in_front_of_each_rule_of_ours() -> None:
     assert written(there, state(0)) == SHOP
 
 
+OWN = rule(ref("trip-canary"), path="/own")
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_a_rule_of_its_owner_that_leads_to_the_canary_alone_stays(*, preview: bool) -> None:
+    before = route(OWN, *SHOP["spec"]["rules"])
+    there = written(before, state(10, preview=preview))
+    assert there["spec"]["rules"].count(OWN) == 1
+    assert part().patch(there, state(10, preview=preview), linger=True) == []
+    assert written(there, state(0)) == before
+    assert part().patch(before, state(0), linger=True) == []
+
+
+def test_a_rule_of_its_owner_for_the_same_header_is_the_only_one() -> None:
+    own = written(SHOP, state(0, preview=True))["spec"]["rules"][3] | {"backendRefs": [ref("trip-canary")]}
+    before = route(own, rule(ref("trip")))
+    there = written(before, state(10, preview=True))
+    assert (there["spec"]["rules"][0], len(there["spec"]["rules"])) == (own, 2)
+    assert written(there, state(0)) == before
+
+
+def test_header_rules_of_an_older_version_are_taken_away() -> None:
+    there = written(SHOP, state(10, preview=True))
+    record = part().record(there)
+    assert record
+    there["metadata"]["annotations"][part().annotation] = dumped(record.model_copy(update={"fronts": None}))
+    assert written(there, state(0)) == SHOP
+
+
 def test_a_preview_host_gets_a_route_of_its_own() -> None:
     there = written(SHOP, state(10, preview=True))
     body = part().companion(there, state(10, preview=True))
