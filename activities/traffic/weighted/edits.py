@@ -1,8 +1,9 @@
 """One component's part of a route object: what it says, and the patch that makes it say something else.
 
-While weights of ours are written, an annotation on the object keeps three things: the wish, the weights that were there
-before us, and those that we wrote. So the object itself can be restored by anybody, and a weight that is neither the
-one nor the other was written by somebody else. The annotation goes away with our last weight.
+While weights of ours are written, an annotation on the object keeps the wish, the weights that were there before us and
+those that we wrote, each with the rule that it is of, and which rules are ours. So the object itself can be restored by
+anybody, and a weight that is neither the one nor the other was written by somebody else. The annotation goes away with
+our last weight.
 
 Only weights are ever restored, never whole entries: a port or a filter that its owner changes meanwhile stays changed.
 """
@@ -22,6 +23,7 @@ from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.fronts import Front, moved
 from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.lists import (
+    Change,
     Goal,
     Lists,
     Mine,
@@ -90,9 +92,9 @@ class Part:
         return record.wish if record else None
 
     def refuse_foreign(self, route: Object, operation: str) -> None:
-        """Errors: ForeignChange where somebody else wrote over our weights."""
+        """Errors: ForeignChange where somebody else wrote over our weights or changed a rule for a header."""
         record = self.record(route)
-        if record and (found := changes(record, self._mine(route))):
+        if record and (found := changes(record, self._mine(route)) or self._changed_fronts(route, record)):
             field = f"{self.label}: {found.field}"
             message = f"{field} {found.sentence}"
             raise ForeignChange(message, field=field, provider=self.shape.provider, operation=operation)
@@ -377,6 +379,12 @@ class Part:
     def _has_headers(self, rule: Mine) -> bool:
         """Whether the rule is for HTTP requests and not for connections."""
         return rule.path[:-1] == self.shape.lists[0][0]
+
+    def _changed_fronts(self, route: Object, record: Record) -> Change | None:
+        there, _ = self._fronts_there(route, record)
+        if record.fronts is None or len(there) == len(record.fronts):
+            return None
+        return Change("the rules for its headers", f"were {len(record.fronts)} and are {len(there)}")
 
     def _fronts_there(self, route: Object, record: Record | None) -> tuple[list[Front], set[str]]:
         """The rules that we put in front of others; and the identities of others that lead to the canary alone."""

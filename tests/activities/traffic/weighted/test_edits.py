@@ -204,6 +204,22 @@ def test_a_weight_that_somebody_else_wrote_is_named() -> None:
     assert raised.value.field.endswith(field)
 
 
+@pytest.mark.parametrize("edit", ["deleted", "for another header", "to the stable Service too"])
+def test_a_rule_for_a_header_that_somebody_else_changes_is_named(edit: str) -> None:
+    there = written(route(A, B), state(0, preview=True))
+    front = there["spec"]["rules"][0]
+    if edit == "deleted":
+        del there["spec"]["rules"][0]
+    elif edit == "for another header":
+        front["matches"][0]["headers"][0]["value"] = "never"
+    else:
+        front["backendRefs"].append(ref("users"))
+    with pytest.raises(ForeignChange, match="the rules for its headers were 2 and are 1; somebody else changed it"):
+        part().refuse_foreign(there, "look")
+    taken = written(there, state(0, preview=True), insist=True)
+    part().refuse_foreign(taken, "look")
+
+
 def test_an_undo_goes_over_a_foreign_change() -> None:
     before = part().read(SHOP)
     there = written(SHOP, state(10))
