@@ -117,8 +117,7 @@ class IngressSwitch:
         if place.target.traffic.get("preview") and not state.raw.get("preview") and await place.preview.find():
             await asyncio.sleep(LEAD)  # Until users have followed, the data plane must know both versions.
             await Companion(place.preview, place.target.key, claim).remove()
-        if switch.refers_to(before, "maintenance") and not switch.refers_to(after, "maintenance"):
-            await place.backends.remove(claim, "maintenance")
+        await place.backends.end_maintenance(claim, switch, before, after)
         is_used = state.preview_to == "canary" or switch.refers_to(after, "canary")
         if not is_used and not switch.refers_to(before, "canary"):
             await place.backends.remove(claim, "canary")

@@ -83,10 +83,19 @@ class Backends:
         The canary's only when nothing led there before this write either: requests that are under way may finish. It
         goes with its Deployment at the latest, which is drained first.
         """
-        if part.refers_to(before, "maintenance") and not part.refers_to(after, "maintenance"):
-            await self.remove(claim, "maintenance")
+        await self.end_maintenance(claim, part, before, after)
         if not part.refers_to(before, "canary") and not part.refers_to(after, "canary"):
             await self.remove(claim, "canary")
+
+    async def end_maintenance(self, claim: Claim, part: RoutePart, before: Object, after: Object) -> None:
+        """Takes the maintenance Service away once nothing leads there.
+
+        An undo takes away one that no route names too: the write that made it may have got no further, and unlike the
+        canary's it goes with nobody.
+        """
+        is_over = claim.purpose != "release" or part.refers_to(before, "maintenance")
+        if is_over and not part.refers_to(after, "maintenance"):
+            await self.remove(claim, "maintenance")
 
     async def trouble(self, route: Object, weights: Mapping[Backend, float]) -> str:
         """Why requests could go elsewhere than the route says, or nothing."""

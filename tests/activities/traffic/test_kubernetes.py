@@ -97,6 +97,25 @@ async def test_the_canarys_service_goes_with_its_deployment(
             await asyncio.sleep(0.2)
 
 
+async def test_an_undo_takes_the_maintenance_service_away_that_no_route_ever_named(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline = (await run.call(shop.targets._inspect, target)).traffic
+    assert baseline
+
+    async def refused(*_: Any, **__: Any) -> Object:
+        raise Rejected("an admission controller refuses the route")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.api, "patch", refused)
+        with pytest.raises(Rejected):
+            await shop.shift(run, target, claim, {"maintenance": 100})
+    assert "trip-maintenance" in await names(shop)
+    undo = await shop.capture_undo(run, target)
+    await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=undo, state=baseline))
+    assert await names(shop) == {"trip"}
+
+
 async def test_a_service_of_somebody_else_is_never_taken(
     shop: KubernetesWorld, run: Run, target: Target, claim: Claim
 ) -> None:

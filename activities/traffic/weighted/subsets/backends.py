@@ -70,8 +70,7 @@ class Subsets(Backends):
             await asyncio.sleep(self.lead)
 
     async def tidy(self, claim: Claim, part: RoutePart, before: Object, after: Object) -> None:
-        if part.refers_to(before, "maintenance") and not part.refers_to(after, "maintenance"):
-            await self.remove(claim, "maintenance")
+        await self.end_maintenance(claim, part, before, after)
         if self.part.is_pinned(after):
             return
         if self.part.is_pinned(before):
