@@ -5,6 +5,8 @@ back when the canary Ingress is gone, those with a session too. ingress-nginx an
 
 The canary Ingress is made with weight 0, and only after the fence was looked at once more it gets its weight. So an
 attempt that comes too late leaves at most an Ingress that takes nobody, and whoever comes next finds and takes it over.
+What was written is noted on the canary's Service too, later than on the Ingress and no longer than it: without that,
+an Ingress that somebody deletes would look like one that was never made.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ _PROVIDER = "nginx"
 
 
 class Record(Message):
-    """What the annotation on the canary Ingress holds."""
+    """What the annotations on the canary Ingress and on the canary's Service hold."""
 
     wish: TrafficState
     written: dict[str, str]
@@ -84,14 +86,14 @@ class NginxRouter:
         place = self._place(target)
         await place.ingress.held(target.key, claim)
         if claim.purpose == "release":
-            place.refuse_foreign(await place.canary.find(), "write")
+            await place.refuse_foreign(await place.canary.find(), "write")
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
         await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
 
     async def look(self, target: Target) -> None:
         place = self._place(target)
-        place.refuse_foreign(await place.canary.find(), "look")
+        await place.refuse_foreign(await place.canary.find(), "look")
 
     def changes(self, target: Target) -> Changes:
         canary = self._place(target).canary
@@ -99,7 +101,7 @@ class NginxRouter:
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         place = self._place(target)
-        if (found := await place.canary.find()) and (record := place.record(found)):
+        if record := await place.written(await place.canary.find()):
             await self._write(place, claim, record.wish, insist=True)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
@@ -113,8 +115,9 @@ class NginxRouter:
         ingress = await place.ingress.held(target.key, claim)
         found = await place.canary.find()
         if not insist:
-            place.refuse_foreign(found, "write")
+            await place.refuse_foreign(found, "write")
         if _is_home(state):
+            await place.note(claim, None)
             await place.companion(claim).remove()
             if found is None:  # Requests that are under way may finish; the Service goes with its Deployment then.
                 await place.backends.remove(claim, "canary")
@@ -126,7 +129,8 @@ class NginxRouter:
         await place.backends.wait(rising(state.weights, now.weights), provider=_PROVIDER)
         await place.companion(claim).ensure(await self._body(place, ingress))
         await place.ingress.held(target.key, claim)
-        await place.canary.change(target.key, claim, partial(place.patch, ingress=ingress, state=state))
+        written = await place.canary.change(target.key, claim, partial(place.patch, ingress=ingress, state=state))
+        await place.note(claim, place.record(written))
 
     async def _body(self, place: _Place, ingress: Object) -> Object:
         owners = await place.backends.owners()
@@ -149,7 +153,7 @@ class NginxRouter:
     async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange."""
         found = await place.canary.find()
-        place.refuse_foreign(found, "verify")
+        await place.refuse_foreign(found, "verify")
         asked = (place.state(found) if found else _HOME).weights
         if nonzero(asked) != nonzero(weights):
             return f"{place.canary.label} asks for {words(nonzero(asked))}, not for {words(weights)}"
@@ -195,18 +199,35 @@ class _Place:
         weights: Mapping[Backend, float] = {"stable": round(100 - share, 2), "canary": share}
         return (record.wish if record else _HOME).model_copy(update={"weights": dict(weights)})
 
-    def record(self, canary: Object) -> Record | None:
+    def record(self, found: Object) -> Record | None:
         """What our annotation says, where there is one."""
-        return noted(canary, self._annotation, Record)
+        return noted(found, self._annotation, Record)
 
-    def refuse_foreign(self, canary: Object | None, operation: str) -> None:
-        """Errors: ForeignChange where somebody else wrote over an annotation of ours."""
-        record, now = self.record(canary) if canary else None, told(canary) if canary else {}
-        if record and (differing := [key for key in record.written | now if record.written.get(key) != now.get(key)]):
-            field = f"{self.canary.label}: {differing[0]}"
+    async def written(self, canary: Object | None) -> Record | None:
+        """What was written last, by the canary Ingress or, where that is gone, by its Service."""
+        found = canary or await self._service.find()
+        return self.record(found) if found else None
+
+    async def note(self, claim: Claim, record: Record | None) -> None:
+        """Says on the canary's Service, where it is there, what the canary Ingress has."""
+        await Companion(self._service, self.target.key, claim).note(self._annotation, dumped(record))
+
+    async def refuse_foreign(self, canary: Object | None, operation: str) -> None:
+        """Errors: ForeignChange where somebody else wrote over an annotation of ours, or deleted the Ingress."""
+        record = await self.written(canary)
+        if record is None:
+            return
+        field = self.canary.label
+        before, after = words(nonzero(record.wish.weights)), "gone"
+        if canary := canary or await self.canary.find():  # It may have been made between the two looks.
+            now = told(canary)
+            differing = [key for key in record.written | now if record.written.get(key) != now.get(key)]
+            if not differing:
+                return
+            field = f"{field}: {differing[0]}"
             before, after = record.written.get(differing[0], "nothing"), now.get(differing[0], "gone")
-            message = f"{field} was written as {before} and is {after}"
-            raise ForeignChange(message, field=field, provider=_PROVIDER, operation=operation)
+        message = f"{field} was written as {before} and is {after}"
+        raise ForeignChange(message, field=field, provider=_PROVIDER, operation=operation)
 
     def patch(self, canary: Object, ingress: Object, state: TrafficState) -> list[Operation]:
         """Makes the canary Ingress ask for a state."""
@@ -217,6 +238,10 @@ class _Place:
 
     def companion(self, claim: Claim) -> Companion:
         return Companion(self.canary, self.target.key, claim)
+
+    @property
+    def _service(self) -> Resource:
+        return self.backends.resource("canary")
 
     @property
     def _annotation(self) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import MANAGED
-from activities.clusters.kubernetes.patch import Operation, Path, at, replace
-from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.patch import Operation, Path, at, entries, replace
+from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from workflows.errors import Conflict, Rejected
 from workflows.model.target import Claim
 
@@ -40,6 +40,14 @@ class Companion:
             )
         await self._take_over()
         await self.resource.change(self.key, self.claim, lambda there: self._updated(there, body))
+
+    async def note(self, name: str, text: str | None) -> None:
+        """Sets one of its annotations, or drops it for None, if the object is there and ours. Errors: Fenced."""
+        found = await self.resource.find()
+        if found is None or not is_ours(found) or at(found, (*ANNOTATIONS, name)) == text:
+            return
+        await self._take_over()
+        await self.resource.change(self.key, self.claim, lambda there: entries(there, ANNOTATIONS, {name: text}))
 
     async def remove(self) -> None:
         """Deletes the object if it is there and ours. Errors: Fenced."""

@@ -19,7 +19,7 @@ from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
 from tests.activities.traffic.test_kubernetes import content
 from tests.activities.world import Run, a_template
 from workflows.contracts.targets import TakeOverRequest
-from workflows.contracts.traffic import RestoreRequest
+from workflows.contracts.traffic import RestoreRequest, VerifyRequest
 from workflows.errors import Fenced, ForeignChange, NotReady, Rejected
 from workflows.model.target import Claim, Target
 
@@ -271,6 +271,28 @@ async def test_a_foreign_weight_stops_the_release_and_not_its_undo(
     undo = await shop.capture_undo(run, target)
     await run.call(shop.traffic.restore, RestoreRequest(target=target, claim=undo, state=baseline))
     assert (await names(shop))["Ingress"] == {"shop"}
+
+
+@NGINX
+async def test_a_canary_ingress_that_somebody_deletes_is_a_foreign_change(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    baseline = (await run.call(shop.targets._inspect, target)).traffic
+    assert baseline
+    await shop.shift(run, target, claim, shop.some(5))
+    ours = await ingress(shop, "trip-canary")
+    async with noticing(shop, target) as change:
+        await shop.api.delete(INGRESS, shop.place, "trip-canary", uid=ours["metadata"]["uid"])
+        found = await change
+    assert found.field == f"Ingress {shop.place}/trip-canary"
+    with pytest.raises(ForeignChange, match="was written as canary 5%, stable 95% and is gone; somebody else"):
+        await shop.shift(run, target, claim, shop.some(25))
+    with pytest.raises(ForeignChange, match="is gone"):
+        await run.call(shop.traffic.verify, VerifyRequest(target=target, weights=shop.some(5)))
+    await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert content(await ingress(shop, "trip-canary")) == content(ours)
+    for weights in ({"stable": 100.0}, shop.some(25), {"stable": 100.0}):
+        assert (await shop.shift(run, target, claim, weights)).verification == shop.verified  # type: ignore[arg-type]
 
 
 @NGINX
