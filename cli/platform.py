@@ -208,7 +208,10 @@ def _cluster(seen: ClusterSeen) -> Iterator[Finding]:
         yield Finding(subject, "missing", seen.message, "correct kubernetes.clusters in the settings of the workers")
         return
     for lacking in seen.lacking:
-        fix = "give the workers' account these rights, as the Helm chart does for each of inCluster.namespaces"
+        fix = (
+            "give the workers' account these rights, as the Helm chart does for each of inCluster.namespaces; "
+            "take a namespace that is gone out of their settings"
+        )
         yield Finding(subject, "missing", f"the worker may not {lacking}", fix)
     for left in seen.leftovers:
         yield Finding(subject, "missing", f"{left.object} {left.message}", left.fix)

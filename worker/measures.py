@@ -94,6 +94,13 @@ KUBERNETES_WAITED = Measure(
     ("cluster", "lane"),
     "Seconds that calls waited for their turn under callsPerSecond, all together; of undos, of observers, and regular.",
 )
+UNREAD = Measure(
+    "headgate_marks_unread",
+    "gauge",
+    ("cluster", "namespace"),
+    "1 where this worker could not read the marks of a namespace when it tried last, 0 where it could; without a "
+    "namespace, of all of them. What is released there is missing in the other gauges.",
+)
 READY = Measure("headgate_worker_ready", "gauge", (), "1 while this worker takes work, 0 while it starts or drains.")
 
 MEASURES: tuple[Measure, ...] = (
@@ -108,6 +115,7 @@ MEASURES: tuple[Measure, ...] = (
     CENSUS_AGE,
     KUBERNETES_CALLS,
     KUBERNETES_WAITED,
+    UNREAD,
     READY,
 )
 """Every metric of ours, in the order of docs/reference/metrics.md."""

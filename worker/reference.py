@@ -210,6 +210,11 @@ _ALERTS = (
         "min_over_time(headgate_targets_orphaned[2m]) > 0",
         "the janitor does not settle what a lost release left",
     ),
+    (
+        "marks are not read",
+        "min_over_time(headgate_marks_unread[2m]) > 0",
+        "nobody settles what lost releases left there, and no other alert can tell of it",
+    ),
 )
 
 _HONESTY = """\

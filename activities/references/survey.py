@@ -56,7 +56,7 @@ async def survey(clusters: Clusters) -> list[ClusterSeen]:
 
 async def _cluster(api: Api) -> ClusterSeen:
     try:
-        places = [await _place(api, namespace) for namespace in api.namespaces or ("",)]
+        places = [await _place(api, namespace) for namespace in api.places]
     except ProviderError as error:
         return ClusterSeen(cluster=api.alias, message=str(error))
     lacking = tuple(sentence for sentence, _ in places if sentence)

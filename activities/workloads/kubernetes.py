@@ -173,16 +173,20 @@ class KubernetesWorkloads:
         await secret.write(target.key, claim, lambda now: settled(now, promoted))
 
     async def records(self) -> list[Record]:
-        found = await asyncio.gather(*map(self._records, self._clusters))
+        places = [(api, namespace) for api in self._clusters for namespace in api.places]
+        found = await asyncio.gather(*(self._records(api, namespace) for api, namespace in places))
         return [record for some in found for record in some]
 
-    async def _records(self, api: Api) -> list[Record]:
+    async def _records(self, api: Api, namespace: str) -> list[Record]:
         try:
-            found = await asyncio.gather(*(records(api, namespace) for namespace in api.namespaces or ("",)))
-        except ProviderError as error:  # One cluster that is away must not hide the marks in the others.
-            logger.warning("cluster %s is skipped: %s", api.alias, error)
+            found = await records(api, namespace)
+        except ProviderError as error:  # What is away or refused must not hide the marks everywhere else.
+            if namespace not in api.unread:
+                logger.warning("marks are not read: %s", error)
+            api.unread.add(namespace)
             return []
-        return [record for some in found for record in some]
+        api.unread.discard(namespace)
+        return found
 
     async def _held(self, target: Target, claim: Claim, slot: Slot) -> Sight:
         """A look at a slot by somebody who may write to it. Errors: Fenced, NotFound."""

@@ -85,11 +85,18 @@ class Api:
         """Calls so far, by verb and plural."""
         self.namespaces = settings.namespaces
         """Those that may be searched; all of them when empty."""
+        self.unread: set[str] = set()
+        """Those of `places` whose records could not be read when they were looked for last."""
         self.argo_cd = settings.argo_cd
         self._settings = settings
         self._client: ApiClient | None = None
         self._connecting = asyncio.Lock()
         self._pace = Pace(settings.calls_per_second, settings.burst)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What a search goes through: the namespaces, or the empty name that stands for all of them."""
+        return self.namespaces or ("",)
 
     @property
     def waited(self) -> Mapping[Lane, float]:

@@ -38,9 +38,9 @@ class Shop:
         self.runs = Runs()
         self.join(kubeconfig)
 
-    def join(self, kubeconfig: Path) -> None:
-        """Asks with the credentials of this file from now on."""
-        cluster = KubernetesCluster(kubeconfig=kubeconfig, calls_per_second=1000)
+    def join(self, kubeconfig: Path, *namespaces: str) -> None:
+        """Asks with the credentials of this file from now on, in these namespaces or in all."""
+        cluster = KubernetesCluster(kubeconfig=kubeconfig, namespaces=namespaces, calls_per_second=1000)
         self.clusters = Clusters(KubernetesSettings(clusters={"local": cluster}))
         self.workloads = workload_providers(ProcessSettings(), self.clusters)
         self.routers = traffic_routers(None, self.clusters)

@@ -80,6 +80,26 @@ async def test_a_mark_without_an_open_run_is_an_orphan(shop: Shop) -> None:
     assert target.key in (await shop.references.survey()).orphans
 
 
+async def test_a_namespace_that_is_gone_hides_no_mark_of_the_others(shop: Shop, tmp_path: Path) -> None:
+    await shop.stock()
+    target = shop.release().component(_anywhere(shop.namespace.name)).target
+    run = Run(target.rollout_id, "run-1")
+    await run.call(
+        shop.targets.capture, CaptureRequest(target=target, release=a_reference(), template=a_template("v2"))
+    )
+    shop.runs.close(run.workflow_id, run.run_id)
+    place = shop.namespace.name
+    await shop.clusters.close()
+    shop.join(shop.sign_in(tmp_path, READ), place, "gone")
+
+    found = await shop.references.survey()
+
+    assert target.key in found.orphans
+    assert "list secrets" in found.clusters[0].lacking[-1]
+    assert found.clusters[0].lacking[-1].endswith("in namespace gone")
+    assert shop.clusters.get("local").unread == {"gone"}
+
+
 async def test_a_cluster_without_rights_and_one_that_is_away_are_told(shop: Shop, tmp_path: Path) -> None:
     kubeconfig = shop.sign_in(tmp_path, READ)
     away = tmp_path / "away.json"
