@@ -68,7 +68,7 @@ async def _place(api: Api, namespace: str) -> tuple[str, list[Leftover]]:
     if lacking := await missing(api, namespace, _needed(api, namespace) | copied(await api.served())):
         listed = ", ".join(map(str, lacking))
         return f"{listed} in {f'namespace {namespace}' if namespace else 'all namespaces'}", []
-    return "", [found async for found in _leftovers(api, namespace)]
+    return "", await _leftovers(api, namespace)
 
 
 def _needed(api: Api, namespace: str) -> set[Right]:
@@ -78,16 +78,13 @@ def _needed(api: Api, namespace: str) -> set[Right]:
     return rights((stable, secret, canary), (stable,), router="none", is_beside=True)
 
 
-async def _leftovers(api: Api, namespace: str) -> AsyncIterator[Leftover]:
+async def _leftovers(api: Api, namespace: str) -> list[Leftover]:
+    there = [(kind, found) for kind in _KINDS for found in await _listed(api, kind, namespace)]
+    there += [(DEPLOYMENT, found) async for found in _canaries(api, namespace)]
+    # Marks come last: whatever is there was marked before, so a release that begins meanwhile leaves nothing over.
     marks = [record.mark for record in await records(api, namespace) if record.mark]
     marked = {target_label(mark.target.key) for mark in marks}
-    for kind in _KINDS:
-        for found in await _listed(api, kind, namespace):
-            for leftover in _told(kind, found, marked):
-                yield leftover
-    async for found in _canaries(api, namespace):
-        for leftover in _told(DEPLOYMENT, found, marked):
-            yield leftover
+    return [leftover for kind, found in there for leftover in _told(kind, found, marked)]
 
 
 async def _listed(api: Api, kind: Kind, namespace: str) -> list[Object]:

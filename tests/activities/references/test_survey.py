@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.labels import canary_labels, target_label
 from activities.clusters.kubernetes.resources import annotation
 from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
 from activities.references.survey import survey
+from activities.workloads.protocol import Record
+from activities.workloads.secret import records
 from tests.activities.references.place import Shop, a_reference, a_shop
 from tests.activities.world import Run, a_template
 from tests.builders import PolicyBuilder, a_policy
@@ -67,6 +70,26 @@ async def test_what_no_release_owns_any_more_is_left_over(shop: Shop) -> None:
         f"Service {place}/trip-canary": f"kubectl delete services trip-canary -n {place}",
         f"HTTPRoute {place}/trip": f"kubectl annotate httproutes trip -n {place} {next(iter(written))}-",
     }
+
+
+async def test_a_release_that_begins_meanwhile_leaves_nothing_over(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.stock()
+    target = shop.release().component(_anywhere(shop.namespace.name)).target
+
+    async def then_begun(api: Api, namespace: str) -> list[Record]:
+        found = await records(api, namespace)
+        request = CaptureRequest(target=target, release=a_reference(), template=a_template("v2"))
+        claim = (await Run(target.rollout_id, "run-1").call(shop.targets.capture, request)).claim
+        assert claim
+        metadata = {
+            "labels": {"app.kubernetes.io/managed-by": "headgate"},
+            "annotations": {annotation(target.key): claim.model_dump_json(by_alias=True)},
+        }
+        shop.namespace.apply("v1", "Service", "trip-canary", metadata=metadata, spec={"ports": [{"port": 80}]})
+        return found
+
+    monkeypatch.setattr("activities.references.survey.records", then_begun)
+    assert await leftovers(shop) == {}
 
 
 async def test_a_mark_without_an_open_run_is_an_orphan(shop: Shop) -> None:
