@@ -26,6 +26,7 @@ from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from activities.clusters.kubernetes.templates import image_places
 from activities.gitops.applications import (
     ROUTES,
+    TRACKING,
     Moved,
     automated,
     is_syncing,
@@ -72,11 +73,10 @@ class ArgoCd:
         resources = [item for item in objects if isinstance(item, Resource)]
         if not resources or (found := await (workload := resources[0]).find()) is None:
             return ()
-        tracked_by, namespace = tracker(found), workload.api.argo_cd.namespace
-        if not namespace:
-            self._refuse_unknown(workload, tracked_by)
-            return ()
-        everything = await workload.api.search(APPLICATION, namespace)
+        tracked_by, settings = tracker(found), workload.api.argo_cd
+        everything = await workload.api.search(APPLICATION, settings.namespace) if settings.namespace else []
+        if tracked_by and not settings.elsewhere and not any(is_tracker(each, tracked_by) for each in everything):
+            raise Unsupported(_unknown(workload, tracked_by), provider="argo-cd")
         moved = [_moved(target, template, item, found) for item in resources]
         syncs = []
         for application in everything:
@@ -146,15 +146,6 @@ class ArgoCd:
         await place.held(key, claim)
         return place
 
-    def _refuse_unknown(self, workload: Resource, tracked_by: str) -> None:
-        if tracked_by and not workload.api.argo_cd.elsewhere:
-            raise Unsupported(
-                f"{workload.label} belongs to Argo CD's application {tracked_by}, whose syncs would undo the release; "
-                f"say kubernetes.clusters.{workload.api.alias}.argoCd.namespace in the worker's settings, so that they "
-                "can be paused",
-                provider="argo-cd",
-            )
-
     def _place(self, target: Target, sync: Sync) -> Resource:
         return Resource(self._api(target), APPLICATION, sync.namespace, sync.name)
 
@@ -165,6 +156,22 @@ class ArgoCd:
 def is_asked(application: Object) -> bool:
     """Whether a comparison with Git was asked for and has not been made yet."""
     return REFRESH in (application["metadata"].get("annotations") or {})
+
+
+def _unknown(workload: Resource, tracked_by: str) -> str:
+    """Whose syncs nobody can pause, and what to do about it."""
+    setting, namespace = f"kubernetes.clusters.{workload.api.alias}.argoCd", workload.api.argo_cd.namespace
+    owned = f"{workload.label} belongs to Argo CD's application {tracked_by}"
+    if not namespace:
+        return (
+            f"{owned}, whose syncs would undo the release; say {setting}.namespace in the worker's settings, so that "
+            "they can be paused"
+        )
+    return (
+        f"{owned}, which is not in namespace {namespace}, so its syncs would undo the release and cannot be paused; "
+        f"let it leave alone what releases move and set {setting}.elsewhere in the worker's settings, or, if there is "
+        f"no such application any more, take the annotation {TRACKING} off the {workload.kind.name}"
+    )
 
 
 def _moved(target: Target, template: Template, item: Resource, workload: Object) -> Moved:

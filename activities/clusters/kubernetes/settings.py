@@ -19,8 +19,8 @@ class ArgoCdSettings(SettingsModel):
     """Where its Applications are, in the same cluster; those of them that own a released object are asked for a truce.
     """
     elsewhere: bool = False
-    """It runs in another cluster, where no truce can be made: its Applications leave alone what releases move, which is
-    taken on trust."""
+    """It runs in another cluster, or has Applications in other namespaces, where no truce can be made: those leave
+    alone what releases move, which is taken on trust."""
 
 
 class KubernetesCluster(SettingsModel):

@@ -140,6 +140,16 @@ async def opened(world: World, kubeconfig: Path, kind: Kind = DEPLOYMENT, **spec
         namespace.close()
 
 
+@asynccontextmanager
+async def joined(shop: Shop, cluster: KubernetesCluster) -> AsyncIterator[None]:
+    """From now on its worker has other settings."""
+    clusters = Clusters(KubernetesSettings(clusters={"local": cluster}))
+    shop.world.providers = workload_providers(shop.world.process, clusters)
+    shop.world.targets = Targets(shop.world.providers, shop.world.routers, shop.world.runs, ArgoCd(clusters))
+    yield
+    await clusters.close()
+
+
 @pytest.fixture
 async def shop(world: World, kubeconfig: Path) -> AsyncIterator[Shop]:
     async with opened(world, kubeconfig) as made:
@@ -267,12 +277,28 @@ async def test_an_application_that_others_write_is_refused_with_the_remedy(shop:
     assert await shop.automated() == AUTOMATED
 
 
+@pytest.mark.parametrize("tracked_by", ["gone", "team_shop"])
+async def test_a_tracked_deployment_is_refused_where_its_application_is_not_found(
+    shop: Shop, kubeconfig: Path, tracked_by: str
+) -> None:
+    """It is in another namespace, belongs to another Argo CD, or is no more."""
+    shop.git.application = tracked_by
+    shop.says("v0")
+    shop.git.application = "shop"
+    await rounds(shop)
+
+    with pytest.raises(Unsupported) as refused:
+        await shop.world.capture(shop.world.run("run-1"), shop.target)
+
+    assert f"application {tracked_by}, which is not in namespace {shop.git.home}" in str(refused.value)
+    assert "set kubernetes.clusters.local.argoCd.elsewhere in the worker's settings" in str(refused.value)
+    assert "take the annotation argocd.argoproj.io/tracking-id off the Deployment" in str(refused.value)
+    trusting = ArgoCdSettings(namespace=shop.git.home, elsewhere=True)
+    async with joined(shop, KubernetesCluster(kubeconfig=kubeconfig, argo_cd=trusting)):
+        await shop.world.capture(shop.world.run("run-1"), shop.target)
+
+
 async def test_a_tracked_deployment_is_refused_where_nobody_said_where_argo_cd_is(shop: Shop, kubeconfig: Path) -> None:
-    clusters = Clusters(KubernetesSettings(clusters={"local": KubernetesCluster(kubeconfig=kubeconfig)}))
-    shop.world.providers = workload_providers(shop.world.process, clusters)
-    shop.world.targets = Targets(shop.world.providers, shop.world.routers, shop.world.runs, ArgoCd(clusters))
-    try:
-        with pytest.raises(Unsupported, match=r"kubernetes\.clusters\.local\.argoCd"):
+    async with joined(shop, KubernetesCluster(kubeconfig=kubeconfig)):
+        with pytest.raises(Unsupported, match=r"kubernetes\.clusters\.local\.argoCd\.namespace"):
             await shop.world.capture(shop.world.run("run-1"), shop.target)
-    finally:
-        await clusters.close()
