@@ -41,7 +41,7 @@ from activities.workloads.controllers import controller_of
 from activities.workloads.secret import RecordSecret
 from activities.workloads.sights import resource
 from activities.workloads.slots import Writer
-from workflows.errors import Fenced, NotReady, Unsupported
+from workflows.errors import NotReady, Unsupported
 from workflows.model.shapes import Message
 from workflows.model.target import Claim, Sync, Target, Template
 
@@ -134,14 +134,13 @@ class ArgoCd:
             found = await place.get()
 
     async def _held(self, target: Target, claim: Claim, sync: Sync) -> Resource:
-        """The application under our claim, which the target bears; an older claim gives way. Errors: Fenced."""
+        """The application under our claim, which the target bears; any other gives way. Errors: Fenced."""
         place, key = self._place(target, sync), target.key
-        # A later run may have the target already and not have come to its application yet.
-        await RecordSecret.beside(self._api(target), target).held(key, claim)
         held = await place.claim(key)
+        # A later run takes the target before its application. So if the target is ours now, what was on the application
+        # is from before, whatever its epoch: those of a namespace that was made anew begin at one again.
+        await RecordSecret.beside(self._api(target), target).held(key, claim)
         if held != claim:
-            if held is not None and held.epoch >= claim.epoch:
-                raise Fenced(f"{place.label} belongs to a later run of {key}", provider="argo-cd", operation="write")
             await place.replace_claim(key, expected=held, claim=claim)
         await place.held(key, claim)
         return place

@@ -14,6 +14,7 @@ import pytest
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import APPLICATION, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
+from activities.clusters.kubernetes.resources import Resource
 from activities.clusters.kubernetes.settings import ArgoCdSettings, KubernetesCluster, KubernetesSettings
 from activities.gitops.argo_cd import TRUCE, ArgoCd
 from activities.targets.activities import Targets
@@ -244,6 +245,21 @@ async def test_an_undo_puts_the_sync_back_at_once_and_from_the_mark_alone(any_sh
 
     assert await any_shop.automated() == AUTOMATED
     await until(lambda: any_shop.image() == "v0")
+
+
+async def test_a_claim_of_before_the_namespace_was_made_anew_stops_no_release(shop: Shop) -> None:
+    world, key = shop.world, shop.target.key
+    application = Resource(shop.api, APPLICATION, shop.git.home, shop.git.application)
+    old = Claim(epoch=7, workflow_id=shop.target.rollout_id, run_id="before", purpose="release")
+    assert await application.replace_claim(key, expected=None, claim=old)
+
+    run = world.run("run-1")
+    claim = await world.capture(run, shop.target)
+    assert claim.epoch < old.epoch
+    assert await shop.automated() is None
+
+    await shop.settle(run, claim)
+    assert await shop.automated() == AUTOMATED
 
 
 async def test_an_application_that_leaves_alone_what_moves_is_never_paused(world: World, kubeconfig: Path) -> None:
