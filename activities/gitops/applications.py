@@ -7,7 +7,7 @@ be read from it; that an object is `Synced` after a comparison that we asked for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -17,14 +17,15 @@ from activities.clusters.kubernetes.resources import Resource
 TRACKING = "argocd.argoproj.io/tracking-id"
 RESPECT = "RespectIgnoreDifferences=true"
 
-ROUTES = {
-    "HTTPRoute": "/spec/rules",
-    "HTTPProxy": "/spec/routes",
-    "VirtualService": "/spec/http",
-    "TraefikService": "/spec/weighted",
-    "Service": "/spec/selector",
+_ROUTES = {
+    "HTTPRoute": ("rules",),
+    "GRPCRoute": ("rules",),
+    "HTTPProxy": ("routes", "tcpproxy"),
+    "VirtualService": ("http", "tcp", "tls"),
+    "TraefikService": ("weighted",),
+    "Service": ("selector",),
 }
-"""The field of each kind that a router moves; of a kind that is not here everything may move."""
+"""The fields below `spec` of each kind in which routers write what is there."""
 
 
 class Moved(NamedTuple):
@@ -40,6 +41,11 @@ class Moved(NamedTuple):
     def of(cls, resource: Resource, *fields: str) -> Moved:
         group = resource.kind.api_version.rpartition("/")[0]
         return cls(group, resource.kind.name, resource.namespace, resource.name, fields)
+
+
+def routed(kind: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of an object that a router moves; of a kind that is not known everything may move."""
+    return tuple(f"/spec/{name}" for name in _ROUTES.get(kind, ()) if name in spec) or ("/spec",)
 
 
 def status_of(application: Object, moved: Moved) -> str | None:

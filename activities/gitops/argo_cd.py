@@ -25,7 +25,6 @@ from activities.clusters.kubernetes.patch import Operation, drop, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
 from activities.clusters.kubernetes.templates import image_places
 from activities.gitops.applications import (
-    ROUTES,
     TRACKING,
     Moved,
     automated,
@@ -33,6 +32,7 @@ from activities.gitops.applications import (
     is_tracker,
     manager,
     remedy,
+    routed,
     status_of,
     tracker,
     uncovered,
@@ -77,14 +77,14 @@ class ArgoCd:
         everything = await workload.api.search(APPLICATION, settings.namespace) if settings.namespace else []
         if tracked_by and not settings.elsewhere and not any(is_tracker(each, tracked_by) for each in everything):
             raise Unsupported(_unknown(workload, tracked_by), provider="argo-cd")
-        moved = [_moved(target, template, item, found) for item in resources]
         syncs = []
         for application in everything:
-            ours = [each for each in moved if status_of(application, each) is not None]
+            ours = [item for item in resources if status_of(application, Moved.of(item)) is not None]
             if not ours and tracked_by and is_tracker(application, tracked_by):
-                ours = moved[:1]
+                ours = [workload]
             if ours:
-                syncs.append(_judge(application, ours, everything))
+                moved = [_moved(target, template, item, there) for item in ours if (there := await item.find())]
+                syncs.append(_judge(application, moved, everything))
         return tuple(syncs)
 
     async def pause(self, target: Target, claim: Claim, syncs: Sequence[Sync]) -> None:
@@ -173,14 +173,14 @@ def _unknown(workload: Resource, tracked_by: str) -> str:
     )
 
 
-def _moved(target: Target, template: Template, item: Resource, workload: Object) -> Moved:
+def _moved(target: Target, template: Template, item: Resource, found: Object) -> Moved:
     how = controller_of(target)
     if item.kind == how.kind:
         size = ("/spec/replicas",) if how.is_sized else ()
-        return Moved.of(item, *size, f"/spec/{how.strategy}", *_template_fields(template, workload))
+        return Moved.of(item, *size, f"/spec/{how.strategy}", *_template_fields(template, found))
     if item.kind.name == "Service" and not target.is_switched:
         return Moved.of(item)
-    return Moved.of(item, ROUTES.get(item.kind.name, "/spec"))
+    return Moved.of(item, *routed(item.kind.name, found["spec"]))
 
 
 def _template_fields(template: Template, workload: Object) -> list[str]:

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from activities.gitops.applications import RESPECT, Moved, automated, is_syncing, manager, remedy, uncovered
+from activities.gitops.applications import RESPECT, Moved, automated, is_syncing, manager, remedy, routed, uncovered
+from activities.traffic.contour import CONTOUR
+from activities.traffic.gateway_api import GATEWAY_API, GRPC
+from activities.traffic.istio import ISTIO
+from activities.traffic.traefik import TRAEFIK
+from activities.traffic.weighted.shapes import Shape
 
 IMAGE, REPLICAS = "/spec/template/spec/containers/0/image", "/spec/replicas"
 TRIP = Moved("apps", "Deployment", "shop", "trip", (REPLICAS, IMAGE))
@@ -52,6 +57,28 @@ def test_only_what_is_surely_left_alone_counts(rule: dict[str, Any], left: tuple
 
 def test_differences_that_are_ignored_and_not_respected_are_synced_all_the_same() -> None:
     assert uncovered(ignoring(jsonPointers=["/spec"]), [TRIP]) == [TRIP]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "fields"),
+    [
+        ("VirtualService", {"hosts": [], "http": []}, ("/spec/http",)),
+        ("VirtualService", {"http": [], "tcp": [], "tls": []}, ("/spec/http", "/spec/tcp", "/spec/tls")),
+        ("HTTPProxy", {"virtualhost": {}, "tcpproxy": {}}, ("/spec/tcpproxy",)),
+        ("Ingress", {"rules": []}, ("/spec",)),
+    ],
+)
+def test_what_a_router_moves_are_the_fields_that_the_object_has(
+    kind: str, spec: dict[str, Any], fields: tuple[str, ...]
+) -> None:
+    assert routed(kind, spec) == fields
+
+
+@pytest.mark.parametrize("shape", [CONTOUR, GATEWAY_API, GRPC, ISTIO, TRAEFIK], ids=lambda shape: shape.kind.name)
+def test_everything_that_a_router_writes_counts_as_moved(shape: Shape) -> None:
+    written = [str(name) for (_, name), _ in shape.lists]
+
+    assert routed(shape.kind.name, dict.fromkeys(written)) == tuple(f"/spec/{name}" for name in written)
 
 
 def test_the_remedy_is_what_makes_the_truce() -> None:
