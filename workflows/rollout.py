@@ -42,7 +42,7 @@ from workflows.engine.visibility import PHASE, Visibility
 from workflows.model.decision import Decision
 from workflows.model.messages import Command, Report, RolloutOrder
 from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus, Wait
-from workflows.model.target import Claim, Promoted, TargetState
+from workflows.model.target import Claim, Mark, Promoted, TargetState
 
 _LOCK_PAUSE = timedelta(seconds=5)
 _LATE_PAUSE = timedelta(seconds=30)
@@ -217,7 +217,11 @@ class Rollout:
                 )
             except ActivityError as error:
                 failure = calls.failure_of(error)
-                return self._result(Interrupt("Failed", failure.reason, failure.message), changed=False)
+                end = Interrupt("Failed", failure.reason, failure.message)
+                if failure.reason != "Fenced" and workflow.patched("undo-half-a-capture") and await self._is_marked():
+                    self.interrupt = self.interrupt or end
+                    return await self._go_back()
+                return self._result(end, changed=False)
             if captured.status == "captured":
                 self.claim = captured.claim
                 return captured
@@ -240,6 +244,16 @@ class Rollout:
             except TimeoutError:
                 continue
             return self._result(_present(self.interrupt), changed=False)
+
+    async def _is_marked(self) -> bool:
+        """Whether a capture that failed had marked the target; where nobody can tell, the janitor will."""
+        try:
+            mark: Mark | None = await self.reach.call(
+                TargetActivities.find_mark, self.order.target, calls.WRITE, "See whether the target was marked"
+            )
+        except ActivityError:
+            return False
+        return mark is not None and mark.rollout_run_id == workflow.info().run_id
 
     async def _drive(self) -> RolloutResult:
         """Runs the steps until they are done or something ends the way forward."""

@@ -199,6 +199,14 @@ async def aborted_while_checked(lab: Lab) -> None:
     await _ends(trial, "Aborted")
 
 
+async def half_captured(lab: Lab) -> None:
+    """The mark stands, and then something refuses for good; before `undo-half-a-capture` the mark was left."""
+    trial = lab.release("canary", name=NAME)
+    lab.world.half_captured.add(trial.components[0].target.key)
+    await trial.start()
+    await _ends(trial, "Failed")
+
+
 async def cancelled(lab: Lab) -> None:
     trial = lab.release("gradual-blueGreen", name=NAME)
     holding = await trial.hold_before(5)
@@ -330,7 +338,7 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
-        rejected, steered, held_then_resumed, aborted, aborted_while_checked, cancelled, superseded,
+        rejected, steered, held_then_resumed, aborted, aborted_while_checked, half_captured, cancelled, superseded,
         waits_for_its_target, reset, group_of_two, group_rolled_back, undo_blocked_then_resumed, undo_not_seen,
         rollback, settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late, taken_over, git_behind,
     )

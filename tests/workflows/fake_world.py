@@ -148,6 +148,8 @@ class FakeWorld:
     """What they are told of metrics."""
     described: dict[str, Described] = field(default_factory=dict)
     """What is around Deployments, by name."""
+    half_captured: set[str] = field(default_factory=set)
+    """Target keys: a capture fails for good once it has marked them."""
     pins: dict[str, Template] = field(default_factory=dict)
     """By component, what it puts in place of a template with a tag."""
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -260,6 +262,8 @@ class _Targets(_Part):
             baseline=place.state(),
             version=request.template.version,
         )
+        if request.target.key in self.world.half_captured:
+            raise Rejected("the autoscaler is read-only")
         return _captured(request, place.mark, claim)
 
     async def acquire(self, request: AcquireRequest) -> Acquired:

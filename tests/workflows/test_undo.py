@@ -29,6 +29,30 @@ async def blocked(trial: Trial) -> None:
     assert status.phase == "RollingBack"
 
 
+async def test_a_capture_that_fails_behind_its_mark_is_undone(lab: Lab) -> None:
+    """A sync that does not end within the time of a capture, or an autoscaler that may not be written."""
+    trial = lab.release("canary")
+    lab.world.half_captured.add(trial.components[0].target.key)
+    await trial.start()
+    outcome, result = await trial.end()
+    assert (outcome, result["reason"]) == ("Failed", "Rejected")
+    assert "the autoscaler is read-only" in result["message"]
+    assert trial.place.mark is None
+    assert [name for name, _ in trial.place.log][-1] == "targets.settle"
+
+
+async def test_a_capture_that_fails_before_its_mark_touches_nothing(lab: Lab) -> None:
+    trial = lab.release("canary")
+
+    async def refuse(_: object) -> None:
+        raise Rejected("the Deployment is not there")
+
+    lab.world.hooks[trial.components[0].target.key, "targets.capture"] = refuse
+    await trial.start()
+    assert (await trial.end())[0] == "Failed"
+    assert trial.place.log == []
+
+
 async def test_a_shrunken_stable_is_brought_back_to_its_captured_size(lab: Lab) -> None:
     trial = await observing(lab)
     before = trial.place.mark
