@@ -210,10 +210,12 @@ async def _room(api: Api, namespace: str, looks: Sequence[Look]) -> AsyncIterato
     for look, spec in pods:
         for sentence in quota.beyond_limits(ranges, spec):
             yield look.problem("workload", f"{sentence}; new pods would be refused")
-    needed = quota.added([await _cost(look, spec, quotas, ranges) for look, spec in pods])
-    for look, spec in pods[:1]:
-        for sentence in quota.shortages(quotas, spec, needed):
-            yield look.problem("capacity", f"{sentence}; raise it, release fewer components at once, or use rolling")
+    costs = [await _cost(look, spec, quotas, ranges) for look, spec in pods]
+    for limit in quotas:
+        counted = [(look, cost) for (look, spec), cost in zip(pods, costs, strict=True) if quota.counts(limit, spec)]
+        for sentence in quota.shortages(limit, [cost for _, cost in counted]):
+            told = f"{sentence}; raise it, release fewer components at once, or use rolling"
+            yield counted[0][0].problem("capacity", told)
 
 
 async def _cost(look: Look, spec: Object, quotas: Iterable[Object], ranges: Iterable[Object]) -> quota.Amounts:

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/concepts/policy/resource-quotas/ and .../limit-range/
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -76,26 +76,28 @@ def times(amounts: Amounts, count: int) -> Amounts:
     return {name: amount * count for name, amount in amounts.items()}
 
 
-def shortages(quotas: Iterable[Object], spec: Object, needed: Amounts) -> Iterator[str]:
-    """A sentence for each limit of a quota that is too low for what is needed."""
-    for quota in quotas:
-        if not all(_SCOPES.get(scope, _never)(spec) for scope in quota["spec"].get("scopes") or ()) or not all(
-            _selects(expression, spec)
-            for expression in (quota["spec"].get("scopeSelector") or {}).get("matchExpressions") or ()
-        ):
-            continue
-        status = quota.get("status") or {}
-        hard, used = status.get("hard") or quota["spec"].get("hard") or {}, status.get("used") or {}
-        for name, limit in hard.items():
-            need = needed.get(_ALIASES.get(name, name), _NONE)
-            if not need and needed.get("pods") and _ALIASES.get(name, name) in _DEMANDED:
-                yield f"ResourceQuota {quota['metadata']['name']} wants {name} of each container, and these have none"
-            left = _number(limit) - _number(used.get(name, 0))
-            if need > max(left, _NONE):
-                yield (
-                    f"ResourceQuota {quota['metadata']['name']} leaves {plain(max(left, _NONE))} of {limit} {name}, "
-                    f"and the release takes {plain(need)} more at its peak"
-                )
+def counts(quota: Object, spec: Object) -> bool:
+    """Whether pods with this spec are in the scope of a quota."""
+    expressions = (quota["spec"].get("scopeSelector") or {}).get("matchExpressions") or ()
+    return all(_SCOPES.get(scope, _never)(spec) for scope in quota["spec"].get("scopes") or ()) and all(
+        _selects(expression, spec) for expression in expressions
+    )
+
+
+def shortages(quota: Object, needed: Sequence[Amounts]) -> Iterator[str]:
+    """A sentence for each limit of a quota that is too low for all that is needed in its scope."""
+    status, total = quota.get("status") or {}, added(needed)
+    hard, used = status.get("hard") or quota["spec"].get("hard") or {}, status.get("used") or {}
+    for name, limit in hard.items():
+        counted = _ALIASES.get(name, name)
+        if counted in _DEMANDED and any(some.get("pods") and not some.get(counted) for some in needed):
+            yield f"ResourceQuota {quota['metadata']['name']} wants {name} of each container, and these have none"
+        need, left = total.get(counted, _NONE), _number(limit) - _number(used.get(name, 0))
+        if need > max(left, _NONE):
+            yield (
+                f"ResourceQuota {quota['metadata']['name']} leaves {plain(max(left, _NONE))} of {limit} {name}, "
+                f"and the release takes {plain(need)} more at its peak"
+            )
 
 
 def beyond_limits(ranges: Iterable[Object], spec: Object) -> Iterator[str]:

@@ -236,6 +236,21 @@ async def test_components_of_one_release_need_their_room_together(shop: Shop) ->
     assert "leaves 3 of 7 pods, and the release takes 5 more at its peak" in told["capacity"]
 
 
+async def test_a_quota_with_a_scope_counts_the_components_in_it_alone(shop: Shop) -> None:
+    await shop.stock(replicas=2, requests={"cpu": "100m"})
+    shop.namespace.deployment("user", replicas=2, image="v1")
+    user = shop.release(workload={"kind": "kubernetes", "deployment": "user"}, name="user", traffic={"kind": "none"})
+    user = user.rolling(surge=2)
+    assert await shop.until_available("user", 2)
+    shop.namespace.apply("v1", "ResourceQuota", "small", spec={"hard": {"pods": "3"}, "scopes": ["BestEffort"]})
+    assert await until(lambda: (shop.namespace.get("v1/resourcequotas/small").get("status") or {}).get("used"))
+
+    for order in ((shop.release(), user), (user, shop.release())):
+        [problem] = [found for found in (await shop.check(*order)).problems if found.field == "capacity"]
+        assert problem.component == "user"
+        assert "leaves 1 of 3 pods, and the release takes 2 more at its peak" in problem.message
+
+
 async def test_a_tag_becomes_the_digest_that_its_registry_answers(pulling: Shop, registry: LoopbackRegistry) -> None:
     digest = registry.push("trip:v2")
     image = f"{registry.address}/trip"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, SERVICE
-from activities.references.quota import beyond_limits, object_cost, plain, pod_cost, shortages, times
+from activities.references.quota import beyond_limits, counts, object_cost, plain, pod_cost, shortages, times
 
 SPEC = {
     "containers": [
@@ -72,24 +72,26 @@ def test_overhead_and_defaults_of_the_namespace_count() -> None:
 )
 def test_a_quota_that_is_too_small_is_told_in_numbers(quota: dict[str, Any], sentence: str) -> None:
     needed = times(pod_cost(SPEC), 4) | object_cost([DEPLOYMENT, SERVICE])
-    told = list(shortages([quota], SPEC, needed))
+    told = list(shortages(quota, [needed] if counts(quota, SPEC) else []))
     assert sentence in told[0] if sentence else told == []
 
 
 def test_a_quota_for_one_priority_counts_only_its_pods() -> None:
     expression = {"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}
     quota = a_quota({"pods": "0"}, scopeSelector={"matchExpressions": [expression]})
-    assert list(shortages([quota], SPEC, {"pods": Decimal(1)})) == []
-    assert list(shortages([quota], SPEC | {"priorityClassName": "high"}, {"pods": Decimal(1)}))
+    assert not counts(quota, SPEC)
+    assert counts(quota, SPEC | {"priorityClassName": "high"})
 
 
 def test_containers_without_what_a_quota_counts_are_told() -> None:
-    [told] = shortages([a_quota({"limits.cpu": "4"})], {"containers": [{"name": "x"}]}, {"pods": Decimal(1)})
+    bare, other = {"pods": Decimal(1)}, {"pods": Decimal(1), "limits.cpu": Decimal(1)}
+    [told] = shortages(a_quota({"limits.cpu": "4"}), [other, bare])
     assert told == "ResourceQuota q wants limits.cpu of each container, and these have none"
 
 
 def test_nothing_more_needs_no_room() -> None:
-    assert list(shortages([a_quota({"pods": "3", "limits.cpu": "1"}, {"pods": "3"})], SPEC, {})) == []
+    quota = a_quota({"pods": "3", "limits.cpu": "1"}, {"pods": "3"})
+    assert list(shortages(quota, [{}])) == list(shortages(quota, [])) == []
 
 
 def test_containers_beyond_a_range_are_told() -> None:
