@@ -209,7 +209,7 @@ def _cluster(seen: ClusterSeen) -> Iterator[Finding]:
         return
     for lacking in seen.lacking:
         fix = (
-            "give the workers' account these rights, as the Helm chart does for each of inCluster.namespaces; "
+            "give the workers' account these rights, as the Helm chart does for inCluster.namespaces and argoCd; "
             "take a namespace that is gone out of their settings"
         )
         yield Finding(subject, "missing", f"the worker may not {lacking}", fix)

@@ -130,8 +130,9 @@ def _wire(settings: Settings, policy: Policy, client: Client) -> Wired:
     checks, people, sinks = check_providers(), channels(settings.notifications), audit_sinks(settings.audit)
     audit = Audit(sinks)
     keeping, lookout = Keeping(routers), Lookout(workloads, routers)
-    targets = Targets(workloads, routers, TemporalRuns(client), ArgoCd(clusters))
-    references = References(workloads, routers, reference_checks(clusters, settings.registries), targets.find_marks)
+    gitops, checked = ArgoCd(clusters), reference_checks(clusters, settings.registries)
+    targets = Targets(workloads, routers, TemporalRuns(client), gitops)
+    references = References(workloads, routers, checked, targets.find_marks, gitops)
     return Wired(
         regular=[
             *implement(TargetActivities, targets),

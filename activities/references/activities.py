@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from activities.gitops.null import NoGitOps
+from activities.gitops.protocol import GitOps
 from activities.references.protocol import Checked, Look, ReferenceChecks, merged
 from activities.registry import Registry
 from activities.traffic.protocol import TrafficRouter
@@ -28,7 +30,7 @@ from workflows.contracts.references import (
 from workflows.contracts.targets import MarkFound
 from workflows.errors import Denied, PermanentError, PlanRefused
 from workflows.model.plan import ComponentPlan
-from workflows.model.target import TargetState
+from workflows.model.target import Sync, TargetState
 from workflows.planning.rollouts import rollout_plan
 
 T = TypeVar("T")
@@ -45,11 +47,13 @@ class References(ReferenceActivities):
         routers: Registry[TrafficRouter],
         checks: Registry[ReferenceChecks],
         find_marks: Callable[[], Awaitable[list[MarkFound]]],
+        gitops: GitOps | None = None,
     ) -> None:
         self._workloads = workloads
         self._routers = routers
         self._checks = checks
         self._find_marks = find_marks
+        self._gitops = gitops or NoGitOps()
 
     async def check(self, request: ReferencesRequest) -> ReferencesChecked:
         found = await asyncio.gather(*(self._look(component, request) for component in request.components))
@@ -82,19 +86,32 @@ class References(ReferenceActivities):
             look = replace(look, objects=(*workload.objects(target), *router.objects(target)))
         except PermanentError as error:
             return look, [look.problem("workload", str(error))]
-        record, slots, traffic = await asyncio.gather(
-            _answer(workload.record(target)), _answer(workload.observe(target)), _answer(router.read(target))
+        record, slots, traffic, scalers, syncs = await asyncio.gather(
+            _answer(workload.record(target)),
+            _answer(workload.observe(target)),
+            _answer(router.read(target)),
+            _answer(workload.autoscalers(target)),
+            _answer(self._syncs(look, workload)),
         )
+        answers = (("workload", slots), ("", record), ("traffic", traffic), ("workload", scalers), ("", syncs))
+        refusals = [(field, answer) for field, answer in answers if isinstance(answer, PermanentError)]
+        told = [look.problem(*_refusal(field, error)) for field, error in refusals]
         if (
             isinstance(slots, PermanentError)
             or isinstance(record, PermanentError)
             or isinstance(traffic, PermanentError)
+            or isinstance(scalers, PermanentError)
         ):
-            answers = {"workload": slots, "": record, "traffic": traffic}
-            refusals = {field: answer for field, answer in answers.items() if isinstance(answer, PermanentError)}
-            return look, [look.problem(*_refusal(field, error)) for field, error in refusals.items()]
-        look = replace(look, state=TargetState(slots=slots, traffic=traffic))
-        return _planned(look, record, request)
+            return look, told
+        found = () if isinstance(syncs, PermanentError) else syncs
+        look = replace(look, state=TargetState(slots=slots, traffic=traffic, autoscalers=scalers, syncs=found))
+        look, problems = _planned(look, record, request)
+        return look, [*told, *problems]
+
+    async def _syncs(self, look: Look, workload: WorkloadProvider) -> tuple[Sync, ...]:
+        """What of Git's would have to be paused, of all that a release writes."""
+        objects = (*look.objects, *await workload.scalers(look.target))
+        return await self._gitops.find(look.target, look.component.template, objects)
 
 
 async def _answer(call: Awaitable[T]) -> T | PermanentError:
@@ -124,8 +141,14 @@ def _untold(mine: Iterable[ReferenceProblem], told: Iterable[ReferenceProblem]) 
     """Without those about a part whose own check has said what is wrong with it, and says it better."""
     certain = [problem for problem in told if problem.is_certain]
     known = {(problem.component, _part(problem)) for problem in certain}
+    known |= {(problem.component, problem.message) for problem in certain}
     nowhere = {problem.component for problem in certain if problem.field == "workload.namespace"}
-    return [p for p in mine if p.component not in nowhere and (p.component, _part(p)) not in known]
+    return [
+        problem
+        for problem in mine
+        if problem.component not in nowhere
+        and not {(problem.component, _part(problem)), (problem.component, problem.message)} & known
+    ]
 
 
 def _part(problem: ReferenceProblem) -> str:

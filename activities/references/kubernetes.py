@@ -20,7 +20,7 @@ from activities.references.description import describe
 from activities.references.images import Credential, credentials, parsed, pinned
 from activities.references.protocol import Checked, Look, merged
 from activities.references.registries import Answer, Registries
-from activities.references.rights import NAMESPACE, Right, copied, may_read_namespace, missing, rights
+from activities.references.rights import APPLICATIONS, NAMESPACE, Right, copied, may_read_namespace, missing, rights
 from activities.references.selectors import beside
 from activities.references.survey import survey
 from activities.registry import Registry
@@ -181,12 +181,19 @@ async def _rights(api: Api, namespace: str, looks: Iterable[Look]) -> AsyncItera
     asked = [(look, await needed(look, api)) for look in looks]
     lacking = await missing(api, namespace, set().union(*(some for _, some in asked)))
     for look, some in asked:
-        if mine := [str(right) for right in lacking if right in some]:
-            yield look.problem(
-                "workload.cluster",
-                f"the worker may not {', '.join(mine)} in namespace {namespace} of cluster {api.alias}; give its "
-                "account these rights, as the Helm chart does for each of inCluster.namespaces",
-            )
+        if mine := [right for right in lacking if right in some]:
+            yield _denied(look, mine, namespace, "each of inCluster.namespaces")
+    if api.argo_cd.namespace and (lacking := await missing(api, api.argo_cd.namespace, APPLICATIONS)):
+        for look, _ in asked:
+            yield _denied(look, lacking, api.argo_cd.namespace, "inCluster.argoCd.namespace")
+
+
+def _denied(look: Look, lacking: Iterable[Right], namespace: str, value: str) -> ReferenceProblem:
+    return look.problem(
+        "workload.cluster",
+        f"the worker may not {', '.join(map(str, lacking))} in namespace {namespace} of cluster {look.target.cluster}; "
+        f"give its account these rights, as the Helm chart does for {value}",
+    )
 
 
 async def needed(look: Look, api: Api) -> set[Right]:

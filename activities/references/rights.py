@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import (
+    APPLICATION,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DAEMON_SET,
@@ -61,6 +62,8 @@ class Right(NamedTuple):
         return f"{self.verb} {'.'.join(filter(None, (self.resource, self.group)))}"
 
 
+APPLICATIONS = tuple(Right(verb, APPLICATION) for verb in ("get", "list", "patch", "watch"))
+"""For a truce with Argo CD, where its Applications are."""
 _HELD = ("get", "list", "patch")
 _ALWAYS = (
     Right("list", POD),

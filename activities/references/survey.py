@@ -7,7 +7,7 @@ when none of them has a mark: every release marks its target before it makes any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.clusters import Clusters
@@ -27,7 +27,7 @@ from activities.clusters.kubernetes.kinds import (
 from activities.clusters.kubernetes.labels import MANAGED, TARGET, canary_name, target_label
 from activities.clusters.kubernetes.resources import PREFIX as FENCE
 from activities.clusters.kubernetes.resources import Resource
-from activities.references.rights import Right, copied, missing, rights
+from activities.references.rights import APPLICATIONS, Right, copied, missing, rights
 from activities.traffic.weighted.companions import is_ours
 from activities.workloads.secret import records
 from workflows.contracts.references import ClusterSeen, Leftover
@@ -57,6 +57,8 @@ async def survey(clusters: Clusters) -> list[ClusterSeen]:
 async def _cluster(api: Api) -> ClusterSeen:
     try:
         places = [await _place(api, namespace) for namespace in api.places]
+        if api.argo_cd.namespace:
+            places.append((await _lacking(api, api.argo_cd.namespace, APPLICATIONS), []))
     except ProviderError as error:
         return ClusterSeen(cluster=api.alias, message=str(error))
     lacking = tuple(sentence for sentence, _ in places if sentence)
@@ -65,10 +67,14 @@ async def _cluster(api: Api) -> ClusterSeen:
 
 
 async def _place(api: Api, namespace: str) -> tuple[str, list[Leftover]]:
-    if lacking := await missing(api, namespace, _needed(api, namespace) | copied(await api.served())):
-        listed = ", ".join(map(str, lacking))
-        return f"{listed} in {f'namespace {namespace}' if namespace else 'all namespaces'}", []
+    if lacking := await _lacking(api, namespace, _needed(api, namespace) | copied(await api.served())):
+        return lacking, []
     return "", await _leftovers(api, namespace)
+
+
+async def _lacking(api: Api, namespace: str, asked: Iterable[Right]) -> str:
+    listed = ", ".join(map(str, await missing(api, namespace, asked)))
+    return listed and f"{listed} in {f'namespace {namespace}' if namespace else 'all namespaces'}"
 
 
 def _needed(api: Api, namespace: str) -> set[Right]:

@@ -13,6 +13,7 @@ import yaml
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
 from activities.clusters.local.settings import ProcessSettings
+from activities.gitops.argo_cd import ArgoCd
 from activities.references.activities import References
 from activities.references.registry import reference_checks
 from activities.references.settings import RegistrySettings
@@ -38,15 +39,15 @@ class Shop:
         self.runs = Runs()
         self.join(kubeconfig)
 
-    def join(self, kubeconfig: Path, *namespaces: str) -> None:
+    def join(self, kubeconfig: Path, *namespaces: str, **settings: Any) -> None:
         """Asks with the credentials of this file from now on, in these namespaces or in all."""
-        cluster = KubernetesCluster(kubeconfig=kubeconfig, namespaces=namespaces, calls_per_second=1000)
+        cluster = KubernetesCluster(kubeconfig=kubeconfig, namespaces=namespaces, calls_per_second=1000, **settings)
         self.clusters = Clusters(KubernetesSettings(clusters={"local": cluster}))
         self.workloads = workload_providers(ProcessSettings(), self.clusters)
         self.routers = traffic_routers(None, self.clusters)
-        self.targets = Targets(self.workloads, self.routers, self.runs)
-        checks = reference_checks(self.clusters, self.registries)
-        self.references = References(self.workloads, self.routers, checks, self.targets.find_marks)
+        gitops, checks = ArgoCd(self.clusters), reference_checks(self.clusters, self.registries)
+        self.targets = Targets(self.workloads, self.routers, self.runs, gitops)
+        self.references = References(self.workloads, self.routers, checks, self.targets.find_marks, gitops)
 
     async def stock(
         self,

@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from activities.clusters.kubernetes.settings import ArgoCdSettings
+from activities.gitops.applications import TRACKING
+from infra.testbed import crds
+from infra.testbed.api import Api
 from tests.activities.references.place import ROUTE, Shop, a_reference, a_shop
 from tests.activities.references.registry import LoopbackRegistry, a_registry
 from tests.activities.world import Run, a_template, until
@@ -147,6 +151,39 @@ async def test_rights_that_are_missing_are_listed(shop: Shop, tmp_path: Path) ->
     )
     rolling = shop.release().rolling()
     assert "create deployments.apps" not in (await shop.told(rolling))["workload.cluster"]
+
+
+async def test_an_autoscaler_that_would_move_the_weight_is_told(shop: Shop) -> None:
+    await shop.stock()
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "trip"}
+    shop.namespace.apply(
+        "autoscaling/v2", "HorizontalPodAutoscaler", "trip", spec={"scaleTargetRef": reference, "maxReplicas": 9}
+    )
+    told = await shop.told(shop.release(traffic={"kind": "replicas", "service": "trip"}))
+    assert "HorizontalPodAutoscaler trip changes the number of pods, which is the weight here" in told[""]
+
+
+async def test_an_application_without_a_truce_is_told_with_everything_else(shop: Shop) -> None:
+    await shop.stock()
+    tracked = {TRACKING: f"shop:apps/Deployment:{shop.namespace.name}/trip"}
+    shop.namespace.merge("apps/v1/deployments/trip", {"metadata": {"annotations": tracked}})
+    told = await shop.told(shop.release(traffic={**ROUTE, "httpRoute": "gone"}))
+    assert set(told) == {"", "traffic.httpRoute"}
+    assert "belongs to Argo CD's application shop" in told[""]
+    assert "say kubernetes.clusters.local.argoCd.namespace in the worker's settings" in told[""]
+
+
+async def test_rights_on_applications_are_asked_for_where_these_are(shop: Shop, tmp_path: Path) -> None:
+    await shop.stock()
+    crds.install(Api(shop.namespace.kubeconfig), ("argo-cd",))
+    await shop.clusters.close()
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    shop.join(shop.sign_in(tmp_path, everything), argo_cd=ArgoCdSettings(namespace="default"))
+    told = await shop.told(shop.release())
+    rights = ", ".join(f"{verb} applications.argoproj.io" for verb in ("get", "list", "patch", "watch"))
+    assert list(told) == ["workload.cluster"]
+    assert f"may not {rights} in namespace default of cluster local; " in told["workload.cluster"]
+    assert told["workload.cluster"].endswith("as the Helm chart does for inCluster.argoCd.namespace")
 
 
 async def test_without_any_right_only_the_rights_are_told(shop: Shop, tmp_path: Path) -> None:
