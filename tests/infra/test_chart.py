@@ -11,6 +11,7 @@ import yaml
 
 from activities.clusters.kubernetes import kinds
 from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.settings import ArgoCdSettings
 from tests.infra.chart import ALL, CHART, FULL, Helm, Manifest, Refused, merged, only
 from worker.reference import _ALERTS
 from worker.service import OVERTIME
@@ -74,8 +75,11 @@ def test_a_worker_takes_everything_that_can_be_set(helm: Helm, tmp_path: Path) -
     settings = settings_of(manifests, tmp_path, environ)
 
     assert settings.slots.observers == 400
-    assert settings.kubernetes.clusters["main"].in_cluster
-    assert settings.kubernetes.clusters["main"].namespaces == ("shop", "trips")
+    own = settings.kubernetes.clusters["main"]
+    assert own.in_cluster
+    assert own.namespaces == ("shop", "trips")
+    assert (own.calls_per_second, own.burst) == (30, 60)
+    assert own.argo_cd == ArgoCdSettings(namespace="argocd", elsewhere=True)
     assert settings.kubernetes.clusters["other"].calls_per_second == 20
     assert set(settings.notifications) == {"ops", "log"}
     assert set(read_policy(settings.policy).spec.environments) == {"production"}
@@ -268,6 +272,7 @@ WRONG: list[Any] = [
     pytest.param({"temporal": {"address": "x"}}, "at '/temporal/address': 'x' does not match", id="no port"),
     pytest.param({"temporal": {"apiKey": "k"}}, "at '/temporal/apiKey': got string, want object", id="a key itself"),
     pytest.param({"inCluster": {"routers": ["haproxy"]}}, "at '/inCluster/routers/0'", id="unknown router"),
+    pytest.param({"inCluster": {"callsPerSecond": 0}}, "at '/inCluster/callsPerSecond'", id="no calls"),
     pytest.param({"inCluster": {"workloads": ["job"]}}, "at '/inCluster/workloads/0'", id="unknown workload"),
     pytest.param({"inCluster": {"namespaces": ["A"]}}, "at '/inCluster/namespaces/0'", id="no namespace"),
     pytest.param({"secretEnv": [{"name": "A", "value": "x"}]}, "at '/secretEnv/0'", id="a secret's value"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from activities.clusters.kubernetes.clusters import Clusters
-from activities.clusters.kubernetes.settings import KubernetesSettings
+from activities.clusters.kubernetes.settings import KubernetesCluster, KubernetesSettings
 from activities.traffic.registry import traffic_routers
 from infra.helm.schema import FILE, values_schema
 from tests.infra.chart import CHART, ROUTERS
@@ -31,6 +31,14 @@ def test_every_value_is_in_the_readme() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 
     assert [name for name in values if f"`{name}" not in text] == []
+
+
+def test_the_own_cluster_has_the_defaults_of_a_worker() -> None:
+    own = yaml.safe_load((CHART / "values.yaml").read_text())["inCluster"]
+    worker = KubernetesCluster()
+
+    assert (own["callsPerSecond"], own["burst"]) == (worker.calls_per_second, worker.burst)
+    assert own["argoCd"]["elsewhere"] is worker.argo_cd.elsewhere
 
 
 def test_the_chart_has_the_version_of_the_package() -> None:

@@ -5,10 +5,12 @@
 {{- $_ := set $settings "policy" "policy.yaml" -}}
 {{- end -}}
 {{- if .Values.inCluster.namespaces -}}
-{{- $own := dict "inCluster" true "namespaces" .Values.inCluster.namespaces -}}
+{{- $own := pick .Values.inCluster "namespaces" "callsPerSecond" "burst" -}}
+{{- $argoCd := dict "elsewhere" .Values.inCluster.argoCd.elsewhere -}}
 {{- with .Values.inCluster.argoCd.namespace -}}
-{{- $_ := set $own "argoCd" (dict "namespace" .) -}}
+{{- $_ := set $argoCd "namespace" . -}}
 {{- end -}}
+{{- $_ := merge $own (dict "inCluster" true "argoCd" $argoCd) -}}
 {{- $clusters := dict "clusters" (dict .Values.inCluster.alias $own) -}}
 {{- $_ := set $settings "kubernetes" (merge $clusters (default dict $settings.kubernetes)) -}}
 {{- end -}}
