@@ -10,8 +10,6 @@ import pytest
 
 from activities.clusters.kubernetes.settings import ArgoCdSettings
 from activities.gitops.applications import TRACKING
-from infra.testbed import crds
-from infra.testbed.api import Api
 from tests.activities.references.place import ROUTE, Shop, a_reference, a_shop
 from tests.activities.references.registry import LoopbackRegistry, a_registry
 from tests.activities.world import Run, a_template, until
@@ -175,7 +173,6 @@ async def test_an_application_without_a_truce_is_told_with_everything_else(shop:
 
 async def test_rights_on_applications_are_asked_for_where_these_are(shop: Shop, tmp_path: Path) -> None:
     await shop.stock()
-    crds.install(Api(shop.namespace.kubeconfig), ("argo-cd",))
     await shop.clusters.close()
     everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
     shop.join(shop.sign_in(tmp_path, everything), argo_cd=ArgoCdSettings(namespace="default"))
