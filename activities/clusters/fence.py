@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -53,6 +53,15 @@ class FencedObject(Protocol):
 
     async def replace_claim(self, key: str, *, expected: Claim | None, claim: Claim) -> bool:
         """Puts a claim in place of the expected one; False when another was there."""
+        ...
+
+
+@runtime_checkable
+class Made(Protocol):
+    """A fenced object that releases make and delete themselves; somebody else's in its place is never claimed."""
+
+    async def refuse_occupied(self) -> None:
+        """Errors: Rejected where somebody else's object is in its place."""
         ...
 
 

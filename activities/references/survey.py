@@ -24,11 +24,10 @@ from activities.clusters.kubernetes.kinds import (
     VIRTUAL_SERVICE,
     Kind,
 )
-from activities.clusters.kubernetes.labels import MANAGED, TARGET, canary_name, target_label
+from activities.clusters.kubernetes.labels import MANAGED, TARGET, canary_name, is_ours, target_label
 from activities.clusters.kubernetes.resources import PREFIX as FENCE
 from activities.clusters.kubernetes.resources import Resource
 from activities.references.rights import APPLICATIONS, Right, copied, missing, rights
-from activities.traffic.weighted.companions import is_ours
 from activities.workloads.secret import records
 from workflows.contracts.references import ClusterSeen, Leftover
 from workflows.errors import Denied, NotFound, ProviderError

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from activities.clusters.caller import caller
-from activities.clusters.fence import FencedObject, raise_fence
+from activities.clusters.fence import FencedObject, Made, raise_fence
 from activities.foreign import Lookout
 from activities.gitops.null import NoGitOps
 from activities.gitops.protocol import GitOps
@@ -143,6 +143,7 @@ class Targets(TargetActivities):
 
     async def _capture(self, request: CaptureRequest) -> Captured:
         target, objects = request.target, await self._objects(request.target)
+        await asyncio.gather(*(item.refuse_occupied() for item in objects if isinstance(item, Made)))
         syncs = await self._gitops.find(target, request.template, objects)
         claim = await self._claim(target, "release", objects)
         mark = Mark(

@@ -14,7 +14,7 @@ from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.labels import canary_labels, canary_name, selector_text
 from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready
-from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.clusters.kubernetes.templates import Notes, described, notes_of
 from activities.workloads.controllers import Controller, controller_of, owner
 from activities.workloads.protocol import Endpoint
@@ -131,8 +131,10 @@ def slots_of(target: Target) -> tuple[Slot, ...]:
 
 def resource(api: Api, target: Target, slot: Slot) -> Resource:
     """What runs a slot, there or not."""
-    name = target.name if slot == "stable" else canary_name(target.name)
-    return Resource(api, controller_of(target).kind, target.namespace, name)
+    kind = controller_of(target).kind
+    if slot == "stable":
+        return Resource(api, kind, target.namespace, target.name)
+    return MadeResource(api, kind, target.namespace, canary_name(target.name))
 
 
 def pods_of(target: Target, slot: Slot, workload: Object | None) -> str:

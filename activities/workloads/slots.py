@@ -179,8 +179,7 @@ class Writer:
         pod = self._canary_pod(stable, request.template, changed)
         replicas = self._number(request, stable)
         body = canary_body(stable, pod, key=self.target.key, replicas=replicas, strategy=strategy)
-        body["metadata"] |= {"name": place.name, "namespace": place.namespace}
-        stored = await self.api.create(place.kind, place.namespace, body, dry=True)
+        stored = await place.create(self.target.key, self.claim, body, dry=True)
         notes = Notes().knowing(request.template, stored["spec"]["template"])
         body["metadata"]["annotations"] = {NOTES: notes.model_dump_json(by_alias=True, exclude_defaults=True)}
         return await place.create(self.target.key, self.claim, body)

@@ -234,6 +234,6 @@ class _Return:
     def _tidy(self) -> Action | None:
         if not self.is_sized:
             return Scale(slot="stable", replicas=self.size)
-        if not self.observed.slot("canary").is_empty:
+        if self.baseline.slot("canary").is_empty and not self.observed.slot("canary").is_empty:
             return Retire(slot="canary", drain_seconds=self.target.drain_seconds)
         return None

@@ -20,6 +20,11 @@ _FIRST = ("app", "app.kubernetes.io/name", "k8s-app", "app.kubernetes.io/instanc
 """Labels that selectors usually mean, changed rather than others."""
 
 
+def is_ours(found: Mapping[str, Any]) -> bool:
+    """Whether we made an object."""
+    return MANAGED.items() <= (found["metadata"].get("labels") or {}).items()
+
+
 def target_label(key: str) -> str:
     """A target's key as a label value."""
     return hashlib.sha256(key.encode()).hexdigest()[:16]

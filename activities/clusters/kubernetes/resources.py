@@ -11,8 +11,9 @@ from activities.clusters.caller import caller
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import AlreadyThere, Api, Object, PatchRefused
 from activities.clusters.kubernetes.kinds import Kind
+from activities.clusters.kubernetes.labels import is_ours
 from activities.clusters.kubernetes.patch import Operation, entries, put, test
-from workflows.errors import Conflict, NotFound
+from workflows.errors import Conflict, NotFound, Rejected
 from workflows.model.target import Claim
 
 ANNOTATIONS = ("metadata", "annotations")
@@ -94,12 +95,12 @@ class Resource:
                 continue
         raise Conflict(f"{self.label}: somebody else keeps writing it", provider="kubernetes", retry_after=1)
 
-    async def create(self, key: str, claim: Claim, body: Object) -> Object:
+    async def create(self, key: str, claim: Claim, body: Object, *, dry: bool = False) -> Object:
         """Creates the object with our fence on it; one of that name that is there already is left as it is."""
         metadata = {**body.get("metadata", {}), "name": self.name, "namespace": self.namespace}
         metadata["annotations"] = {**metadata.get("annotations", {}), annotation(key): _write(claim)}
         try:
-            return await self.api.create(self.kind, self.namespace, {**body, "metadata": metadata})
+            return await self.api.create(self.kind, self.namespace, {**body, "metadata": metadata}, dry=dry)
         except AlreadyThere:
             found = await self.get()
             self._check(found, key, claim)
@@ -119,6 +120,30 @@ class Resource:
     def _check(self, found: Object, key: str, claim: Claim) -> None:
         held = _read(found, key)
         fence.check({key: held} if held else {}, key, claim=claim, caller=caller(), label=self.label)
+
+
+class MadeResource(Resource):
+    """An object that is ours to make and to delete: what somebody else has in its place counts as not there."""
+
+    async def find(self) -> Object | None:
+        found = await super().find()
+        return found if found and is_ours(found) else None
+
+    async def refuse_occupied(self) -> None:
+        """As of what releases make."""
+        if await super().find() and not await self.find():
+            raise Rejected(
+                f"{self.label} is there already and is not Headgate's, which needs its name; give yours another one",
+                provider="kubernetes",
+            )
+
+    async def create(self, key: str, claim: Claim, body: Object, *, dry: bool = False) -> Object:
+        """As of every object, for a body with our label. Errors: Rejected where somebody else's is there."""
+        try:
+            return await super().create(key, claim, body, dry=dry)
+        except NotFound:
+            await self.refuse_occupied()
+            raise
 
 
 def annotation(key: str) -> str:

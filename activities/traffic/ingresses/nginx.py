@@ -23,7 +23,7 @@ from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import INGRESS
 from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, entries
-from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
+from activities.clusters.kubernetes.resources import ANNOTATIONS, MadeResource, Resource
 from activities.traffic.affinity import of_ingress
 from activities.traffic.following import nonzero, refuse_unbalanced, until_written, words
 from activities.traffic.ingresses import copies
@@ -31,7 +31,7 @@ from activities.traffic.ingresses.annotations import canary_annotations, is_cana
 from activities.traffic.ingresses.places import Choice, Place
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.backends import POLL, Backends, rising
-from activities.traffic.weighted.companions import Companion, is_ours
+from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.edits import PREFIX
 from activities.traffic.weighted.lists import dumped
 from workflows.errors import ForeignChange, Rejected, Unsupported
@@ -65,7 +65,7 @@ class NginxRouter:
         place = self._place(target)
         place.mine(await place.ingress.get())
         found = await place.canary.find()
-        return place.state(found) if found and is_ours(found) else _HOME
+        return place.state(found) if found else _HOME
 
     def wanted(self, target: Target, weights: dict[Backend, float], preview_to: Slot | None) -> TrafficState:
         refuse_unbalanced(target, weights, provider=_PROVIDER)
@@ -166,7 +166,7 @@ class NginxRouter:
             target=target,
             backends=backends,
             ingress=Resource(backends.api, INGRESS, target.namespace, name),
-            canary=Resource(backends.api, INGRESS, target.namespace, backends.names["canary"]),
+            canary=MadeResource(backends.api, INGRESS, target.namespace, backends.names["canary"]),
         )
 
 
@@ -178,7 +178,7 @@ class _Place:
     backends: Backends
     ingress: Resource
     """The user's own."""
-    canary: Resource
+    canary: MadeResource
     """The one beside it."""
 
     def mine(self, ingress: Object) -> list[Place]:

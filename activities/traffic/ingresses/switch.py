@@ -18,7 +18,7 @@ from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import INGRESS
-from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.following import refuse_unbalanced, until_written
 from activities.traffic.ingresses import copies
 from activities.traffic.ingresses.edits import PROVIDER, Switch
@@ -139,7 +139,7 @@ class IngressSwitch:
             switch=Switch(target, backends.names, ingress.label),
             ingress=ingress,
             backends=backends,
-            preview=Resource(backends.api, INGRESS, target.namespace, backends.names["canary"]),
+            preview=MadeResource(backends.api, INGRESS, target.namespace, backends.names["canary"]),
         )
 
 
@@ -151,4 +151,4 @@ class _Place:
     switch: Switch
     ingress: Resource
     backends: Backends
-    preview: Resource
+    preview: MadeResource

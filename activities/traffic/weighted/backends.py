@@ -10,7 +10,7 @@ from typing import Protocol
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import SERVICE
-from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.services import canary_service, maintenance_service, ready_addresses, services
 from workflows.errors import NotReady
@@ -56,8 +56,9 @@ class Backends:
         """Those of them that others write to as well."""
         return ()
 
-    def resource(self, backend: Backend) -> Resource:
-        return Resource(self.api, SERVICE, self.target.namespace, self.names[backend])
+    def resource(self, backend: Backend) -> MadeResource:
+        """The Service of a backend that is ours."""
+        return MadeResource(self.api, SERVICE, self.target.namespace, self.names[backend])
 
     async def ensure(self, claim: Claim, needed: Iterable[Backend]) -> None:
         """Makes those that are ours and are needed. Errors: NotReady before the canary is there; Rejected, Fenced."""

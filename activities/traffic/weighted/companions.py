@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import MANAGED
 from activities.clusters.kubernetes.patch import Operation, Path, at, entries, replace
-from activities.clusters.kubernetes.resources import ANNOTATIONS, Resource
-from workflows.errors import Conflict, Rejected
+from activities.clusters.kubernetes.resources import ANNOTATIONS, MadeResource
+from workflows.errors import Conflict
 from workflows.model.target import Claim
 
 
@@ -20,7 +20,7 @@ from workflows.model.target import Claim
 class Companion:
     """One object that we make for a target; whoever writes must hold the fence of the target's own objects."""
 
-    resource: Resource
+    resource: MadeResource
     key: str
     claim: Claim
     is_whole: bool = False
@@ -28,31 +28,24 @@ class Companion:
 
     async def ensure(self, body: Object) -> None:
         """Makes the object, or gives it this owner and spec. Errors: Rejected when it is somebody else's; Fenced."""
-        found = await self.resource.find()
-        if found is None:
+        if await self.resource.find() is None:
             metadata = body.get("metadata", {})
             metadata = metadata | {"labels": {**metadata.get("labels", {}), **MANAGED}}
-            found = await self.resource.create(self.key, self.claim, body | {"metadata": metadata})
-        if not is_ours(found):
-            raise Rejected(
-                f"{self.resource.label} is there already and is not Headgate's, which needs its name; rename it",
-                provider="kubernetes",
-            )
+            await self.resource.create(self.key, self.claim, body | {"metadata": metadata})
         await self._take_over()
         await self.resource.change(self.key, self.claim, lambda there: self._updated(there, body))
 
     async def note(self, name: str, text: str | None) -> None:
         """Sets one of its annotations, or drops it for None, if the object is there and ours. Errors: Fenced."""
         found = await self.resource.find()
-        if found is None or not is_ours(found) or at(found, (*ANNOTATIONS, name)) == text:
+        if found is None or at(found, (*ANNOTATIONS, name)) == text:
             return
         await self._take_over()
         await self.resource.change(self.key, self.claim, lambda there: entries(there, ANNOTATIONS, {name: text}))
 
     async def remove(self) -> None:
         """Deletes the object if it is there and ours. Errors: Fenced."""
-        found = await self.resource.find()
-        if found is None or not is_ours(found):
+        if await self.resource.find() is None:
             return
         await self._take_over()
         await self.resource.delete(self.key, self.claim)
@@ -69,8 +62,3 @@ class Companion:
             return
         if not await self.resource.replace_claim(self.key, expected=held, claim=self.claim):
             raise Conflict(f"{self.resource.label}: somebody else keeps writing it", provider="kubernetes")
-
-
-def is_ours(found: Object) -> bool:
-    """Whether we made an object."""
-    return MANAGED.items() <= (found["metadata"].get("labels") or {}).items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from activities.clusters.kubernetes.api import Api
-from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.weighted.backends import Backends
 from activities.traffic.weighted.edits import Part
 from activities.traffic.weighted.shapes import Shape
@@ -24,7 +24,7 @@ class Place:
     part: Part | SubsetPart
     backends: Backends
     route: Resource
-    preview: Resource
+    preview: MadeResource
 
 
 def place_of(shape: Shape, api: Api, target: Target) -> Place:
@@ -36,7 +36,7 @@ def place_of(shape: Shape, api: Api, target: Target) -> Place:
         part=part,
         backends=backends,
         route=Resource(api, shape.kind, target.namespace, shape.name(target)),
-        preview=Resource(api, shape.kind, target.namespace, backends.names["canary"]),
+        preview=MadeResource(api, shape.kind, target.namespace, backends.names["canary"]),
     )
 
 

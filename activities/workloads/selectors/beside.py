@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.copies import pod_labels
 from activities.clusters.kubernetes.kinds import DEPLOYMENT, SERVICE, SERVICE_MONITOR, Kind
-from activities.clusters.kubernetes.labels import matches
-from activities.clusters.kubernetes.resources import Resource
-from activities.traffic.weighted.companions import Companion, is_ours
+from activities.clusters.kubernetes.labels import is_ours, matches
+from activities.clusters.kubernetes.resources import MadeResource
+from activities.traffic.weighted.companions import Companion
 from activities.workloads.selectors.meaning import Copy, Meaning, Selector
 from activities.workloads.selectors.sorts import SORTS, Sort
 from workflows.errors import NotFound
@@ -120,6 +120,6 @@ def _label(kind: Kind, found: Object) -> str:
 async def _ensure(api: Api, target: Target, claim: Claim, canary: Object, copy: Copy) -> None:
     owner = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name}
     owner |= {field: canary["metadata"][field] for field in ("name", "uid")}
-    place = Resource(api, copy.kind, target.namespace, copy.body["metadata"]["name"])
+    place = MadeResource(api, copy.kind, target.namespace, copy.body["metadata"]["name"])
     metadata = {**copy.body["metadata"], "ownerReferences": [owner]}
     await Companion(place, target.key, claim, is_whole=True).ensure({**copy.body, "metadata": metadata})

@@ -11,7 +11,7 @@ from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.labels import MANAGED, canary_labels
 from activities.clusters.kubernetes.patch import pointer, put
-from activities.clusters.kubernetes.resources import Resource
+from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.router import WeightedRouter
 from tests.activities.traffic.conftest import SETUPS
@@ -127,11 +127,20 @@ async def test_a_service_of_somebody_else_is_never_taken(
     assert (await shop.api.get(SERVICE, shop.place, "trip-canary"))["spec"]["selector"] == {"app": "x"}
 
 
+async def test_a_service_of_somebody_else_is_refused_before_anything_is_claimed(
+    shop: KubernetesWorld, run: Run, target: Target
+) -> None:
+    await shop.api.create(SERVICE, shop.place, {"metadata": {"name": "trip-canary"}, "spec": {"ports": [{"port": 80}]}})
+    with pytest.raises(Rejected, match="trip-canary is there already and is not Headgate's"):
+        await shop.capture(run, target)
+    assert await route(shop, target).claim(target.key) is None
+
+
 async def test_what_a_late_attempt_made_is_taken_over(
     shop: KubernetesWorld, run: Run, target: Target, claim: Claim
 ) -> None:
     late = claim.model_copy(update={"epoch": claim.epoch - 1})
-    place = Resource(shop.api, SERVICE, shop.place, "trip-canary")
+    place = MadeResource(shop.api, SERVICE, shop.place, "trip-canary")
     body = {"spec": {"selector": {"app": "late"}, "ports": [{"port": 1}]}}
     await run.call(Companion(place, target.key, late).ensure, body)
     shifted = await shop.shift(run, target, claim, {"stable": 90, "canary": 10})

@@ -336,6 +336,32 @@ async def test_a_canary_that_a_superseded_run_made_too_late_is_taken_over(
     assert deployment(shop, "trip-canary") is None
 
 
+@pytest.mark.parametrize("replicas", [0, 1])
+async def test_a_users_own_workload_of_the_canarys_name_is_neither_claimed_nor_deleted(
+    world: World, run: Run, target: Target, shop: Namespace, *, replicas: int
+) -> None:
+    shop.deployment("trip-canary", replicas=replicas)
+    with pytest.raises(Rejected, match=r"Deployment test-\w+/trip-canary is there already and is not Headgate's"):
+        await world.capture(run, target)
+    assert await run.call(world.targets.find_mark, target) is None
+    for name in ("trip", "trip-canary"):
+        assert "fence.headgate.dev" not in str(deployment(shop, name)["metadata"]), name
+
+
+async def test_a_users_own_workload_that_takes_the_canarys_name_in_mid_release_stays_through_the_undo(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    shop.deployment("trip-canary", replicas=1)
+    theirs = deployment(shop, "trip-canary")["spec"]
+    with pytest.raises(Rejected, match="needs its name"):
+        await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    acquired = await run.call(world.targets.acquire, AcquireRequest(target=target))
+    assert acquired.claim
+    assert acquired.step is None
+    await world.retire(run, target, acquired.claim)
+    assert deployment(shop, "trip-canary")["spec"] == theirs
+
+
 class Dying:
     """An API server that is lost after so many calls."""
 

@@ -189,6 +189,11 @@ def test_an_old_version_that_was_dead_before_gets_its_wishes_back_and_no_users()
     assert isinstance(blocked.action, WaitReady)
 
 
+def test_what_stood_beside_stable_before_the_release_is_not_taken_away() -> None:
+    beside = seen(FULL_OLD, slot(1, wants="v0", v0=1))
+    assert next_undo_step(beside, beside, ROUTED) is None
+
+
 def test_status_can_say_what_an_undo_would_do_now() -> None:
     plan = rollout_plan(a_release().canary(10).component(), a_baseline())
     told = [describe_undo(plan, step) for step in range(-1, len(plan.steps))]
