@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 from activities.clusters.kubernetes.api import Object
@@ -15,7 +16,7 @@ from activities.clusters.kubernetes.kinds import (
     STATEFUL_SET,
     Kind,
 )
-from workflows.model.target import Target
+from workflows.model.target import Pace, Target
 
 HASH = "controller-revision-hash"
 """The label by which a pod, and a DaemonSet's ControllerRevision, name their revision."""
@@ -77,6 +78,20 @@ def owner(found: Object) -> str:
     """The uid of the object that controls another."""
     references: list[dict[str, Any]] = found["metadata"].get("ownerReferences") or []
     return next((reference["uid"] for reference in references if reference.get("controller")), "")
+
+
+def pace_of(strategy: Object, size: int) -> Pace | None:
+    """How many of so many pods a strategy replaces at a time; None where it does not say so."""
+    rolling = strategy.get("rollingUpdate")
+    if not rolling:
+        return None
+    surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
+    return Pace(surge=_pods(surge, size, ceil), unavailable=_pods(unavailable, size, floor))
+
+
+def _pods(number: int | str, size: int, rounded: Callable[[float], int]) -> int:
+    """A number or a percentage, rounded as controllers do."""
+    return number if isinstance(number, int) else rounded(int(number.rstrip("%")) * size / 100)
 
 
 def _hash(found: Object) -> str:

@@ -9,7 +9,7 @@ from activities.clusters.local.processes import last_words
 from activities.clusters.local.settings import ProcessSettings
 from activities.clusters.local.state import Crashes, Instance, Service, ServiceState, crash_key
 from activities.workloads.reconcile import Sight
-from workflows.model.target import Slot, SlotState
+from workflows.model.target import Pace, Slot, SlotState
 
 
 def slot_state(state: ServiceState, slot: Slot, sights: Mapping[str, Sight] | None = None) -> SlotState:
@@ -23,6 +23,7 @@ def slot_state(state: ServiceState, slot: Slot, sights: Mapping[str, Sight] | No
         replicas=wish.replicas if wish else 0,
         ready=dict(Counter(i.digest for i in published)),
         running=len([i for i in state.of(slot) if sights is None or i.pid is None or sights[i.token].is_alive]),
+        pace=Pace(surge=wish.max_surge, unavailable=wish.max_unavailable) if wish else None,
     )
 
 

@@ -16,10 +16,10 @@ from activities.clusters.kubernetes.labels import canary_labels, canary_name, se
 from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready
 from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.clusters.kubernetes.templates import Notes, described, notes_of
-from activities.workloads.controllers import Controller, controller_of, owner
+from activities.workloads.controllers import Controller, controller_of, owner, pace_of
 from activities.workloads.protocol import Endpoint
 from workflows.errors import Rejected
-from workflows.model.target import SLOTS, Slot, SlotState, Target, Template
+from workflows.model.target import SLOTS, Pace, Slot, SlotState, Target, Template
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,18 @@ class Sight:
         for found in self.revisions:
             name = self.controller.revision(found)
             ready[templates[name].digest] += min(self._available(found), serving[name])
-        return SlotState(template=self.template, replicas=self.replicas, ready=dict(+ready), running=len(self.pods))
+        return SlotState(
+            template=self.template,
+            replicas=self.replicas,
+            ready=dict(+ready),
+            running=len(self.pods),
+            pace=self._pace,
+        )
+
+    @property
+    def _pace(self) -> Pace | None:
+        strategy = self.workload["spec"].get(self.controller.strategy) if self.workload else None
+        return pace_of(strategy, self.replicas) if strategy else None
 
     def _available(self, revision: Object) -> int:
         """Pods that stayed ready for long enough, of a revision or, where that one has no status, of all of them."""

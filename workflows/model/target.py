@@ -132,6 +132,15 @@ class Claim(Message):
     """One of `PURPOSES`."""
 
 
+class Pace(Message):
+    """How many instances at a time a replacement in place exchanges."""
+
+    surge: int = 0
+    """Above the wanted number."""
+    unavailable: int = 0
+    """Below it."""
+
+
 class SlotState(Message):
     """What one slot wants and has."""
 
@@ -143,6 +152,8 @@ class SlotState(Message):
     """Ready instances by template digest."""
     running: int = 0
     """Instances of any template and condition, those that are stopping included; 0 where the provider cannot tell."""
+    pace: Pace | None = None
+    """Of the replacement that was begun last, or else the user's own; None where the provider cannot tell."""
 
     def ready_of(self, digest: str) -> int:
         """Ready instances of one template."""

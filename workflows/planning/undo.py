@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import floor
 
 from workflows.model.plan import Action, Deploy, Retire, Scale, Shift, Step, WaitReady
-from workflows.model.target import SLOTS, Backend, Slot, Target, TargetState, Template
+from workflows.model.target import SLOTS, Backend, Pace, Slot, Target, TargetState, Template
 from workflows.planning import sentences
 from workflows.planning.ideal import applied
 
@@ -213,13 +213,23 @@ class _Return:
         return None if stable.is_empty else WaitReady(slot="stable", replicas=0)
 
     def _deploy(self) -> Deploy:
-        """In place; at once where nobody is served from there, else with as many extra instances as fit."""
+        """In place; at once where nobody is served from there, else with as many extra instances as fit.
+
+        There may be no room for one. So what serves nobody need not stay until then, nor as many as the release itself
+        did without; and where that one had no extra instances, its undo has none.
+        """
         if self.target.is_in_place:
             few = max(1, self.size // 4) if self.target.is_per_node else 1
             return self._deployed(surge=0, unavailable=few)
         is_left = self.is_routed and self.observed.weight("stable") == 0 and not self.target.keeps_stable
-        idle = self.target.exclusive or is_left
-        return self._deployed(surge=0 if idle else self.size, unavailable=self.size if idle else 0)
+        if self.target.exclusive or is_left:
+            return self._deployed(surge=0, unavailable=self.size)
+        stable = self.observed.slot("stable")
+        pace = stable.pace or Pace(surge=self.size)
+        spared = max(min(pace.unavailable, self.size - 1), int(not pace.surge))
+        wanted = max(self.size, stable.replicas) if self._follows else self.size
+        idle = wanted - sum(stable.ready.values())
+        return self._deployed(surge=self.size if pace.surge else 0, unavailable=max(spared, idle))
 
     def _deployed(self, *, surge: int, unavailable: int) -> Deploy:
         return Deploy(

@@ -128,6 +128,20 @@ async def test_an_undo_brings_a_dead_stable_back_before_users(routed: World) -> 
     assert (await run.call(routed.targets._inspect, target)).slot("stable").ready == {V1.digest: 1}
 
 
+async def test_a_replacement_without_room_for_one_more_is_undone_without_it(world: World) -> None:
+    world.process = world.process.model_copy(update={"limit": 2})
+    world.rebuild(world.envoy, world.runs)
+    target, run = world.target(traffic="none"), world.run("run-2")
+    await world.stable(world.run("run-1"), target, replicas=2)
+    claim = await world.capture(run, target)
+    pace = {"max_surge": 0, "max_unavailable": 1}
+    assert (await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2, **pace)).ready
+    mark = await run.call(world.targets.find_mark, target)
+    assert mark
+    assert await undo(world, run, mark) == ["deploy"]
+    assert (await run.call(world.targets._inspect, target)).slot("stable").ready == {V1.digest: 2}
+
+
 async def test_a_zombies_late_write_is_refused_on_every_object(routed: World) -> None:
     target = routed.target()
     await routed.stable(routed.run("run-1"), target)

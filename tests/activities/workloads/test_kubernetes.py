@@ -16,6 +16,7 @@ import pytest
 from activities.clusters.kubernetes.api import Api
 from activities.clusters.kubernetes.labels import SLOT, TARGET
 from activities.workloads.secret import LIMIT, record_in
+from tests.activities.targets.test_undo import undo
 from tests.activities.traffic.kubernetes import noticing
 from tests.activities.world import Run, World, a_release, a_template
 from tests.cluster import Namespace
@@ -229,6 +230,19 @@ async def test_a_quota_that_is_used_up_says_so(
     result = await tried(world, run, target, claim, "v2", seconds=5)
     assert "no more pods can be made" in result.message
     assert "exceeded quota: small" in result.message
+
+
+async def test_a_release_without_room_for_one_more_pod_is_undone_without_it(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    shop.apply("v1", "ResourceQuota", "small", spec={"hard": {"pods": "2"}})
+    await waiting(lambda: (shop.get("v1/resourcequotas/small").get("status") or {}).get("used"))
+    pace = {"max_surge": 0, "max_unavailable": 1}
+    assert (await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2, **pace)).ready
+    mark = await run.call(world.targets.find_mark, target)
+    assert mark
+    await undo(world, run, mark)
+    assert {pod["spec"]["containers"][0]["image"] for pod in pods(shop, "app=trip")} == {"registry.test/trip:v0"}
 
 
 async def test_waiting_watches_and_does_not_poll(world: World, run: Run, target: Target, claim: Claim) -> None:

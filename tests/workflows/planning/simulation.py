@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from random import Random
 
 from tests.workflows.planning.world import World
@@ -24,9 +25,10 @@ class Moment:
     step: Step
 
 
-def forward(plan: RolloutPlan, random: Random) -> Iterator[Moment]:
+def forward(plan: RolloutPlan, random: Random, *, room: float = inf) -> Iterator[Moment]:
     """Every state of the world on the way, also those in the middle of a step."""
     world = World.at(plan.baseline, is_counted=plan.target.is_counted)
+    world.room = room
     for index, step in enumerate(plan.steps):
         world.apply(step.action)
         yield Moment(world, index, step)

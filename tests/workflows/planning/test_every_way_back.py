@@ -144,6 +144,31 @@ def test_an_autoscaler_that_never_rests_stands_in_no_ones_way(strategy: str, kin
         assert is_at(undo.world, plan.baseline), (moment.step.summary, undo.world)
 
 
+@pytest.mark.parametrize("is_dead", [False, True], ids=["runs", "never gets ready"])
+@pytest.mark.parametrize(
+    ("release", "replicas"),
+    [
+        (a_release().rolling(surge=0, unavailable=1).unrouted(), 1),
+        (a_release().rolling(surge=0, unavailable=1).unrouted(), 4),
+        (a_release().rolling(surge=1, unavailable=1).unrouted(), 4),
+        (a_release().rolling(surge=0, unavailable=2), 4),
+    ],
+    ids=["the only one", "one less", "one less or more", "two less behind a router"],
+)
+def test_a_replacement_without_room_for_one_more_is_undone_without_it(
+    release: ReleaseBuilder, replicas: int, is_dead: bool
+) -> None:
+    """As with a quota that is used up, ports of nodes, or volumes of one node."""
+    plan = plan_of(release, a_baseline(replicas=replicas))
+    for moment in forward(plan, Random(1), room=replicas):
+        for seed in range(3):
+            world = moment.world.copy()
+            world.dead = frozenset({plan.template.digest}) if is_dead else frozenset()
+            undo = Undo(plan, world, Random(seed))
+            undo.run()
+            assert is_at(undo.world, plan.baseline), (moment.step.summary, undo.world)
+
+
 @st.composite
 def releases(draw: st.DrawFn) -> ReleaseBuilder:
     cents = draw(st.lists(st.integers(1, 10_000), min_size=1, max_size=4, unique=True))

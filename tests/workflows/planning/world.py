@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from random import Random
 
 from workflows.model.plan import Action, Deploy, Retire, Scale, Shift, WaitReady
-from workflows.model.target import SLOTS, Backend, Slot, SlotState, TargetState, Template, TrafficState
+from workflows.model.target import SLOTS, Backend, Pace, Slot, SlotState, TargetState, Template, TrafficState
 
 Event = partial[None]
 
@@ -51,16 +51,27 @@ class Instances:
     def stop_unready_others(self) -> None:
         """What serves nobody and is no longer wanted goes first, at once, as in every provider's own controller."""
         for digest in [digest for digest in self.starting if digest != self.digest]:
-            while self.starting[digest]:
+            while self.starting[digest] and self._may_leave():
                 _move(self.starting, self.draining, digest)
+
+    def _may_leave(self) -> bool:
+        """Whether an instance that is not ready may: a Deployment's controller lets what it cannot make count for it.
+
+        So with nothing unavailable it keeps what serves nobody, too, until as many of the wanted ones are ready.
+        """
+        return self.others() + self.ready.get(self.digest, 0) > self.replicas - self.unavailable
+
+    def count(self) -> int:
+        """Instances of any digest in any condition."""
+        return sum(map(sum, (self.starting.values(), self.ready.values(), self.draining.values())))
 
     def running(self) -> set[str]:
         """Digests of which anything still runs."""
         counts = (self.starting, self.ready, self.draining)
         return {digest for count in counts for digest, number in count.items() if number}
 
-    def events(self, dead: frozenset[str]) -> list[Event]:
-        """Everything that can happen next."""
+    def events(self, dead: frozenset[str], room: float) -> list[Event]:
+        """Everything that can happen next, where so many more instances fit."""
         found = [
             partial(_move, self.starting, self.ready, digest)
             for digest, count in self.starting.items()
@@ -69,7 +80,7 @@ class Instances:
         found += [partial(_drop, self.draining, digest) for digest, count in self.draining.items() if count]
         ceiling = self.replicas + (self.surge if self.others() else 0)
         total = self.alive(self.digest) + self.others()
-        if self.alive(self.digest) < self.replicas and total < ceiling:
+        if self.alive(self.digest) < self.replicas and total < ceiling and room > 0:
             found.append(partial(_raise, self.starting, self.digest))
         return found + self._leaving()
 
@@ -81,7 +92,7 @@ class Instances:
         for digest in sorted({*self.starting, *self.ready}):
             if digest == self.digest and surplus <= 0:
                 continue
-            if self.starting.get(digest, 0):
+            if self.starting.get(digest, 0) and (digest == self.digest or self._may_leave()):
                 found.append(partial(_move, self.starting, self.draining, digest))
             elif self.ready.get(digest, 0) and (spare > 0 or self.replicas == 0):
                 found.append(partial(_move, self.ready, self.draining, digest))
@@ -100,6 +111,8 @@ class World:
     """Whether the number of instances is the weight."""
     scaled: range = range(0)
     """Numbers between which an autoscaler moves the stable slot whenever it likes."""
+    room: float = inf
+    """Instances that fit beside each other, those that are leaving included."""
 
     @classmethod
     def at(cls, baseline: TargetState, *, is_counted: bool = False) -> World:
@@ -122,9 +135,8 @@ class World:
                     template=content.template,
                     replicas=content.replicas,
                     ready={digest: count for digest, count in content.ready.items() if count},
-                    running=sum(
-                        map(sum, (content.starting.values(), content.ready.values(), content.draining.values()))
-                    ),
+                    running=content.count(),
+                    pace=Pace(surge=content.surge, unavailable=content.unavailable),
                 )
                 for slot, content in self.slots.items()
             },
@@ -156,7 +168,8 @@ class World:
 
     def tick(self, random: Random) -> bool:
         """Lets one event happen; False when nothing can any more."""
-        events = [event for content in self.slots.values() for event in content.events(self.dead)]
+        room = self.room - sum(content.count() for content in self.slots.values())
+        events = [event for content in self.slots.values() for event in content.events(self.dead, room)]
         if self.scaled and self.slots["stable"].replicas:  # What is scaled to nothing stays so.
             events += [partial(setattr, self.slots["stable"], "replicas", number) for number in self.scaled]
         if events:

@@ -1,0 +1,21 @@
+"""What one look at a slot says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.activities.workloads.test_obstacles import sight
+from workflows.model.target import Pace
+
+
+@pytest.mark.parametrize(
+    ("strategy", "pace"),
+    [
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}, (3, 2)),
+        ({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}, (0, 1)),
+        ({"type": "Recreate"}, None),
+    ],
+)
+def test_a_slot_tells_how_its_pods_are_replaced(strategy: dict[str, object], pace: tuple[int, int] | None) -> None:
+    expected = Pace(surge=pace[0], unavailable=pace[1]) if pace else None
+    assert sight(replicas=9, strategy=strategy).state.pace == expected
