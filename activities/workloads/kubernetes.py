@@ -40,13 +40,15 @@ from workflows.contracts.workloads import (
     ScaleRequest,
     WaitReadyRequest,
 )
-from workflows.errors import NotFound, ProviderError
+from workflows.errors import NotFound, NotReady, ProviderError
 from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target
 
 logger = logging.getLogger(__name__)
 
 BEAT = 2.0
 """Seconds between two heartbeats while nothing happens."""
+PATIENCE = 300.0
+"""Seconds after the drain in which pods leave; then people are told who has not."""
 
 
 class KubernetesWorkloads:
@@ -109,7 +111,8 @@ class KubernetesWorkloads:
                 is_lost = bool(request.replicas) and is_hopeless(sight)
                 while not is_lost and (waited := time.monotonic() - started) < request.timeout_seconds:
                     beats.send(waited)
-                    if await changes.next(min(BEAT, request.timeout_seconds - waited)):
+                    is_changed = await changes.next(min(BEAT, request.timeout_seconds - waited))
+                    if is_changed or time.time() >= sight.outdated_at:
                         break
                 else:
                     message = await blocker(api, sight, slot, request.replicas)
@@ -117,16 +120,19 @@ class KubernetesWorkloads:
                     return ReadyResult(ready=False, state=sight.state, message=f"{message} (waited {waited:.0f} s)")
 
     async def retire(self, request: RetireRequest) -> None:
-        """The user's own workload is scaled to nothing and stays."""
+        """The user's own workload is scaled to nothing and stays. Errors: NotReady, naming what has not left."""
         target, slot, writer = request.target, request.slot, self._writer(request.target, request.claim)
+        started = time.monotonic() - waited_before()
         sight = await self._held(target, request.claim, slot)
         if sight.replicas and any(sight.state.ready.values()):
             await self._drain(request.drain_seconds)
         await writer.scale(ScaleRequest(target=target, claim=request.claim, slot=slot, replicas=0))
         async with self._changes(target, slot, sight.workload) as changes:
             await changes.next(BEAT)
-            while not (await self._held(target, request.claim, slot)).is_done(0):
-                beats.send(request.drain_seconds)
+            while not (sight := await self._held(target, request.claim, slot)).is_done(0):
+                beats.send(waited := time.monotonic() - started)
+                if waited > request.drain_seconds + PATIENCE:
+                    raise NotReady(await blocker(self._api(target), sight, slot, 0), provider="kubernetes")
                 await changes.next(BEAT)
         if slot == "canary":
             await writer.remove_canary()

@@ -56,9 +56,9 @@ async def blocker(api: Api, sight: Sight, slot: Slot, replicas: int) -> str:
     """One sentence on what keeps a slot from its wish, with the last words of the pod that it is about."""
     state = sight.state
     if state.template is None:
-        return f"{slot} is empty" if not sight.pods else f"{len(sight.pods)} pods of {slot} still run"
+        return f"{slot} is empty" if not sight.pods else f"{len(sight.pods)} pods of {slot} still run{_late(sight)}"
     if replicas == 0:
-        return f"{len(sight.pods)} pods of {sight.name} still run"
+        return f"{len(sight.pods)} pods of {sight.name} still run{_late(sight)}"
     said = (
         f"{state.ready_of(state.template.digest)} of {replicas} pods of {state.template.version} in {sight.name} "
         "are ready"
@@ -68,9 +68,18 @@ async def blocker(api: Api, sight: Sight, slot: Slot, replicas: int) -> str:
     found = obstacle(sight) or await _refusal(api, sight)
     if found is None:
         others = len(sight.pods) - len(sight.wanted_pods)
-        return f"{said}, and {others} others have not left yet" if others else f"{said}; the others have just started"
+        left = f"{said}, and {others} others have not left yet{_late(sight)}"
+        return left if others else f"{said}; the others have just started"
     words = await _last_words(api, sight, found)
     return f"{said}; {found.sentence}" + (f"; it last said: {words}" if words else "")
+
+
+def _late(sight: Sight) -> str:
+    """The first pod that was asked to stop, and where it still is."""
+    for pod in filter(is_leaving, sight.pods):
+        name, node = pod["metadata"]["name"], pod["spec"].get("nodeName", "no node")
+        return f"; pod {name} on {node} was to stop by {pod['metadata']['deletionTimestamp']}"
+    return ""
 
 
 def _obstacles(sight: Sight) -> Iterator[Obstacle]:

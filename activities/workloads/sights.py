@@ -6,14 +6,16 @@ Whatever is said of a slot is derived from one look: nothing is remembered, and 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.labels import canary_labels, canary_name, selector_text
-from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready
+from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready, lost_at
 from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.clusters.kubernetes.templates import Notes, described, notes_of
 from activities.workloads.controllers import Controller, controller_of, owner, pace_of
@@ -33,6 +35,8 @@ class Sight:
     revisions: tuple[Object, ...]
     pods: tuple[Object, ...]
     """Those that still run or may run, terminating ones included."""
+    outdated_at: float = inf
+    """When one of the pods counts as lost without any change of an object, in seconds since the epoch."""
 
     @property
     def notes(self) -> Notes:
@@ -183,7 +187,13 @@ async def look_at(api: Api, target: Target, slot: Slot, workload: Object | None)
         owners = {uid, *(found["metadata"]["uid"] for found in revisions)}
         pods = [pod for pod in pods if owner(pod) in owners]
     running = [pod for pod in pods if not has_ended(pod)]
-    return Sight(resource(api, target, slot).name, controller, workload, tuple(revisions), tuple(running))
+    outdated_at = inf
+    if not target.exclusive:  # What must never run beside another version may still do so on a node that is cut off.
+        now = time.time()
+        running = [pod for pod in running if now < lost_at(pod)]
+        outdated_at = min(map(lost_at, running), default=inf)
+    name = resource(api, target, slot).name
+    return Sight(name, controller, workload, tuple(revisions), tuple(running), outdated_at)
 
 
 def _port(pod: Object, name: str) -> int:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from tests.workflows.lab import BAD, Lab, Trial
 from tests.workflows.test_interruptions import same
 from workflows.contracts.traffic import ShiftRequest
-from workflows.errors import Rejected
+from workflows.errors import NotReady, ProviderError, Rejected
 from workflows.model.target import SlotState, TrafficState
 
 SLOW = {"kind": "canary", "stages": [{"weight": 50, "observe": "10m"}], "watch": "1m"}
@@ -89,15 +89,26 @@ async def test_a_dead_stable_blocks_the_undo_and_leaves_users_where_they_are_ser
     assert lab.world.violations == []
 
 
-@pytest.mark.parametrize("refused", ["traffic.shift", "workloads.retire", "targets.settle", "targets.acquire"])
-async def test_a_permanent_error_on_one_object_blocks_and_resume_goes_on(lab: Lab, refused: str) -> None:
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        ("traffic.shift", Rejected),
+        ("workloads.retire", Rejected),
+        ("workloads.retire", NotReady),
+        ("targets.settle", Rejected),
+        ("targets.acquire", Rejected),
+    ],
+)
+async def test_what_one_object_refuses_or_waits_for_too_long_blocks_and_resume_goes_on(
+    lab: Lab, refused: str, error: type[ProviderError]
+) -> None:
     trial = await observing(lab)
     mark = trial.place.mark
     assert mark is not None
     key = trial.components[0].target.key
 
     async def refuse(_request: Any) -> None:
-        raise Rejected(f"{refused} is refused by the other side")
+        raise error(f"{refused} is refused by the other side")
 
     lab.world.hooks[key, refused] = refuse
     await trial.say("abort")

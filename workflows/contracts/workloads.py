@@ -98,7 +98,10 @@ class WorkloadActivities(ABC):
     @activity.defn(name="workloads.retire")
     @abstractmethod
     async def retire(self, request: RetireRequest) -> None:
-        """Drains and removes everything in the slot; an empty slot is fine. Heartbeats."""
+        """Drains and removes everything in the slot; an empty slot is fine. Heartbeats.
+
+        Errors: NotReady, naming what has not left, when that takes long; asked again, it goes on.
+        """
 
     @activity.defn(name="workloads.gather")
     @abstractmethod

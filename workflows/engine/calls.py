@@ -37,6 +37,9 @@ NOBODY = "NoWorkerForCluster"
 
 _BRISK = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
 
+_TOLD = replace(_BRISK, non_retryable_error_types=["NotReady"])
+"""Who has waited and says that the world has not followed is heard at once."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -71,9 +74,9 @@ CHECK = Profile()
 ASK = replace(CHECK, total=timedelta(seconds=75))
 """The same for a person who waits for the answer."""
 WRITE = Profile()
-WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=HEARTBEAT)
+WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=HEARTBEAT, retry=_TOLD)
 UNDO = Profile(queue=".undo", attempt=timedelta(seconds=30), total=timedelta(seconds=60))
-UNDO_WAIT = Profile(queue=".undo", attempt=timedelta(hours=2), total=None, beats=HEARTBEAT)
+UNDO_WAIT = Profile(queue=".undo", attempt=timedelta(hours=2), total=None, beats=HEARTBEAT, retry=_TOLD)
 OBSERVE = Profile(
     queue=".observe",
     attempt=timedelta(hours=2),

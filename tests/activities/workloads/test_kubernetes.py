@@ -22,7 +22,7 @@ from tests.activities.world import Run, World, a_release, a_template
 from tests.cluster import Namespace
 from workflows.contracts.targets import AcquireRequest, SettleRequest, TakeOverRequest
 from workflows.contracts.workloads import DeployRequest, ReadyResult, RetireRequest, ScaleRequest, WaitReadyRequest
-from workflows.errors import Conflict, Fenced, ForeignChange, NotFound, Rejected, Unavailable, Unsupported
+from workflows.errors import Conflict, Fenced, ForeignChange, NotFound, NotReady, Rejected, Unavailable, Unsupported
 from workflows.model.target import SLOTS, Claim, Mark, Promoted, Slot, Target, Template
 
 pytestmark = pytest.mark.cluster
@@ -374,6 +374,62 @@ async def test_a_users_own_workload_that_takes_the_canarys_name_in_mid_release_s
     assert acquired.step is None
     await world.retire(run, target, acquired.claim)
     assert deployment(shop, "trip-canary")["spec"] == theirs
+
+
+def hang(shop: Namespace, pod: Any) -> None:
+    """What the API server shows of a pod whose node is not heard of any more: not ready, and ended by nobody."""
+    path = f"/api/v1/namespaces/{shop.name}/pods/{pod['metadata']['name']}"
+    change = {"metadata": {"finalizers": ["test.headgate.dev/hung"]}}
+    shop.api.request("PATCH", path, change, kind="application/merge-patch+json")
+    status = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    shop.api.request("PATCH", f"{path}/status", status, kind="application/strategic-merge-patch+json")
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes are given up after a moment."""
+    monkeypatch.setattr("activities.clusters.kubernetes.pods.OVERDUE", 2)
+
+
+@pytest.mark.usefixtures("hung")
+async def test_a_pod_that_a_hung_node_never_ends_keeps_no_slot_from_being_ready(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    evicted = pods(shop, "app=trip")[0]
+    hang(shop, evicted)
+    name = evicted["metadata"]["name"]
+    shop.api.request("DELETE", f"/api/v1/namespaces/{shop.name}/pods/{name}", {"gracePeriodSeconds": 1})
+    wait = WaitReadyRequest(target=target, claim=claim, slot="stable", replicas=2, timeout_seconds=20)
+    result = await run.call(world.workloads.wait_ready, wait)
+    assert result.ready, result.message
+    assert name in {pod["metadata"]["name"] for pod in pods(shop, "app=trip")}, "nobody deletes it by force"
+
+
+@pytest.mark.usefixtures("hung")
+async def test_a_pod_that_a_hung_node_never_ends_keeps_no_canary(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    hang(shop, pods(shop, f"{SLOT}=canary")[0])
+    await world.retire(run, target, claim)
+    assert deployment(shop, "trip-canary") is None
+    assert (await run.call(world.targets._inspect, target)).slot("canary").is_empty
+
+
+async def test_a_retirement_that_takes_long_says_who_has_not_left_and_goes_on_when_asked_again(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.workloads.kubernetes.PATIENCE", 1)
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=1)
+    [pod] = pods(shop, f"{SLOT}=canary")
+    hang(shop, pod)
+    message = f"1 pods of trip-canary still run; pod {pod['metadata']['name']} on {pod['spec']['nodeName']} was to stop"
+    with pytest.raises(NotReady, match=message):
+        await world.retire(run, target, claim)
+    path = f"/api/v1/namespaces/{shop.name}/pods/{pod['metadata']['name']}"
+    shop.api.request("PATCH", path, {"metadata": {"finalizers": None}}, kind="application/merge-patch+json")
+    await world.retire(run, target, claim)
+    assert deployment(shop, "trip-canary") is None
 
 
 class Dying:
