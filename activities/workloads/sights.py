@@ -134,7 +134,7 @@ class Sight:
             address = (pod.get("status") or {}).get("podIP")
             if template and address and is_ready(pod) and not is_leaving(pod):
                 host = f"[{address}]" if ":" in address else address
-                served = f"{host}:{port or _port(pod, self.name)}"
+                served = f"{host}:{port or _port(template, self.name)}"
                 found.append(Endpoint(served, template.version, template.digest, pod["metadata"]["uid"]))
         return found
 
@@ -196,8 +196,9 @@ async def look_at(api: Api, target: Target, slot: Slot, workload: Object | None)
     return Sight(name, controller, workload, tuple(revisions), tuple(running), outdated_at)
 
 
-def _port(pod: Object, name: str) -> int:
-    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports") or []]
+def _port(template: Template, name: str) -> int:
+    """The workload's own: what is injected into a pod, such as a mesh's proxy, has ports of its own."""
+    ports = [port for container in template.body["pod"]["spec"]["containers"] for port in container.get("ports") or []]
     if not ports:
         raise Rejected(
             f"{name} declares no port; write workload.port, so that its pods can be asked",

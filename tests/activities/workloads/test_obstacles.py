@@ -20,13 +20,13 @@ def pod(*containers: dict[str, Any], **status: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": TEMPLATE["spec"], "status": {"containerStatuses": statuses, **status}}
 
 
-def sight(*pods: dict[str, Any], seen: int = 1, **spec: Any) -> Sight:
+def sight(*pods: dict[str, Any], seen: int = 1, template: dict[str, Any] = TEMPLATE, **spec: Any) -> Sight:
     deployment = {
         "metadata": {"name": "trip", "generation": 1},
-        "spec": {"replicas": 2, "template": TEMPLATE, **spec},
+        "spec": {"replicas": 2, "template": template, **spec},
         "status": {"observedGeneration": seen},
     }
-    replica_set = {"metadata": {"uid": "set"}, "spec": {"template": TEMPLATE}}
+    replica_set = {"metadata": {"uid": "set"}, "spec": {"template": template}}
     return Sight("trip", CONTROLLERS["deployment"], deployment, (replica_set,), pods)
 
 
