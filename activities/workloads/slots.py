@@ -64,11 +64,11 @@ class Writer:
         self._refuse_unsuited(await self._place("stable").get(), request)
 
         def change(found: Object) -> list[Operation]:
-            notes = self._notes(found)
+            notes = self._notes(found).model_copy(update={"strategy": self._own(found)})
             base = found["spec"]["template"]
             pod = wanted_pod(request.template, base, notes, name=found["metadata"]["name"])
             replicas = self._number(request, found, found)
-            return self._put(found, template=pod, replicas=replicas, strategy=strategy)
+            return note(found, notes) + self._put(found, template=pod, replicas=replicas, strategy=strategy)
 
         return await self._write("stable", change, request.template)
 
@@ -123,7 +123,8 @@ class Writer:
 
         def change(found: Object) -> list[Operation]:
             pod = baseline.body["pod"] if baseline else found["spec"]["template"]
-            known = {"strategy": found["spec"].get(self._controller.strategy), "wrote": pod_hash(pod)}
+            own = found["spec"].get(self._controller.strategy)
+            known = {"strategy": own, "paced": own, "wrote": pod_hash(pod)}
             return note(found, notes_of(found).model_copy(update=known))
 
         await self._place("stable").change(self.target.key, self.claim, change)
@@ -132,8 +133,8 @@ class Writer:
         """Puts the user's update strategy back and keeps the notes: a later write may change it again."""
 
         def change(found: Object) -> list[Operation]:
-            notes = self._notes(found)
-            return self._put(found, strategy=notes.strategy) if notes.strategy else []
+            self._notes(found)
+            return self._put(found, strategy=self._own(found))
 
         await self._place("stable").change(self.target.key, self.claim, change)
 
@@ -144,9 +145,8 @@ class Writer:
             return None
 
         def change(found: Object) -> list[Operation]:
-            notes = notes_of(found)
-            operations = self._put(found, strategy=notes.strategy) if notes.strategy else []
-            return operations + note(found, Notes(templates=notes.templates))
+            operations = self._put(found, strategy=self._own(found))
+            return operations + note(found, Notes(templates=notes_of(found).templates))
 
         found = await place.change(self.target.key, self.claim, change)
         return described(found["spec"]["template"], notes_of(found))
@@ -206,7 +206,9 @@ class Writer:
 
     async def _write(self, slot: Slot, change: Change, template: Template) -> Object:
         def seal(stored: Object) -> list[Operation]:
-            return note(stored, notes_of(stored).knowing(template, stored["spec"]["template"]))
+            notes = notes_of(stored).knowing(template, stored["spec"]["template"])
+            paced = stored["spec"].get(self._controller.strategy)
+            return note(stored, notes.model_copy(update={"paced": paced}))
 
         return await self._place(slot).change(self.target.key, self.claim, change, seal=seal)
 
@@ -238,7 +240,8 @@ class Writer:
 
     def _own(self, stable: Object) -> Object | None:
         """The user's own update strategy, also while a release has another one there."""
-        return notes_of(stable).strategy or stable["spec"].get(self._controller.strategy)
+        notes, there = notes_of(stable), stable["spec"].get(self._controller.strategy)
+        return notes.strategy if notes.strategy and notes.paced in (None, there) else there
 
     def _put(self, found: Object, *, strategy: Object | None = None, **wanted: Any) -> list[Operation]:
         """Sets fields of the spec that differ, after testing that the whole spec still is what was read."""

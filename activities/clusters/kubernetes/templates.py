@@ -44,6 +44,8 @@ class Notes(Message):
     """By hash of the pod template, the one written last at the end."""
     strategy: dict[str, Any] | None = None
     """The user's own update strategy, while a release has another one there."""
+    paced: dict[str, Any] | None = None
+    """The update strategy as a release left it; another one there is the user's own by now. None in older notes."""
     wrote: str = ""
     """Hash of the pod template that is ours during a release; another one there is somebody else's change."""
 

@@ -163,6 +163,21 @@ async def test_the_users_own_strategy_and_size_are_back_in_the_end(
     assert after["template"]["spec"]["containers"][0]["image"] == "registry.test/trip:v2"
 
 
+@pytest.mark.parametrize("moment", ["before the promotion", "after it", "without one"])
+async def test_an_update_strategy_that_the_user_writes_in_mid_release_stays(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace, *, moment: str
+) -> None:
+    other = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": "30%"}}
+    if moment == "after it":
+        await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2, max_surge=2)
+    shop.merge("apps/v1/deployments/trip", {"spec": {"strategy": other}})
+    if moment == "before the promotion":
+        await world.deploy(run, target, claim, slot="stable", template=V2, replicas=2, max_surge=2)
+        assert deployment(shop)["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 2, "maxUnavailable": 0}
+    await settle(world, run, target, claim)
+    assert deployment(shop)["spec"]["strategy"] == other
+
+
 async def test_an_undo_restores_the_deployment_to_the_letter(
     world: World, run: Run, target: Target, claim: Claim, shop: Namespace
 ) -> None:
