@@ -54,8 +54,8 @@ RELEASE = (
     ),
     NotYet(
         "spec.components.*.strategy.retire",
-        "{} needs two workloads of your own, which "
-        "Kubernetes support brings; update, the default, gives your workload the new version",
+        f"{{}} is about a second workload of your own, which {_LATER}; name the one that serves users in workload and "
+        "leave retire out: green stands beside it as a copy, and in the end it has the new version",
         _is("keep", "scaleDown", "delete"),
     ),
     NotYet("spec.migrations", f"migrations are a later part and {_LATER}; run them before the release"),

@@ -385,7 +385,7 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
     "a colour that stays": (
         a_release().blue_green(retire="keep").document(),
         f"{S}.retire",
-        "keep needs two workloads",
+        "keep is about a second workload of your own, which is not supported yet; name the one that serves users",
     ),
     "canary without a router": (
         a_release().unrouted().document(),
