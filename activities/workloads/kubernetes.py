@@ -41,7 +41,7 @@ from workflows.contracts.workloads import (
     WaitReadyRequest,
 )
 from workflows.errors import NotFound, NotReady, ProviderError
-from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target
+from workflows.model.target import SLOTS, Autoscaler, Claim, Mark, Promoted, Slot, SlotState, Target, Template
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +86,13 @@ class KubernetesWorkloads:
             yield changes
 
     async def deploy(self, request: DeployRequest) -> SlotState:
+        await self._drain_before(request, request.template)
         found = await self._writer(request.target, request.claim).deploy(request)
         return (await look_at(self._api(request.target), request.target, request.slot, found)).state
 
     async def scale(self, request: ScaleRequest) -> SlotState:
         target, slot = request.target, request.slot
+        await self._drain_before(request)
         found = await self._writer(target, request.claim).scale(request)
         if found is None and request.replicas:
             raise NotFound(f"slot {slot} of {target.key} is empty; deploy something first", provider="kubernetes")
@@ -124,8 +126,8 @@ class KubernetesWorkloads:
         target, slot, writer = request.target, request.slot, self._writer(request.target, request.claim)
         started = time.monotonic() - waited_before()
         sight = await self._held(target, request.claim, slot)
-        if sight.replicas and any(sight.state.ready.values()):
-            await self._drain(request.drain_seconds)
+        if sight.replicas:
+            await self._drain(sight, request.drain_seconds)
         await writer.scale(ScaleRequest(target=target, claim=request.claim, slot=slot, replicas=0))
         async with self._changes(target, slot, sight.workload) as changes:
             await changes.next(BEAT)
@@ -199,10 +201,19 @@ class KubernetesWorkloads:
         found = await self._writer(target, claim).held(slot)
         return await look_at(self._api(target), target, slot, found)
 
-    async def _drain(self, seconds: float) -> None:
+    async def _drain_before(self, request: DeployRequest | ScaleRequest, wanted: Template | None = None) -> None:
+        """Drains where a wish that is not written yet takes instances away."""
+        if not request.drain_seconds:
+            return
+        sight = await self._held(request.target, request.claim, request.slot)
+        is_replaced = wanted and sight.template and sight.template.digest != wanted.digest
+        if is_replaced or sight.replicas > request.replicas:
+            await self._drain(sight, request.drain_seconds)
+
+    async def _drain(self, sight: Sight, seconds: float) -> None:
         """Users have been sent elsewhere: lets their open requests end, over several attempts if need be."""
         started = time.monotonic() - waited_before()
-        while (drained := time.monotonic() - started) < seconds:
+        while any(sight.state.ready.values()) and (drained := time.monotonic() - started) < seconds:
             beats.send(drained)
             await asyncio.sleep(min(BEAT, seconds - drained))
 

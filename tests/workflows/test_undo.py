@@ -242,3 +242,15 @@ async def test_an_undo_that_is_blocked_holds_no_other_component_back(lab: Lab, w
     assert (outcome, result["reason"]) == ("RolledBack", "RuleFailed")
     assert same(api.state(), before["api"])
     assert lab.world.violations == []
+
+
+async def test_recreate_drains_what_users_have_left_on_both_ways(lab: Lab) -> None:
+    trial = lab.release("recreate")
+    lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
+    await trial.start()
+    assert (await trial.end())[0] == "RolledBack"
+    stops = [request for name, request in trial.place.log if name == "workloads.scale"]
+    assert [(stop.claim.purpose, stop.replicas, stop.drain_seconds) for stop in stops] == [
+        ("release", 0, 30),
+        ("undo", 0, 30),
+    ]

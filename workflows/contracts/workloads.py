@@ -22,6 +22,9 @@ class DeployRequest(Message):
     max_unavailable: int = 0
     share: float = 0
     """Percent of the stable slot's present number: the slot gets this, `replicas`, or what it has, whatever is most."""
+    drain_seconds: float = 0
+    """For open requests of users who have been sent elsewhere, before what serves is taken away. A provider that
+    drains each instance by itself needs none."""
     ready_within_seconds: float | None = None
     """Given, the activity goes on to wait as `wait_ready` does: one activity costs half the history of two."""
 
@@ -32,6 +35,8 @@ class ScaleRequest(Message):
     slot: Slot
     replicas: int
     share: float = 0
+    """As in DeployRequest."""
+    drain_seconds: float = 0
     """As in DeployRequest."""
     ready_within_seconds: float | None = None
     """As in DeployRequest."""
@@ -83,12 +88,12 @@ class WorkloadActivities(ABC):
     @activity.defn(name="workloads.deploy")
     @abstractmethod
     async def deploy(self, request: DeployRequest) -> ReadyResult:
-        """Writes the wish, and waits for it only when asked to."""
+        """Writes the wish after the drain, and waits for it only when asked to. Heartbeats."""
 
     @activity.defn(name="workloads.scale")
     @abstractmethod
     async def scale(self, request: ScaleRequest) -> ReadyResult:
-        """Writes the number of instances; those taken away are drained first."""
+        """As `deploy`, for the number of instances."""
 
     @activity.defn(name="workloads.wait_ready")
     @abstractmethod

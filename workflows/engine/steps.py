@@ -88,7 +88,7 @@ class StepRunner:
 
     async def _size(self, action: Deploy | Scale, summary: str, then: WaitReady | None) -> None:
         within = None if then is None else then.timeout_seconds
-        profile = self.write if then is None else self.wait
+        profile = self.wait if then is not None or action.drain_seconds else self.write
         result: ReadyResult
         if isinstance(action, Deploy):
             wish = DeployRequest(
@@ -100,6 +100,7 @@ class StepRunner:
                 max_surge=action.max_surge,
                 max_unavailable=action.max_unavailable,
                 share=action.share,
+                drain_seconds=action.drain_seconds,
                 ready_within_seconds=within,
             )
             result = await self.reach.call(WorkloadActivities.deploy, wish, profile, summary)
@@ -110,6 +111,7 @@ class StepRunner:
                 slot=action.slot,
                 replicas=action.replicas,
                 share=action.share,
+                drain_seconds=action.drain_seconds,
                 ready_within_seconds=within,
             )
             result = await self.reach.call(WorkloadActivities.scale, size, profile, summary)
@@ -181,11 +183,14 @@ class StepRunner:
 
 
 def wait_of(step: Step, following: Step | None) -> WaitReady | None:
-    """The wait that directly follows a change of a slot's size or template, when there is one."""
+    """The wait that directly follows a change of a slot's size or template, when there is one.
+
+    After a drain it is an activity of its own, because each resumes by its own seconds.
+    """
     action, wait = step.action, following.action if following is not None else None
     if isinstance(action, Deploy | Scale) and isinstance(wait, WaitReady):
         same = (wait.slot, wait.replicas) == (action.slot, action.replicas)
-        return wait if same else None
+        return wait if same and not action.drain_seconds else None
     return None
 
 

@@ -37,6 +37,8 @@ class Deploy(Message):
     max_unavailable: int = 0
     share: float = 0
     """Percent of the stable slot's number that the slot must have at least, where an autoscaler has raised that one."""
+    drain_seconds: float = 0
+    """For open requests of users who have left the slot, before what it runs is taken away."""
 
 
 class Scale(Message):
@@ -46,6 +48,8 @@ class Scale(Message):
     slot: Slot
     replicas: int
     share: float = 0
+    """As in Deploy."""
+    drain_seconds: float = 0
     """As in Deploy."""
 
 

@@ -92,7 +92,8 @@ class Draft:
         A canary that is for a weight follows an autoscaler of stable, as stable itself always does.
         """
         before = self.state.slot(slot)
-        extra = surge if before.replicas and before.template != template else 0
+        is_other = before.template != template
+        extra = surge if before.replicas and is_other else 0
         elsewhere = sum(self.state.slot(other).replicas for other in SLOTS if other != slot)
         self.peak = max(self.peak, elsewhere + max(before.replicas, replicas) + extra)
         self._add(
@@ -103,16 +104,18 @@ class Draft:
                 max_surge=surge,
                 max_unavailable=unavailable,
                 share=self._following(100 if slot == "stable" else weight),
+                drain_seconds=self._drain(slot) if is_other else 0,
             )
         )
 
     def scale(self, slot: Slot, replicas: int, *, weight: float = 0) -> None:
         """Changes the number of instances for a weight; says nothing when it is surely right already."""
-        share = self._following(weight)
-        if self.state.slot(slot).replicas != replicas or share:
+        share, before = self._following(weight), self.state.slot(slot).replicas
+        if before != replicas or share:
             elsewhere = sum(self.state.slot(other).replicas for other in SLOTS if other != slot)
             self.peak = max(self.peak, elsewhere + replicas)
-            self._add(Scale(slot=slot, replicas=replicas, share=share))
+            drain = self._drain(slot) if replicas < before else 0
+            self._add(Scale(slot=slot, replicas=replicas, share=share, drain_seconds=drain))
             self.wait(slot)
 
     def wait(self, slot: Slot, *, timeout: timedelta | None = None, rounds: int = 1) -> None:
@@ -173,6 +176,11 @@ class Draft:
         """The share of the stable slot's number that follows what an autoscaler makes of that one meanwhile."""
         is_free = self.component.capacity == "proportional" or weight >= 100
         return weight if self.baseline.autoscalers and is_free else 0
+
+    def _drain(self, slot: Slot) -> float:
+        """How long requests may still be open in a slot that users have been sent away from."""
+        is_left = self.is_routed and self.state.slot(slot).replicas > 0 and self.state.weight(slot) == 0
+        return self.plan.target.drain_seconds if is_left else 0
 
     def _add(self, action: Action, phase: Phase | None = None) -> None:
         before, after = self.state, applied(self.state, action)

@@ -77,7 +77,8 @@ def _deploy(action: Deploy, before: TargetState) -> str:
     if not was.replicas or was.template is None:
         return f"Start {what} ({action.slot})"
     if was.template.version != action.template.version:
-        return f"Replace {was.template.version} by {what} ({action.slot})"
+        replace = "Drain and replace" if action.drain_seconds else "Replace"
+        return f"{replace} {was.template.version} by {what} ({action.slot})"
     return f"Run {what} ({action.slot})"
 
 

@@ -64,7 +64,8 @@ class _Removal:
             return None if now.is_empty else Retire(slot=slot, drain_seconds=self.target.drain_seconds)
         # The workload existed, scaled to nothing: it is the user's own and stays.
         if now.template is None or now.template.digest != before.template.digest or now.replicas:
-            return Deploy(slot=slot, template=before.template, replicas=0)
+            drain = self.target.drain_seconds if self.target.is_routed else 0
+            return Deploy(slot=slot, template=before.template, replicas=0, drain_seconds=drain)
         return None if now.is_empty else WaitReady(slot=slot, replicas=0)
 
 
@@ -209,7 +210,8 @@ class _Return:
         if self.is_routed and self.observed.weight("maintenance") < 100:
             return self._send({"maintenance": 100})
         if stable.replicas:
-            return Scale(slot="stable", replicas=0)
+            drain = self.target.drain_seconds if self.is_routed else 0
+            return Scale(slot="stable", replicas=0, drain_seconds=drain)
         return None if stable.is_empty else WaitReady(slot="stable", replicas=0)
 
     def _deploy(self) -> Deploy:
@@ -223,7 +225,9 @@ class _Return:
             return self._deployed(surge=0, unavailable=few)
         is_left = self.is_routed and self.observed.weight("stable") == 0 and not self.target.keeps_stable
         if self.target.exclusive or is_left:
-            return self._deployed(surge=0, unavailable=self.size)
+            # Users who are still in the bad version wait for these instances, so open requests do not.
+            drain = self.target.drain_seconds if is_left and self._is_wanted("canary") else 0
+            return self._deployed(surge=0, unavailable=self.size, drain=drain)
         stable = self.observed.slot("stable")
         pace = stable.pace or Pace(surge=self.size)
         spared = max(min(pace.unavailable, self.size - 1), int(not pace.surge))
@@ -231,7 +235,7 @@ class _Return:
         idle = wanted - sum(stable.ready.values())
         return self._deployed(surge=self.size if pace.surge else 0, unavailable=max(spared, idle))
 
-    def _deployed(self, *, surge: int, unavailable: int) -> Deploy:
+    def _deployed(self, *, surge: int, unavailable: int, drain: float = 0) -> Deploy:
         return Deploy(
             slot="stable",
             template=self.old,
@@ -239,6 +243,7 @@ class _Return:
             max_surge=surge,
             max_unavailable=unavailable,
             share=100 if self._follows else 0,
+            drain_seconds=drain,
         )
 
     def _tidy(self) -> Action | None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -547,6 +548,27 @@ async def test_a_drain_that_was_begun_is_not_begun_again(world: World, run: Run,
     started = time.monotonic()
     await run.call(world.workloads.retire, request, resumed_from=59.5)
     assert time.monotonic() - started < 20
+
+
+async def test_what_users_have_left_serves_until_its_drain_is_over_and_once_only(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace
+) -> None:
+    await waiting(lambda: deployment(shop)["status"].get("availableReplicas") == 2)
+    wish = {"target": target, "claim": claim, "slot": "stable", "drain_seconds": 60}
+    for call in (
+        partial(run.call, world.workloads.deploy, DeployRequest.model_validate(wish | {"template": V2, "replicas": 2})),
+        partial(run.call, world.workloads.scale, ScaleRequest.model_validate(wish | {"replicas": 0})),
+    ):
+        before = deployment(shop)["spec"]
+        run.heartbeats.clear()
+        draining = asyncio.create_task(call(resumed_from=55))
+        await waiting(lambda: run.heartbeats)
+        assert deployment(shop)["spec"] == before
+        await draining
+        assert deployment(shop)["spec"] != before
+        started = time.monotonic()
+        await call()
+        assert time.monotonic() - started < 20
 
 
 async def test_a_rollback_later_brings_the_whole_pod_template_back(

@@ -45,11 +45,11 @@ def test_r0_3_full_canary() -> None:
         "Send all users to v2 (canary)",
         "Observe v2 at 100 % for 30m (stage 4)",
         GROUP,
-        "Replace v1 by 4 instances of v2 (stable)",
+        "Drain and replace v1 by 4 instances of v2 (stable)",
         "Wait until 4 instances of v2 (stable) are ready",
         "Send 50 % of users to v2 (canary), 50 % to v2 (stable)",
         "Send all users to v2 (stable)",
-        "Replace v2 by 4 instances of v1 (canary)",
+        "Drain and replace v2 by 4 instances of v1 (canary)",
         "Wait until 4 instances of v1 (canary) are ready",
         "Watch v2 with all users for 30m; v1 (canary) stands by at full size",
         COMMIT,
@@ -103,7 +103,7 @@ def test_r0_4_blue_green_with_validation_host_approval_and_30_minutes_of_watch()
         "Observe v2 at 100 %, without waiting (stage 1)",
         GROUP,
         "Watch v2 with all users for 30m; v1 (stable) stands by at full size",
-        "Replace v1 by 4 instances of v2 (stable)",
+        "Drain and replace v1 by 4 instances of v2 (stable)",
         "Wait until 4 instances of v2 (stable) are ready",
         "Send 50 % of users to v2 (canary), 50 % to v2 (stable)",
         "Send all users to v2 (stable)",
@@ -259,6 +259,24 @@ def test_a_rollback_switches_at_once_after_120_seconds_at_most_and_watches_for_a
 
 
 @pytest.mark.parametrize(
+    ("release", "drained"),
+    [
+        (a_release().canary(5, 100), ["stable", "canary", "canary"]),
+        (a_release().blue_green(), ["stable", "canary"]),
+        (a_release().recreate(), ["stable"]),
+        (a_release().recreate().unrouted(), []),
+        (a_release().rolling(), []),
+        (a_release().canary(50).counted(), []),
+    ],
+    ids=["canary", "blue-green", "recreate", "recreate without a router", "rolling", "replicas"],
+)
+def test_instances_that_users_have_left_are_drained_before_they_go(release: ReleaseBuilder, drained: list[str]) -> None:
+    actions = [step.action for step in plan(release.with_(drain="5m") if drained else release).steps]
+    taken = [action for action in actions if isinstance(action, Deploy | Scale | Retire) and action.drain_seconds]
+    assert [(action.slot, action.drain_seconds) for action in taken] == [(slot, 300) for slot in drained]
+
+
+@pytest.mark.parametrize(
     ("release", "first_exposed"),
     [
         (a_release().canary(5), "Send 5 % of users to v2 (canary), 95 % to v1 (stable)"),
@@ -335,7 +353,7 @@ def test_an_observer_learns_the_comparison_arm_only_while_it_surely_runs_the_old
     made = plan(a_release().canary(50))
     arms = {step.summary: (step.new, step.old) for step in made.steps}
     assert arms["Observe v2 at 50 % for 10m (stage 1)"] == (("canary",), ("stable",))
-    assert arms["Replace v1 by 4 instances of v2 (stable)"] == (("canary",), ())
+    assert arms["Drain and replace v1 by 4 instances of v2 (stable)"] == (("canary",), ())
     assert arms["Send 50 % of users to v2 (canary), 50 % to v2 (stable)"] == (("stable", "canary"), ())
     assert arms["Wait until 4 instances of v1 (canary) are ready"] == (("stable",), ())
     watch = "Watch v2 with all users for 30m; v1 (canary) stands by at full size"

@@ -83,7 +83,7 @@ STATES: dict[str, tuple[TargetState, object]] = {
     ),
     "users on the standby": (
         seen(FULL_NEW, FULL_OLD, canary=100),
-        Deploy(slot="stable", template=OLD, replicas=4, max_surge=0, max_unavailable=4),
+        Deploy(slot="stable", template=OLD, replicas=4, max_surge=0, max_unavailable=4, drain_seconds=30),
     ),
     "half a standby": (
         seen(FULL_NEW, slot(4, v1=2)),
@@ -134,7 +134,7 @@ def test_a_slot_that_users_need_whatever_its_weight_is_never_emptied(traffic: di
 
 EXCLUSIVELY: list[tuple[TargetState, object]] = [
     (seen(FULL_NEW), Shift(weights={"maintenance": 100})),
-    (seen(FULL_NEW, maintenance=100), Scale(slot="stable", replicas=0)),
+    (seen(FULL_NEW, maintenance=100), Scale(slot="stable", replicas=0, drain_seconds=30)),
     (seen(slot(0, wants="v2", v2=4), maintenance=100), WaitReady(slot="stable", replicas=0)),
     (
         seen(slot(0, wants="v2"), maintenance=100),
@@ -168,7 +168,7 @@ def test_a_workload_that_was_scaled_to_nothing_is_the_users_own_and_stays() -> N
     path = undo_path(baseline, seen(FULL_NEW), ROUTED)
     assert [step.action for step in path] == [
         Shift(weights={"maintenance": 100}),
-        Deploy(slot="stable", template=OLD, replicas=0),
+        Deploy(slot="stable", template=OLD, replicas=0, drain_seconds=30),
     ]
 
 
