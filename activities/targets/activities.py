@@ -17,6 +17,7 @@ from activities.gitops.null import NoGitOps
 from activities.gitops.protocol import GitOps
 from activities.registry import Registry
 from activities.targets.protocol import RunProbe
+from activities.traffic.keeping import Keeping
 from activities.traffic.protocol import Sticky, TrafficRouter
 from activities.workloads.protocol import Record, WorkloadProvider
 from workflows.contracts.targets import (
@@ -54,6 +55,7 @@ class Targets(TargetActivities):
         self._workloads = workloads
         self._routers = routers
         self._lookout = Lookout(workloads, routers)
+        self._keeping = Keeping(routers)
         self._runs = runs
         self._gitops = gitops or NoGitOps()
 
@@ -121,7 +123,8 @@ class Targets(TargetActivities):
         if promoted and promoted.at is None:
             promoted = promoted.model_copy(update={"at": datetime.now(UTC)})
         if request.retire is not None:
-            await self._workload(request.target).retire(request.retire)
+            async with self._keeping(request.target):
+                await self._workload(request.target).retire(request.retire)
         if request.weights:
             await self._lead(request.target, request.claim, request.weights)
         await self._gitops.resume(request.target, request.claim, mark.baseline.syncs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
+
 from activities.registry import Registry
 from activities.traffic.keeping import Keeping
 from activities.workloads.protocol import Witness, WorkloadProvider
@@ -26,21 +28,30 @@ class Workloads(WorkloadActivities):
         self._keeping = keeping
 
     async def deploy(self, request: DeployRequest) -> ReadyResult:
-        return await self._follow(request, await self._of(request.target).deploy(request))
+        async with self._kept(request):
+            state = await self._of(request.target).deploy(request)
+        return await self._follow(request, state)
 
     async def scale(self, request: ScaleRequest) -> ReadyResult:
-        return await self._follow(request, await self._of(request.target).scale(request))
+        async with self._kept(request):
+            state = await self._of(request.target).scale(request)
+        return await self._follow(request, state)
 
     async def wait_ready(self, request: WaitReadyRequest) -> ReadyResult:
         async with self._keeping(request.target):
             return await self._of(request.target).wait_ready(request)
 
     async def retire(self, request: RetireRequest) -> None:
-        await self._of(request.target).retire(request)
+        async with self._keeping(request.target):
+            await self._of(request.target).retire(request)
 
     async def gather(self, request: GatherRequest) -> Gathered:
         provider = self._of(request.target)
         return await provider.gather(request) if isinstance(provider, Witness) else Gathered()
+
+    def _kept(self, request: DeployRequest | ScaleRequest) -> AbstractAsyncContextManager[None]:
+        """A wish takes long only where it drains."""
+        return self._keeping(request.target) if request.drain_seconds else nullcontext()
 
     async def _follow(self, request: DeployRequest | ScaleRequest, state: SlotState) -> ReadyResult:
         if request.ready_within_seconds is None:
