@@ -19,9 +19,11 @@ _SIDES = (("Ingress", "ingress", "from"), ("Egress", "egress", "to"))
 def copies(policy: Object, meaning: Meaning) -> Iterator[Copy]:
     """What has to stand beside a policy: one for the canary's pods, one for the pods that let the stable ones in."""
     spec, ours = policy.get("spec") or {}, {"matchLabels": meaning.ours}
+    sides = _sides(spec, meaning)
     if meaning.is_missed(spec.get("podSelector") or {}):
-        yield meaning.copy(NETWORK_POLICY, policy, {**deepcopy(spec), "podSelector": ours})
-    if sides := _sides(spec, meaning):
+        among = {field: [*spec[field], *rules] for field, rules in sides.items()}
+        yield meaning.copy(NETWORK_POLICY, policy, deepcopy({**spec, **among, "podSelector": ours}))
+    if sides:
         kinds = [kind for kind, field, _ in _SIDES if field in sides]
         peers = {"podSelector": spec.get("podSelector") or {}, "policyTypes": kinds, **sides}
         yield meaning.copy(NETWORK_POLICY, policy, peers, suffix="-peers")

@@ -58,6 +58,16 @@ def test_a_policy_for_the_users_pods_is_copied_for_the_canarys() -> None:
     assert policies({"podSelector": TRIP, **rules}) == [{"podSelector": OURS, **rules}]
 
 
+@pytest.mark.parametrize(("side", "peers"), [("ingress", "from"), ("egress", "to")])
+def test_pods_that_may_reach_each_other_may_so_in_the_canary_and_across_both(side: str, peers: str) -> None:
+    other = {"podSelector": {"matchLabels": {"app": "other"}}}
+    rules = [{peers: [{"podSelector": TRIP}, other], "ports": PORTS}, {peers: [other]}, {"ports": PORTS}]
+    canarys, others = policies({"podSelector": TRIP, side: rules})
+    among = {peers: [{"podSelector": OURS}], "ports": PORTS}
+    assert canarys == {"podSelector": OURS, side: [*rules, among]}
+    assert others == {"podSelector": TRIP, "policyTypes": [side.capitalize()], side: [among]}
+
+
 def test_who_lets_the_users_pods_in_lets_the_canarys_in_and_nobody_else() -> None:
     database = {"matchLabels": {"app": "database"}}
     other = {"podSelector": {"matchLabels": {"app": "other"}}}
