@@ -61,10 +61,16 @@ class Copy:
     body: Object
 
 
-_MARKS = ("app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "chart", "heritage")
-_MARK_PREFIXES = ("argocd.argoproj.io/", "helm.sh/", "helm.toolkit.fluxcd.io/", "kustomize.toolkit.fluxcd.io/")
+_CHOSEN_BY = ("app.kubernetes.io/component", "app.kubernetes.io/name", "app.kubernetes.io/part-of", "istio.io/rev")
+_HELMS = ("chart", "heritage")
 
 
 def _kept(labels: Labels) -> dict[str, str]:
-    """All but the marks of whoever deployed the original: only readers of such objects know by which they choose."""
-    return {name: value for name, value in labels.items() if name not in _MARKS and not name.startswith(_MARK_PREFIXES)}
+    """Those by which readers of such objects choose them.
+
+    Names without a prefix are the users' own (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels),
+    so whatever tracks what it deployed has one; only Helm's oldest charts did not care.
+    """
+    return {
+        name: value for name, value in labels.items() if name in _CHOSEN_BY or ("/" not in name and name not in _HELMS)
+    }

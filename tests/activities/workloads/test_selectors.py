@@ -102,6 +102,23 @@ def test_every_kind_is_copied_with_all_but_its_selector(one: Any) -> None:
     assert specs(one.kind, {**one.spec, field: {"labels": BOTH["matchLabels"]} if one.spec == SIDE else BOTH}) == []
 
 
+def test_a_copy_bears_the_labels_that_its_readers_choose_by_and_no_mark_of_whoever_deploys() -> None:
+    chosen = {"release": "prometheus", "team": "trips", "istio.io/rev": "canary", "app.kubernetes.io/name": "trip"}
+    marks = {
+        "kapp.k14s.io/app": "1",
+        "argocd.argoproj.io/instance": "shop",
+        "objectset.rio.cattle.io/hash": "abc",
+        "app.kubernetes.io/instance": "trip",
+        "app.kubernetes.io/managed-by": "Helm",
+        "chart": "trip-1.0",
+        "heritage": "Helm",
+    }
+    monitor = an_object({**OWN, "podMetricsEndpoints": []}, labels=chosen | marks, annotations={"a": "b"})
+    [made] = SORT[POD_MONITOR].copies([monitor], MEANING)
+    assert made.body["metadata"]["labels"] == chosen
+    assert made.body["metadata"].keys() == {"name", "labels"}
+
+
 def test_what_means_every_pod_of_its_namespace_is_left_alone() -> None:
     for sort in SORTS:
         assert list(sort.copies([an_object({}), {"metadata": {"name": "p", "namespace": "test"}}], MEANING)) == []
