@@ -19,7 +19,6 @@ from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.changes import Changes, Watched
 from activities.clusters.kubernetes.clusters import Clusters
 from activities.clusters.kubernetes.kinds import POD
-from activities.clusters.kubernetes.templates import is_foreign
 from activities.foreign import Shared
 from activities.workloads.autoscalers import Autoscalers
 from activities.workloads.configuration import SharedConfiguration, recorded
@@ -105,7 +104,7 @@ class KubernetesWorkloads:
             await changes.next(BEAT)
             while True:
                 sight = await self._held(target, request.claim, slot)
-                if request.claim.purpose == "release" and sight.workload and is_foreign(sight.workload):
+                if request.claim.purpose == "release" and sight.is_changed:
                     await self.look(target)
                 if sight.is_done(request.replicas):
                     return ReadyResult(ready=True, state=sight.state)
@@ -160,7 +159,7 @@ class KubernetesWorkloads:
         if (there := (await secret.read()).mark) is not None:
             return there
         template = mark.baseline.slot("stable").template
-        await self._writer(mark.target, claim).begin(template)
+        await self._writer(mark.target, claim).begin(mark.baseline)
         pod = template.body["pod"] if template else None
         found = await recorded(self._api(mark.target), mark.target.namespace, pod) if pod else Configuration()
         more = {"mark": mark, "configuration": found}

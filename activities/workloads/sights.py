@@ -17,7 +17,7 @@ from activities.clusters.kubernetes.kinds import POD
 from activities.clusters.kubernetes.labels import canary_labels, canary_name, selector_text
 from activities.clusters.kubernetes.pods import has_ended, is_leaving, is_ready, lost_at
 from activities.clusters.kubernetes.resources import MadeResource, Resource
-from activities.clusters.kubernetes.templates import Notes, described, notes_of
+from activities.clusters.kubernetes.templates import Notes, described, is_foreign, is_resized, notes_of
 from activities.workloads.controllers import Controller, controller_of, owner, pace_of
 from activities.workloads.protocol import Endpoint
 from workflows.errors import Rejected
@@ -52,6 +52,11 @@ class Sight:
     def replicas(self) -> int:
         """The wanted number."""
         return self.controller.size(self.workload) if self.workload else 0
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is not what a release wrote last."""
+        return self.workload is not None and (is_foreign(self.workload) or is_resized(self.workload))
 
     @property
     def templates(self) -> Mapping[str, Template]:

@@ -22,6 +22,7 @@ from activities.clusters.kubernetes.templates import (
     Notes,
     described,
     is_foreign,
+    is_resized,
     note,
     notes_of,
     pod_hash,
@@ -35,7 +36,7 @@ from activities.workloads.selectors.beside import admit
 from activities.workloads.sights import resource, slots_of
 from workflows.contracts.workloads import DeployRequest, ScaleRequest
 from workflows.errors import Fenced, NotFound, Rejected, Unsupported
-from workflows.model.target import Claim, Slot, Target, Template
+from workflows.model.target import Claim, Slot, Target, TargetState, Template
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Writer:
         def change(found: Object) -> list[Operation]:
             if request.replicas:  # What is emptied may be anybody's.
                 self._notes(found)
-            return self._put(found, replicas=self._number(request, stable, found))
+            pods = self._number(request, stable, found)
+            return self._put(found, replicas=pods) + note(found, notes_of(found).sized(pods))
 
         return await self._place(request.slot).change(self.target.key, self.claim, change)
 
@@ -93,9 +95,11 @@ class Writer:
             await self._place("canary").delete(self.target.key, self.claim)
 
     async def put_back(self) -> None:
-        """Writes the pod templates again that somebody else changed. Errors: Fenced, Rejected."""
+        """Writes what somebody else changed again. Errors: Fenced, Rejected."""
         for slot in slots_of(self.target):
             found = await self._place(slot).find()
+            if found is not None and is_resized(found):
+                await self._place(slot).change(self.target.key, self.claim, self._size_back)
             if found is not None and is_foreign(found):
                 await self._put_back(slot, await written(self.api, self.target, slot, found))
 
@@ -112,19 +116,25 @@ class Writer:
 
         await place.change(self.target.key, self.claim, change)
 
+    def _size_back(self, found: Object) -> list[Operation]:
+        size = notes_of(found).size
+        return [] if size is None else self._put(found, replicas=size)
+
     async def replace_broken(self, pods: Iterable[Object]) -> None:
         """Ends pods, so that the controller makes them anew of the template that is wanted."""
         for pod in pods:
             place = pod["metadata"]
             await self.api.delete(POD, place["namespace"], place["name"], uid=place["uid"])
 
-    async def begin(self, baseline: Template | None) -> None:
-        """Notes what a release finds: the user's update strategy, and the pod template that was captured."""
+    async def begin(self, baseline: TargetState) -> None:
+        """Notes what a release finds: the user's update strategy, and what was captured of template and size."""
+        stable, is_sized = baseline.slot("stable"), self._controller.is_sized and not baseline.autoscalers
 
         def change(found: Object) -> list[Operation]:
-            pod = baseline.body["pod"] if baseline else found["spec"]["template"]
+            pod = stable.template.body["pod"] if stable.template else found["spec"]["template"]
             own = found["spec"].get(self._controller.strategy)
-            known = {"strategy": own, "paced": own, "wrote": pod_hash(pod)}
+            size = stable.replicas if is_sized else None
+            known = {"strategy": own, "paced": own, "wrote": pod_hash(pod), "size": size}
             return note(found, notes_of(found).model_copy(update=known))
 
         await self._place("stable").change(self.target.key, self.claim, change)
@@ -180,7 +190,7 @@ class Writer:
         replicas = self._number(request, stable)
         body = canary_body(stable, pod, key=self.target.key, replicas=replicas, strategy=strategy)
         stored = await place.create(self.target.key, self.claim, body, dry=True)
-        notes = Notes().knowing(request.template, stored["spec"]["template"])
+        notes = Notes(size=replicas).knowing(request.template, stored["spec"]["template"])
         body["metadata"]["annotations"] = {NOTES: notes.model_dump_json(by_alias=True, exclude_defaults=True)}
         return await place.create(self.target.key, self.claim, body)
 
@@ -208,7 +218,7 @@ class Writer:
         def seal(stored: Object) -> list[Operation]:
             notes = notes_of(stored).knowing(template, stored["spec"]["template"])
             paced = stored["spec"].get(self._controller.strategy)
-            return note(stored, notes.model_copy(update={"paced": paced}))
+            return note(stored, notes.sized(self._controller.size(stored)).model_copy(update={"paced": paced}))
 
         return await self._place(slot).change(self.target.key, self.claim, change, seal=seal)
 

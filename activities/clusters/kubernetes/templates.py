@@ -48,6 +48,8 @@ class Notes(Message):
     """The update strategy as a release left it; another one there is the user's own by now. None in older notes."""
     wrote: str = ""
     """Hash of the pod template that is ours during a release; another one there is somebody else's change."""
+    size: int | None = None
+    """As `wrote`, the number of pods; None where an autoscaler moves it."""
 
     def knowing(self, template: Template, pod: Object) -> Notes:
         """With a pod template, as the API server stored it, known as a version."""
@@ -55,6 +57,10 @@ class Notes(Message):
         others = [(other, known) for other, known in self.templates.items() if other != name]
         known = Known(version=template.version, digest=template.digest)
         return self.model_copy(update={"templates": {**dict(others[-KEPT + 1 :]), name: known}, "wrote": name})
+
+    def sized(self, pods: int) -> Notes:
+        """With another number of pods, where that is ours."""
+        return self if self.size is None else self.model_copy(update={"size": pods})
 
 
 def notes_of(found: Object) -> Notes:
@@ -65,6 +71,11 @@ def notes_of(found: Object) -> Notes:
 def is_foreign(found: Object) -> bool:
     """Whether a pod template that is ours during a release was changed by somebody else."""
     return notes_of(found).wrote not in ("", pod_hash(found["spec"]["template"]))
+
+
+def is_resized(found: Object) -> bool:
+    """Whether a number of pods that is ours during a release was changed by somebody else."""
+    return notes_of(found).size not in (None, found["spec"].get("replicas"))
 
 
 def note(found: Object, notes: Notes) -> list[Operation]:

@@ -332,12 +332,41 @@ async def test_a_slot_never_counts_as_ready_with_somebody_elses_template(
         await run.call(world.workloads.wait_ready, wait)
 
 
-async def test_what_scales_and_what_a_status_says_is_no_foreign_change(
+def resize(shop: Namespace, name: str, replicas: int) -> None:
+    """Somebody, or an autoscaler, scales a Deployment."""
+    path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/{name}/scale"
+    shop.api.request("PATCH", path, {"spec": {"replicas": replicas}}, kind="application/merge-patch+json")
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+async def test_a_number_of_pods_that_somebody_else_changes_is_noticed_and_put_back(
+    world: World, run: Run, target: Target, claim: Claim, shop: Namespace, *, slot: Slot
+) -> None:
+    await world.deploy(run, target, claim, slot="canary", template=V2, replicas=2)
+    name = "trip" if slot == "stable" else "trip-canary"
+    scale = ScaleRequest(target=target, claim=claim, slot="canary", replicas=1)
+    await run.call(world.workloads.scale, scale.model_copy(update={"replicas": 2}))
+    async with noticing(world, target) as change:
+        resize(shop, name, 3)
+        found = await change
+    assert found.field == f"Deployment {shop.name}/{name}: /spec/replicas"
+    assert str(found).startswith(f"{found.field} was 2 and is 3;")
+    with pytest.raises(ForeignChange, match="was 2 and is 3"):
+        await run.call(world.workloads.scale, scale)
+    await run.call(world.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert deployment(shop, name)["spec"]["replicas"] == 2
+    await run.call(world.workloads.scale, scale)
+
+
+async def test_what_an_autoscaler_does_and_what_a_status_says_is_no_foreign_change(
     world: World, run: Run, target: Target, claim: Claim, shop: Namespace
 ) -> None:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "trip"}
+    shop.apply(
+        "autoscaling/v2", "HorizontalPodAutoscaler", "late", spec={"scaleTargetRef": reference, "maxReplicas": 9}
+    )
     async with noticing(world, target) as change:
-        path = f"/apis/apps/v1/namespaces/{shop.name}/deployments/trip"
-        shop.api.request("PATCH", path, {"spec": {"replicas": 3}}, kind="application/merge-patch+json")
+        resize(shop, "trip", 3)
         await waiting(lambda: deployment(shop)["status"].get("availableReplicas") == 3)
         assert not change.done()
 

@@ -12,6 +12,7 @@ from activities.clusters.kubernetes.templates import (
     RESTART,
     Notes,
     described,
+    is_resized,
     note,
     notes_of,
     pod_hash,
@@ -40,6 +41,17 @@ def images(found: dict[str, Any]) -> list[str]:
 def put(base: dict[str, Any], wanted: dict[str, str], name: str = "trip") -> list[str]:
     template = Template(version="v2", digest="d", body={"images": wanted})
     return images(wanted_pod(template, base, Notes(), name=name))
+
+
+def test_a_number_of_pods_is_somebody_elses_where_it_is_ours_and_another_one() -> None:
+    def found(notes: Notes, replicas: int) -> dict[str, Any]:
+        annotations = {"headgate.dev/release": notes.model_dump_json(by_alias=True)}
+        return {"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}
+
+    ours = Notes(size=4)
+    assert [is_resized(found(ours, pods)) for pods in (4, 8)] == [False, True]
+    assert not is_resized(found(ours.sized(8), 8))
+    assert not is_resized(found(Notes().sized(4), 8)), "an autoscaler's"
 
 
 def test_what_a_replica_set_adds_is_not_part_of_the_template() -> None:
