@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubernetes.client import ApiException
+
 from infra.testbed.api import Api, read_manifests
 from infra.testbed.errors import BedError
 from infra.testbed.golang import module
+from infra.testbed.processes import polling
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,22 @@ def install(api: Api, names: Sequence[str] = tuple(SOURCES)) -> list[str]:
                 installed.append(path)
     for path in installed:
         api.wait_for("Established", path)
+        _wait_for_storage(api, path)
     return [path.rpartition("/")[2] for path in installed]
+
+
+def _wait_for_storage(api: Api, path: str) -> None:
+    """Has the API server open what stores a kind: it begins at the first question, and refuses some meanwhile."""
+    spec = api.get(path)["spec"]
+    version = next(version["name"] for version in spec["versions"] if version["storage"])
+    for _ in polling(f"the storage of {spec['names']['plural']}", limit=30):
+        try:
+            api.request("GET", f"/apis/{spec['group']}/{version}/{spec['names']['plural']}?limit=1")
+        except ApiException as error:
+            if error.status != 429:
+                raise
+        else:
+            return
 
 
 def files(source: Source) -> list[Path]:
