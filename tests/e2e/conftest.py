@@ -1,4 +1,4 @@
-"""What whole releases on the full test bed share."""
+"""What whole releases on the test bed share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,31 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
+from infra.testbed import crds
+from infra.testbed.api import Api
 from infra.testbed.bed import Bed
+from tests.cluster import Namespace
+from tests.e2e.land import Land
 from tests.e2e.site import Site, a_site
+from tests.temporal import address_of, unique
 
 
 @pytest.fixture
 async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
     async with a_site(full_bed, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+async def land(
+    dev_server: WorkflowEnvironment, client: Client, kubeconfig: Path, tmp_path: Path
+) -> AsyncIterator[Land]:
+    crds.install(Api(kubeconfig), ("gateway-api", "contour", "istio", "traefik", "keda"))
+    namespace = Namespace(kubeconfig)
+    try:
+        yield Land(client, address_of(dev_server), tmp_path, namespace, unique("land"))
+    finally:
+        namespace.close()

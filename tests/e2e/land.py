@@ -13,6 +13,7 @@ import pytest
 import yaml
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
+from tests.activities.world import until as until_true
 from tests.cluster import Namespace
 from tests.temporal import end_of, status_of, unique
 from tests.worker.process import WorkerProcess, a_worker
@@ -65,7 +66,12 @@ class Land:
             "metadata": {"name": name},
             "spec": {"environment": "test", "version": version, "components": [usual | component]},
         }
-        return await self.client.start_workflow("Release", document, id=f"release/test/{name}", task_queue=self.queue)
+        return await self.start(document)
+
+    async def start(self, document: dict[str, Any]) -> Handle:
+        """Starts the release of a whole document, of the environment `test`."""
+        name = f"release/test/{document['metadata']['name']}"
+        return await self.client.start_workflow("Release", document, id=name, task_queue=self.queue)
 
     async def abort(self, handle: Handle) -> None:
         """As a person does."""
@@ -75,6 +81,10 @@ class Land:
     def spec(self, path: str) -> Any:
         """The spec of an object as it is now."""
         return self.namespace.get(path)["spec"]
+
+    async def until_available(self, path: str, number: int = 3, *, field: str = "availableReplicas") -> None:
+        """Waits until so many pods of a workload are."""
+        assert await until_true(lambda: (self.namespace.get(path).get("status") or {}).get(field) == number)
 
 
 async def until(handle: Handle, true: Callable[[dict[str, Any]], bool]) -> None:

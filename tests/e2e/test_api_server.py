@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 
-from infra.testbed import crds
-from infra.testbed.api import Api
-from tests.activities.world import until as until_true
-from tests.cluster import Namespace
 from tests.e2e.land import Land, until
-from tests.temporal import address_of, end_of, unique
+from tests.temporal import end_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -37,25 +30,9 @@ SUBSETS: dict[str, Any] = {
 ROLLING: dict[str, Any] = {"kind": "rolling", "watch": "2s", "timeout": "10s"}
 
 
-@pytest.fixture
-async def land(
-    dev_server: WorkflowEnvironment, client: Client, kubeconfig: Path, tmp_path: Path
-) -> AsyncIterator[Land]:
-    crds.install(Api(kubeconfig), ("istio", "keda"))
-    namespace = Namespace(kubeconfig)
-    try:
-        yield Land(client, address_of(dev_server), tmp_path, namespace, unique("land"))
-    finally:
-        namespace.close()
-
-
 def at(weight: float) -> Callable[[dict[str, Any]], bool]:
     """Whether a release has brought so many users to its version."""
     return lambda status: [component["weight"] for component in status["components"]] == [weight]
-
-
-async def until_available(land: Land, path: str = TRIP, field: str = "availableReplicas", number: int = 3) -> None:
-    assert await until_true(lambda: (land.namespace.get(path).get("status") or {}).get(field) == number)
 
 
 def mesh(land: Land) -> None:
@@ -81,7 +58,7 @@ def shares(land: Land) -> list[list[tuple[str, int]]]:
 
 async def test_a_release_through_subsets_leaves_nothing_but_the_new_version(land: Land) -> None:
     mesh(land)
-    await until_available(land)
+    await land.until_available(TRIP)
     before = [land.spec(path) for path in ROUTED]
     async with land.worker():
         handle = await land.release("v1", CANARY, traffic=SUBSETS)
@@ -102,7 +79,7 @@ async def test_a_release_through_subsets_leaves_nothing_but_the_new_version(land
 @pytest.mark.parametrize("version", ["v2-crash", "v2"], ids=["never comes up", "aborted at half"])
 async def test_a_release_through_subsets_that_goes_back_leaves_nothing(land: Land, version: str) -> None:
     mesh(land)
-    await until_available(land)
+    await land.until_available(TRIP)
     before = [land.spec(path) for path in (*ROUTED, TRIP)]
     stages = [{"weight": 50, "observe": "10m"}]
     async with land.worker():
@@ -119,7 +96,7 @@ async def test_a_release_through_subsets_that_goes_back_leaves_nothing(land: Lan
 async def test_a_daemonset_is_replaced_in_place_and_restored_from_a_version_that_never_comes_up(land: Land) -> None:
     path, workload = "apps/v1/daemonsets/trip", {"kind": "kubernetes", "daemonSet": "trip"}
     land.namespace.workload("DaemonSet")
-    await until_available(land, path, "numberAvailable", 2)
+    await land.until_available(path, 2, field="numberAvailable")
     async with land.worker():
         good = await land.release("v1", ROLLING, workload=workload)
         assert await end_of(good) == ("Succeeded", "v1 takes all traffic")
@@ -128,7 +105,7 @@ async def test_a_daemonset_is_replaced_in_place_and_restored_from_a_version_that
         outcome, message = await end_of(await land.release("v2-unready", ROLLING, workload=workload))
     assert (outcome, "v2-unready" in message) == ("RolledBack", True), message
     assert land.spec(path) == served
-    await until_available(land, path, "numberAvailable", 2)
+    await land.until_available(path, 2, field="numberAvailable")
 
 
 SCALED = "keda.sh/v1alpha1/scaledobjects/trip"
@@ -139,7 +116,7 @@ async def test_what_keda_scales_keeps_its_size_through_a_release_and_is_keda_s_a
     trigger = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 6 * * *", "end": "0 8 * * *"}}
     spec = {"scaleTargetRef": {"name": "trip"}, "minReplicaCount": 1, "maxReplicaCount": 5, "triggers": [trigger]}
     land.namespace.apply("keda.sh/v1alpha1", "ScaledObject", "trip", spec=spec)
-    await until_available(land)
+    await land.until_available(TRIP)
     before = land.spec(SCALED)
     async with land.worker():
         handle = await land.release("v1", {**ROLLING, "watch": "10m"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -157,7 +157,7 @@ class KubernetesWorld(World):
 
     def answer(self, kind: Kind, status: Any) -> None:
         """From now on somebody says of every object of a kind that it is in use."""
-        self._answering.append(asyncio.create_task(self._answer(kind, status)))
+        self._answering.append(asyncio.create_task(answering(self.api, self.place, kind, status)))
 
     async def finish(self) -> None:
         for task in self._answering:
@@ -168,16 +168,6 @@ class KubernetesWorld(World):
         await self.api.delete(NAMESPACE, "", self.place, uid=found["metadata"]["uid"])
         await self.reached.close()
         self.close()
-
-    async def _answer(self, kind: Kind, status: Any) -> None:
-        while True:
-            for found in await self.api.search(kind, self.place, labels=""):
-                wanted = status(found)
-                if found.get("status") != wanted:
-                    with suppress(ProviderError):
-                        name = f"{found['metadata']['name']}/status"
-                        await self.api.patch(kind, self.place, name, [put(("status",), wanted)])
-            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -192,6 +182,17 @@ async def noticing(world: World, target: Target) -> AsyncIterator[asyncio.Task[F
     finally:
         task.cancel()
         await asyncio.gather(task, lookout.close(), return_exceptions=True)
+
+
+async def answering(api: Api, namespace: str, kind: Kind, status: Callable[[Object], Any]) -> None:
+    """Says of every object of a kind that it is in use, as its controller would, until cancelled."""
+    while True:
+        for found in await api.search(kind, namespace, labels=""):
+            wanted = status(found)
+            if found.get("status") != wanted:
+                with suppress(ProviderError):
+                    await api.patch(kind, namespace, f"{found['metadata']['name']}/status", [put(("status",), wanted)])
+        await asyncio.sleep(0.05)
 
 
 def accepted(route: Object) -> Any:
