@@ -240,7 +240,7 @@ class _Place:
         return Companion(self.canary, self.target.key, claim)
 
     @property
-    def _service(self) -> Resource:
+    def _service(self) -> MadeResource:
         return self.backends.resource("canary")
 
     @property
