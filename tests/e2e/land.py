@@ -50,20 +50,20 @@ class Land:
             await worker.ready()
             yield worker
 
-    async def release(self, version: str, strategy: dict[str, Any], name: str = "", **component: Any) -> Handle:
+    async def release(self, version: str, strategy: dict[str, Any], name: str = "trip", **component: Any) -> Handle:
         """Starts a release of one component, without metrics: nobody is asked anything here."""
-        name = name or self.queue
         usual = {
-            "name": "trip",
-            "artifact": {"image": "registry.test/trip"},
-            "workload": {"kind": "kubernetes", "deployment": "trip"},
+            "name": name,
+            "artifact": {"image": f"registry.test/{name}"},
+            "workload": {"kind": "kubernetes", "deployment": name},
             "traffic": {"kind": "none"},
             "strategy": strategy,
         }
+        called = f"{self.queue}-{name}"  # Other tests release components of the same name on the same server.
         document = {
             "apiVersion": "headgate.dev/v1",
             "kind": "Release",
-            "metadata": {"name": name},
+            "metadata": {"name": called},
             "spec": {"environment": "test", "version": version, "components": [usual | component]},
         }
         return await self.start(document)
@@ -85,6 +85,11 @@ class Land:
     async def until_available(self, path: str, number: int = 3, *, field: str = "availableReplicas") -> None:
         """Waits until so many pods of a workload are."""
         assert await until_true(lambda: (self.namespace.get(path).get("status") or {}).get(field) == number)
+
+
+def at(weight: float) -> Callable[[dict[str, Any]], bool]:
+    """Whether a release has brought so many users to its version."""
+    return lambda status: [component["weight"] for component in status["components"]] == [weight]
 
 
 async def until(handle: Handle, true: Callable[[dict[str, Any]], bool]) -> None:

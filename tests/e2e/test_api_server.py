@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.e2e.land import Land, until
+from tests.e2e.land import Land, at, until
 from tests.temporal import end_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -28,11 +27,6 @@ SUBSETS: dict[str, Any] = {
     "match": [{"header": "canary", "exact": "true"}],
 }
 ROLLING: dict[str, Any] = {"kind": "rolling", "watch": "2s", "timeout": "10s"}
-
-
-def at(weight: float) -> Callable[[dict[str, Any]], bool]:
-    """Whether a release has brought so many users to its version."""
-    return lambda status: [component["weight"] for component in status["components"]] == [weight]
 
 
 def mesh(land: Land) -> None:
