@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +14,9 @@ from activities.clusters.kubernetes.resources import PREFIX, annotation
 from activities.workloads.secret import record_in
 from tests.cluster import Namespace
 from tests.e2e.land import Handle, Land, at, until
+from tests.e2e.shops import SWITCH, WAYS
+from tests.e2e.site import PARENT, QUEUE, Site
+from tests.e2e.visitors import Visitors
 from tests.temporal import end_of
 from workflows.model.target import Claim
 
@@ -55,6 +58,120 @@ def check_fences(namespace: Namespace, path: str) -> None:
 def check_leftovers(namespace: Namespace, *plurals: str) -> None:
     paths = [f"{plural}/{name}-canary" for plural in ("apps/v1/deployments", "v1/services", *plurals) for name in ENDS]
     assert [path for path in paths if namespace.get(path)] == []
+
+
+# With pods, users and a data plane.
+
+HEADER = "x-shop"
+OLD = {"ai": "1.0.0", "location": "1.1.0", "trip": "1.0.0", "user": "1.0.0"}
+NEW = {"ai": "1.1.0", "location": "1.0.0", "trip": "1.1.1-errors", "user": "1.1.0"}
+CANARY: dict[str, Any] = {
+    "kind": "canary",
+    "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "10s"}],
+    "watch": "4s",
+}
+HELD: dict[str, Any] = {**CANARY, "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "10m"}]}
+FAULTS = {400, 409, 500}
+"""What a version of podinfo with random errors answers."""
+
+
+def http_route(site: Site) -> tuple[str, str, dict[str, Any]]:
+    matches = {name: [{"headers": [{"name": HEADER, "value": name}]}] for name in ENDS}
+    rules = [{"matches": matches[name], "backendRefs": [{"name": name, "port": 80}]} for name in ENDS]
+    spec = {"parentRefs": [PARENT], "hostnames": [site.host], "rules": rules}
+    return "gateway.networking.k8s.io/v1", "HTTPRoute", spec
+
+
+def http_proxy(site: Site) -> tuple[str, str, dict[str, Any]]:
+    conditions = {name: [{"header": {"name": HEADER, "exact": name}}] for name in ENDS}
+    routes = [{"conditions": conditions[name], "services": [{"name": name, "port": 80}]} for name in ENDS]
+    return "projectcontour.io/v1", "HTTPProxy", {"virtualhost": {"fqdn": site.host}, "routes": routes}
+
+
+def ingress(site: Site) -> tuple[str, str, dict[str, Any]]:
+    backends = {name: {"service": {"name": name, "port": {"name": "web"}}} for name in ENDS}
+    paths = {name: [{"path": "/", "pathType": "Prefix", "backend": backends[name]}] for name in ENDS}
+    rules = [{"host": site.host_of(name), "http": {"paths": paths[name]}} for name in ENDS]
+    return "networking.k8s.io/v1", "Ingress", {"rules": rules}
+
+
+ONE = {"gatewayApi": http_route, "contour": http_proxy, "ingress": ingress}
+"""One object for all services: its version, kind and spec."""
+
+
+@asynccontextmanager
+async def a_mall(site: Site, router: str) -> AsyncIterator[dict[str, Visitors]]:
+    """All services behind one object, and users of each whom its old version has served."""
+    for name, version in OLD.items():
+        site.workload(name, replicas=2, version=version)
+    version, kind, spec = ONE[router](site)
+    site.namespace.apply(version, kind, "mall", spec=spec)
+    async with AsyncExitStack() as stack:
+        users = {}
+        for name in ENDS:
+            await site.until_ready(name)
+            host, headers = (site.host_of(name), {}) if router == "ingress" else (site.host, {HEADER: name})
+            made = Visitors(site.bed.gateway, host, headers=headers, count=2, pause=0.02)
+            users[name] = await stack.enter_async_context(made)
+            await made.until((OLD[name], 200))
+        yield users
+
+
+def document(site: Site, router: str, name: str) -> dict[str, Any]:
+    """A release of one service, which stays where a person aborts it if it is the one."""
+    traffic: dict[str, Any] = {field: value.format("mall") for field, value in WAYS[router].traffic.items()}
+    traffic |= {"kind": router, "service": name}
+    strategy = HELD if name == ABORTED else CANARY
+    if router == "ingress":
+        traffic["preview"] = {"host": f"next.{site.host_of(name)}"}
+        strategy = SWITCH | ({"watch": "10m"} if name == ABORTED else {})
+    return site.release(NEW[name], strategy, name, traffic=traffic)
+
+
+@pytest.mark.parametrize("router", ONE)
+async def test_four_services_behind_one_object_are_released_at_once_and_users_meet_only_their_own(
+    site: Site, router: str
+) -> None:
+    path = f"{WAYS[router].path}/mall"
+    async with a_mall(site, router) as users:
+        before, deployments = site.namespace.get(path)["spec"], specs(site)
+        handles = {name: await start(site, document(site, router, name)) for name in ENDS}
+        await asyncio.gather(*(until(handles[name], is_moved(router)) for name in MOVED))
+        await site.abort(ABORTED)
+        ends = dict(zip(handles, await asyncio.gather(*map(end_of, handles.values())), strict=True))
+        assert {name: outcome for name, (outcome, _) in ends.items()} == ENDS, ends
+        after = {name: NEW[name] if end == "Succeeded" else OLD[name] for name, end in ENDS.items()}
+        for name, version in after.items():
+            assert set(await users[name].next(100)) == {(version, 200)}, name
+    for name, visitors in users.items():
+        print(f"{name}: {visitors.answers.total():,} requests, {ends[name]}")
+    assert {name: visitors.lost for name, visitors in users.items() if visitors.lost and name != BAD} == {}
+    assert {status for _, status in users[BAD].lost} <= FAULTS
+    assert {name: found for name, visitors in users.items() if (found := strangers(name, visitors))} == {}
+    assert site.namespace.get(path)["spec"] == before
+    assert {name: specs(site)[name] for name in (BAD, ABORTED)} == {name: deployments[name] for name in (BAD, ABORTED)}
+    images = {name: spec["template"]["spec"]["containers"][0]["image"] for name, spec in specs(site).items()}
+    assert images == {name: f"headgate.test/podinfo:{version}" for name, version in after.items()}
+    check_leftovers(site.namespace, WAYS[router].path)
+    check_fences(site.namespace, path)
+
+
+def specs(site: Site) -> dict[str, Any]:
+    return {name: site.namespace.get(f"apps/v1/deployments/{name}")["spec"] for name in ENDS}
+
+
+async def start(site: Site, document: dict[str, Any]) -> Handle:
+    workflow = f"release/test/{document['metadata']['name']}"
+    return await site.client.start_workflow("Release", document, id=workflow, task_queue=QUEUE)
+
+
+def is_moved(router: str) -> Callable[[dict[str, Any]], bool]:
+    return at(50) if router != "ingress" else lambda status: bool(status["phase"] == "Watching")
+
+
+def strangers(name: str, visitors: Visitors) -> set[str]:
+    """Pods of other services that answered users of this one."""
+    return {pod for pod in visitors.pods if pod and not pod.startswith(f"{name}-")}
 
 
 # With Istio's objects, which no data plane follows here.

@@ -6,6 +6,8 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Self
 
 import aiohttp
@@ -14,13 +16,23 @@ import aiohttp
 class Visitors:
     """Constant requests, counted by version and status; a lost connection counts as status 0."""
 
-    def __init__(self, gateway: str | None, host: str, *, count: int = 4, pause: float = 0.01) -> None:
+    def __init__(
+        self,
+        gateway: str | None,
+        host: str,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        count: int = 4,
+        pause: float = 0.01,
+    ) -> None:
         assert gateway, "this cluster has no data plane"
-        self._url, self._host = f"{gateway}/version", host
+        self._url, self._headers = f"{gateway}/api/info", {"Host": host, **headers}
         self._count, self._pause = count, pause
         self._stopped = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.answers: Counter[tuple[str, int]] = Counter()
+        self.pods: set[str] = set()
+        """The names of all that answered; an empty one stands for whoever said that something failed."""
         self.first: dict[str, float] = {}
         """When each version was first met, as seconds since 1970."""
 
@@ -56,9 +68,11 @@ class Visitors:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
             while not self._stopped.is_set():
                 try:
-                    async with session.get(self._url, headers={"Host": self._host}) as answer:
+                    async with session.get(self._url, headers=self._headers) as answer:
                         text = await answer.text()
-                        version = json.loads(text)["version"] if answer.ok else text[:60]
+                        said = json.loads(text) if answer.ok else {"version": text[:60], "hostname": ""}
+                        version = said["version"]
+                        self.pods.add(said["hostname"])
                         self.answers[version, answer.status] += 1
                         self.first.setdefault(version, time.time())
                 except (aiohttp.ClientError, TimeoutError) as error:
