@@ -212,7 +212,7 @@ def _cluster(seen: ClusterSeen) -> Iterator[Finding]:
             "give the workers' account these rights, as the Helm chart does for inCluster.namespaces and argoCd; "
             "take a namespace that is gone out of their settings"
         )
-        yield Finding(subject, "missing", f"the worker may not {lacking}", fix)
+        yield Finding(subject, "missing", f"rights are missing {lacking}", fix)
     for left in seen.leftovers:
         yield Finding(subject, "missing", f"{left.object} {left.message}", left.fix)
     if not seen.lacking and not seen.leftovers:

@@ -73,7 +73,8 @@ async def _place(api: Api, namespace: str) -> tuple[str, list[Leftover]]:
 
 async def _lacking(api: Api, namespace: str, asked: Iterable[Right]) -> str:
     listed = ", ".join(map(str, await missing(api, namespace, asked)))
-    return listed and f"{listed} in {f'namespace {namespace}' if namespace else 'all namespaces'}"
+    # The place comes first, because a sentence is cut, and a namespace that is gone lacks every right.
+    return listed and f"in {f'namespace {namespace}' if namespace else 'all namespaces'}: {listed}"
 
 
 def _needed(api: Api, namespace: str) -> set[Right]:

@@ -183,7 +183,7 @@ async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> No
     clusters = (
         ClusterSeen(cluster="good", is_reached=True),
         ClusterSeen(cluster="away", message="the API server cannot be reached"),
-        ClusterSeen(cluster="poor", is_reached=True, lacking=("patch secrets in namespace shop",), leftovers=(left,)),
+        ClusterSeen(cluster="poor", is_reached=True, lacking=("in namespace shop: patch secrets",), leftovers=(left,)),
     )
     desk.real.world.surveyed = Surveyed(clusters=clusters, orphans=("prod/shop/deployment/trip",))
     far = unique("far")
@@ -194,7 +194,7 @@ async def test_doctor_tells_what_workers_see_of_their_clusters(desk: Desk) -> No
     assert found[[subject for subject, *_ in found].index("cluster good") :][:6] == [
         ("cluster good", "ok", "reached, with the rights that every release takes, and nothing left over"),
         ("cluster away", "missing", "the API server cannot be reached"),
-        ("cluster poor", "missing", "the worker may not patch secrets in namespace shop"),
+        ("cluster poor", "missing", "rights are missing in namespace shop: patch secrets"),
         ("cluster poor", "missing", "Deployment shop/trip-canary was made for a release that has ended"),
         (f"queue {far}", "missing", "no worker inside its cluster answered"),
         ("marks", "missing", "releases of prod/shop/deployment/trip have ended and left their mark"),

@@ -118,8 +118,7 @@ async def test_a_namespace_that_is_gone_hides_no_mark_of_the_others(shop: Shop, 
     found = await shop.references.survey()
 
     assert target.key in found.orphans
-    assert "list secrets" in found.clusters[0].lacking[-1]
-    assert found.clusters[0].lacking[-1].endswith("in namespace gone")
+    assert found.clusters[0].lacking[-1].startswith("in namespace gone: ")
     assert shop.clusters.get("local").unread == {"gone"}
 
 
@@ -138,4 +137,4 @@ async def test_a_cluster_without_rights_and_one_that_is_away_are_told(shop: Shop
     assert "the API server of cluster away cannot be reached" in gone.message
     assert poor.is_reached
     assert "patch secrets, " in poor.lacking[0]
-    assert poor.lacking[0].endswith(f"in namespace {shop.namespace.name}")
+    assert poor.lacking[0].startswith(f"in namespace {shop.namespace.name}: ")
