@@ -41,9 +41,9 @@ MESSAGE_LIMIT = 1000
 _NEVER_AGAIN = (PermanentError, SpecError, PlanRefused)
 _EXPECTED = (NotReady, Conflict)
 _SECRETS = (
-    (re.compile(r"(\w+://)[^/\s@]+@"), r"\1***@"),
+    (re.compile(r"://[^/\s@]+@"), "://***@"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 ***"),
-    (re.compile(r"(?i)(token|secret|passw(?:or)?d|api[-_]?key)([\w-]*\"?\s*[=:]\s*\"?)[^\s\"',;&]+"), r"\1\2***"),
+    (re.compile(r"(?i)(token|secret|passwo?r?d|api[-_]?key)([\w-]{0,99}\"?\s{0,9}[=:]\s*\"?)[^\s\"',;&]+"), r"\1\2***"),
 )
 
 _DEFINITION = "__temporal_activity_definition"
