@@ -30,9 +30,8 @@ tools: setup # Fetch the tools; `test`, `e2e` and `bench` need them all before t
 demo: setup ## Watch a good and a bad release (ARGS="--kill-workers")
 	@$(BIN)/headgate demo $(ARGS)
 
-# Tests wait for servers and clocks more than they compute: four processes for two cores.
 test: tools ## Run every test that needs no cluster (ARGS="-m 'not slow and not e2e and not cluster'" for the quick ones)
-	$(BIN)/pytest -n 4 --dist loadfile -m 'not cluster' $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not cluster' $(ARGS)
 
 simulations: setup ## Run the simulations of the verdict engine alone; `test` runs them too
 	$(BIN)/pytest -n 2 tests/workflows/analysis/evidence/test_simulations.py $(ARGS)
