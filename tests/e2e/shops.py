@@ -26,6 +26,10 @@ ROLLING: dict[str, Any] = {"kind": "rolling", "watch": "10s"}
 RECREATE: dict[str, Any] = {"kind": "recreate", "watch": "10s"}
 
 
+FAULTS = {400, 409, 500}
+"""What podinfo answers at random where it shall fail; anything else that is no success is lost on the way."""
+
+
 @dataclass(frozen=True)
 class Way:
     """How one router is set up, and how a document names it."""

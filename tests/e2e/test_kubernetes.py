@@ -12,6 +12,7 @@ import pytest
 
 from infra.testbed.bed import Bed
 from tests.e2e.others import SHOP, beside
+from tests.e2e.shops import FAULTS
 from tests.e2e.site import Site, a_site
 from tests.e2e.visitors import Visitors
 from tests.temporal import status_of
@@ -77,7 +78,6 @@ async def test_releases_and_undos_survive_workers_that_are_killed_all_the_time(s
         served = site.namespace.get(SHOP)["spec"]
         outcome, message = await site.play(site.release("1.1.1-errors", CANARY))
         assert (outcome, "errors: " in message) == ("RolledBack", True), message
-        assert {status for _, status in visitors.lost} == {500}
         playing = asyncio.create_task(site.play(site.release("1.0.0", {**CANARY, "watch": "10m"})))
         await asyncio.sleep(1)
         await site.until("shop", lambda status: status["phase"] == "Watching")
@@ -87,7 +87,7 @@ async def test_releases_and_undos_survive_workers_that_are_killed_all_the_time(s
     killed = [worker for worker in site.workers if worker.returncode == -signal.SIGKILL]
     print(f"{len(killed)} workers killed; lost: {visitors.lost}")
     assert len(killed) > 5
-    assert {status for _, status in visitors.lost} == {500}
+    assert {status for _, status in visitors.lost} <= FAULTS
     assert site.namespace.get(SHOP)["spec"] == served
     assert site.namespace.get(f"{SHOP}-canary") is None
 

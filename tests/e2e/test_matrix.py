@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.shops import Shop, differences, opened, shops
+from tests.e2e.shops import FAULTS, Shop, differences, opened, shops
 from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -53,7 +53,8 @@ async def test_bad_releases_go_back_and_leave_every_object_as_it_was(open_shops:
         print(f"{shop.name}: {outcome}, {message}; {dict(shop.visitors.answers)}")
         assert outcome == "RolledBack", (shop.name, message)
         assert "errors: " in message, shop.name
-        assert {status for _, status in shop.lost} == {500}, "users met the version, and nothing but its errors"
+        assert shop.lost, f"no user of {shop.name} met the version"
+        assert {status for _, status in shop.lost} <= FAULTS, shop.name
     await _expect(open_shops, before)
     for shop in open_shops:
         [text] = shop.site.failures(shop.name).values()

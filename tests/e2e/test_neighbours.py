@@ -14,7 +14,7 @@ from activities.clusters.kubernetes.resources import PREFIX, annotation
 from activities.workloads.secret import record_in
 from tests.cluster import Namespace
 from tests.e2e.land import Handle, Land, at, until
-from tests.e2e.shops import SWITCH, WAYS
+from tests.e2e.shops import FAULTS, SWITCH, WAYS
 from tests.e2e.site import PARENT, QUEUE, Site
 from tests.e2e.visitors import Visitors
 from tests.temporal import end_of
@@ -71,8 +71,6 @@ CANARY: dict[str, Any] = {
     "watch": "4s",
 }
 HELD: dict[str, Any] = {**CANARY, "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "10m"}]}
-FAULTS = {400, 409, 500}
-"""What a version of podinfo with random errors answers."""
 
 
 def http_route(site: Site) -> tuple[str, str, dict[str, Any]]:
