@@ -168,7 +168,7 @@ def _lasting(found: dict[str, Any]) -> dict[str, Any]:
     metadata["annotations"] = {
         key: value
         for key, value in notes.items()
-        if not key.startswith("headgate.dev/") and key != "deployment.kubernetes.io/revision"
+        if "headgate.dev/" not in key and key != "deployment.kubernetes.io/revision"
     }
     return {"metadata": metadata, "spec": found["spec"]}
 

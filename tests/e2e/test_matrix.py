@@ -53,8 +53,8 @@ async def test_bad_releases_go_back_and_leave_every_object_as_it_was(open_shops:
         print(f"{shop.name}: {outcome}, {message}; {dict(shop.visitors.answers)}")
         assert outcome == "RolledBack", (shop.name, message)
         assert "errors: " in message, shop.name
-        assert shop.lost, f"no user of {shop.name} met the version"
         assert {status for _, status in shop.lost} <= FAULTS, shop.name
+    assert [shop.name for shop in open_shops if shop.lost], "probes fail too, but not everywhere before a user does"
     await _expect(open_shops, before)
     for shop in open_shops:
         [text] = shop.site.failures(shop.name).values()
