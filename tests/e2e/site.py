@@ -279,7 +279,9 @@ async def _reachable(target: str, address: str) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _worker(bed: Bed, folder: Path, address: str) -> AsyncIterator[asyncio.subprocess.Process]:
     log = folder / "log"
-    command = [sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")]
+    # What enters the cluster waits for the worker and passes no signal on; so the worker goes with it.
+    bound = ["setpriv", "--pdeathsig", "KILL", "--"]
+    command = [*bound, sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")]
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HEADGATE_", "TEMPORAL_"))},
         "PYTHONPATH": str(ROOT),
