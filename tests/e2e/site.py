@@ -163,9 +163,12 @@ class Site:
         }
 
     async def until(self, name: str, true: Callable[[dict[str, Any]], bool]) -> None:
-        """Waits until the status of a release is as wanted."""
+        """Waits until the status of a release is as wanted; it is not while no worker can tell."""
         handle = self.client.get_workflow_handle(f"release/test/{name}")
-        while not true(await status_of(handle)):  # noqa: ASYNC110
+        while True:
+            with suppress(RPCError, WorkflowQueryFailedError):
+                if true(await status_of(handle)):
+                    return
             await asyncio.sleep(0.2)
 
     async def observed_weight(self, name: str) -> float | None:
