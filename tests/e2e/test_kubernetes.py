@@ -69,7 +69,7 @@ async def test_a_release_and_its_undo_survive_their_worker_and_a_minute_without_
 async def test_releases_and_undos_survive_workers_that_are_killed_all_the_time(site: Site) -> None:
     async def kill() -> None:
         while True:
-            await asyncio.sleep(10)
+            await asyncio.sleep(5)
             await site.replace_worker()
 
     async with Visitors(site.bed.gateway, site.host) as visitors, beside(kill()):
@@ -86,7 +86,7 @@ async def test_releases_and_undos_survive_workers_that_are_killed_all_the_time(s
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
     killed = [worker for worker in site.workers if worker.returncode == -signal.SIGKILL]
     print(f"{len(killed)} workers killed; lost: {visitors.lost}")
-    assert len(killed) > 5
+    assert len(killed) >= 3, "one for each release"
     assert {status for _, status in visitors.lost} <= FAULTS
     assert site.namespace.get(SHOP)["spec"] == served
     assert site.namespace.get(f"{SHOP}-canary") is None
