@@ -83,7 +83,8 @@ class ArgoCd:
             if not ours and tracked_by and is_tracker(application, tracked_by):
                 ours = [workload]
             if ours:
-                moved = [_moved(target, template, item, there) for item in ours if (there := await item.find())]
+                there = [(item, found if item is workload else await item.find()) for item in ours]
+                moved = [_moved(target, template, item, seen) for item, seen in there if seen]
                 syncs.append(_judge(application, moved, everything))
         return tuple(syncs)
 

@@ -68,8 +68,9 @@ async def blocker(api: Api, sight: Sight, slot: Slot, replicas: int) -> str:
     found = obstacle(sight) or await _refusal(api, sight)
     if found is None:
         others = len(sight.pods) - len(sight.wanted_pods)
-        left = f"{said}, and {others} others have not left yet{_late(sight)}"
-        return left if others else f"{said}; the others have just started"
+        if not others:
+            return f"{said}; the others have just started"
+        return f"{said}, and {others} others have not left yet{_late(sight)}"
     words = await _last_words(api, sight, found)
     return f"{said}; {found.sentence}" + (f"; it last said: {words}" if words else "")
 

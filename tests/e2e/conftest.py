@@ -12,10 +12,13 @@ from temporalio.testing import WorkflowEnvironment
 from infra.testbed import crds
 from infra.testbed.api import Api
 from infra.testbed.bed import Bed
+from tests.activities.traffic.conftest import routing_kubeconfig
 from tests.cluster import Namespace
 from tests.e2e.land import Land
 from tests.e2e.site import Site, a_site
 from tests.temporal import address_of, unique
+
+__all__ = ["land", "routing_kubeconfig", "site"]
 
 
 @pytest.fixture
@@ -26,10 +29,10 @@ async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def land(
-    dev_server: WorkflowEnvironment, client: Client, kubeconfig: Path, tmp_path: Path
+    dev_server: WorkflowEnvironment, client: Client, routing_kubeconfig: Path, tmp_path: Path
 ) -> AsyncIterator[Land]:
-    crds.install(Api(kubeconfig), ("gateway-api", "contour", "istio", "traefik", "keda"))
-    namespace = Namespace(kubeconfig)
+    crds.install(Api(routing_kubeconfig), ("keda",))
+    namespace = Namespace(routing_kubeconfig)
     try:
         yield Land(client, address_of(dev_server), tmp_path, namespace, unique("land"))
     finally:

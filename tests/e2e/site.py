@@ -200,11 +200,14 @@ class Site:
         described = await handle.describe()
         await handle.signal("abort", {"firstRunId": described.raw_info.first_run_id, "by": "ann@example.com"})
 
+    async def start(self, document: dict[str, Any]) -> WorkflowHandle[Any, Any]:
+        """Begins a release."""
+        name = f"release/test/{document['metadata']['name']}"
+        return await self.client.start_workflow("Release", document, id=name, task_queue=QUEUE)
+
     async def play(self, document: dict[str, Any]) -> tuple[str, str]:
         """Releases to the end: the outcome and its sentence."""
-        name = document["metadata"]["name"]
-        handle = await self.client.start_workflow("Release", document, id=f"release/test/{name}", task_queue=QUEUE)
-        return await end_of(handle)
+        return await end_of(await self.start(document))
 
 
 def _is_complete(replicas: int | None, status: dict[str, Any]) -> bool:

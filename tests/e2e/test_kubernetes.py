@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.testbed.bed import Bed
+from tests.e2e.land import at
 from tests.e2e.others import SHOP, beside
 from tests.e2e.shops import FAULTS
 from tests.e2e.site import Site, a_site
@@ -33,11 +34,6 @@ async def site(full_bed: Bed, tmp_path: Path) -> AsyncIterator[Site]:
         made.shop()
         await made.until_ready()
         yield made
-
-
-def at(weight: float) -> Callable[[dict[str, Any]], bool]:
-    """Whether a release has brought so many users to its version."""
-    return lambda status: [component["weight"] for component in status["components"]] == [weight]
 
 
 @pytest.mark.parametrize("outcome", ["Succeeded", "Aborted"])

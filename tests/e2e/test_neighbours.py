@@ -15,7 +15,7 @@ from activities.workloads.secret import record_in
 from tests.cluster import Namespace
 from tests.e2e.land import Handle, Land, at, until
 from tests.e2e.shops import FAULTS, SWITCH, WAYS
-from tests.e2e.site import PARENT, QUEUE, Site
+from tests.e2e.site import PARENT, Site
 from tests.e2e.visitors import Visitors
 from tests.temporal import end_of
 from workflows.model.target import Claim
@@ -133,7 +133,7 @@ async def test_four_services_behind_one_object_are_released_at_once_and_users_me
     path = f"{WAYS[router].path}/mall"
     async with a_mall(site, router) as users:
         before, deployments = site.namespace.get(path)["spec"], specs(site)
-        handles = {name: await start(site, document(site, router, name)) for name in ENDS}
+        handles = {name: await site.start(document(site, router, name)) for name in ENDS}
         await asyncio.gather(*(until(handles[name], is_moved(router)) for name in MOVED))
         await site.abort(ABORTED)
         ends = dict(zip(handles, await asyncio.gather(*map(end_of, handles.values())), strict=True))
@@ -156,11 +156,6 @@ async def test_four_services_behind_one_object_are_released_at_once_and_users_me
 
 def specs(site: Site) -> dict[str, Any]:
     return {name: site.namespace.get(f"apps/v1/deployments/{name}")["spec"] for name in ENDS}
-
-
-async def start(site: Site, document: dict[str, Any]) -> Handle:
-    workflow = f"release/test/{document['metadata']['name']}"
-    return await site.client.start_workflow("Release", document, id=workflow, task_queue=QUEUE)
 
 
 def is_moved(router: str) -> Callable[[dict[str, Any]], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -18,6 +18,7 @@ from infra.testbed import crds
 from infra.testbed.api import Api
 from infra.testbed.bed import Bed
 from tests.e2e import others
+from tests.e2e.land import at
 from tests.e2e.others import EDITS, ROUTE, SHOP, Busybody, a_restless_autoscaler, beside
 from tests.e2e.site import Site, a_site
 from tests.e2e.visitors import Visitors
@@ -54,11 +55,6 @@ def specs(site: Site, *, but: tuple[str, ...] = ()) -> dict[str, Any]:
     """What an undo must give back field by field."""
     found = {path: dict(site.namespace.get(path)["spec"]) for path in (SHOP, ROUTE, others.SERVICE)}
     return {path: {field: value for field, value in spec.items() if field not in but} for path, spec in found.items()}
-
-
-def at(weight: float) -> Callable[[dict[str, Any]], bool]:
-    """Whether a release has brought so many users to its version."""
-    return lambda status: [component["weight"] for component in status["components"]] == [weight]
 
 
 async def aborted_at_half(site: Site, version: str) -> None:

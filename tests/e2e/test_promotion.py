@@ -14,13 +14,11 @@ from typing import Any
 import pytest
 from temporalio.service import RPCError
 
-from tests.e2e.shops import CASES, Shop, differences, opened, shops
+from tests.e2e.shops import Shop, differences, opened, shops
 from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
-BESIDE = [name for name, (_, strategy) in CASES.items() if strategy["kind"] not in ("rolling", "recreate")]
-"""Where a second version stands beside the first, and is promoted."""
 PROMOTION = ("Promoting", "Watching", "Committing", "Succeeded")
 ROUNDS = 3
 LONGEST = 25.0
@@ -58,7 +56,8 @@ class Trial:
 
 @pytest.fixture
 async def trials(site: Site) -> AsyncIterator[list[Trial]]:
-    async with opened([shop for shop in shops(site) if shop.name in BESIDE]) as found:
+    """Where a second version stands beside the first, and is promoted."""
+    async with opened([shop for shop in shops(site) if not shop.is_in_place]) as found:
         yield [Trial(shop, "1.0.0", shop.objects()) for shop in found]
 
 

@@ -13,6 +13,7 @@ from temporalio.client import Client, WorkflowContinuedAsNewError, WorkflowFailu
 from temporalio.exceptions import ApplicationError
 
 from tests.temporal import unique
+from tests.workflows.fake_world import Hook
 from tests.workflows.lab import Lab, Trial
 from workflows.contracts.metrics import ObserveRequest
 from workflows.contracts.traffic import ShiftRequest
@@ -266,39 +267,35 @@ async def reset(lab: Lab) -> None:
     await trial.end()
 
 
-async def undo_blocked_then_resumed(lab: Lab) -> None:
-    trial = lab.release("canary", name=NAME)
-    key = trial.components[0].target.key
-    lab.world.verdicts[key] = lambda request: BAD if request.segment > 1 else None
+async def _blocked(trial: Trial, activity: str, hook: Hook) -> None:
+    """A bad canary whose undo a hook blocks, until it is gone and a person resumes."""
+    world, key = trial.lab.world, trial.components[0].target.key
+    world.verdicts[key] = lambda request: BAD if request.segment > 1 else None
+    world.hooks[key, activity] = hook
+    await trial.start()
+    await trial.until(lambda status: status.wait and status.wait.reason == "UndoBlocked")
+    del world.hooks[key, activity]
+    await trial.say("resume")
+    await _ends(trial, "RolledBack")
 
+
+async def undo_blocked_then_resumed(lab: Lab) -> None:
     async def refuse(_: object) -> None:
         raise ApplicationError("the disk is full", type="Rejected", non_retryable=True)
 
-    lab.world.hooks[key, "targets.settle"] = refuse
-    await trial.start()
-    await trial.until(lambda status: status.wait and status.wait.reason == "UndoBlocked")
-    del lab.world.hooks[key, "targets.settle"]
-    await trial.say("resume")
-    await _ends(trial, "RolledBack")
+    await _blocked(lab.release("canary", name=NAME), "targets.settle", refuse)
 
 
 async def undo_not_seen(lab: Lab) -> None:
     """The way back is written and the data plane does not show it for a while."""
     trial = lab.release("canary", name=NAME)
-    key = trial.components[0].target.key
-    lab.world.verdicts[key] = lambda request: BAD if request.segment > 1 else None
 
     async def ask_in_vain(request: ShiftRequest) -> None:
         if request.claim.purpose == "undo":
             trial.place.traffic = TrafficState(weights=request.weights)
             raise ApplicationError("Envoy shows 10 %", type="WeightNotVerified", non_retryable=True)
 
-    lab.world.hooks[key, "traffic.shift"] = ask_in_vain
-    await trial.start()
-    await trial.until(lambda status: status.wait and status.wait.reason == "UndoBlocked")
-    del lab.world.hooks[key, "traffic.shift"]
-    await trial.say("resume")
-    await _ends(trial, "RolledBack")
+    await _blocked(trial, "traffic.shift", ask_in_vain)
 
 
 async def rollback(lab: Lab) -> None:

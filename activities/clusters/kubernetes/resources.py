@@ -131,7 +131,8 @@ class MadeResource(Resource):
 
     async def refuse_occupied(self) -> None:
         """As of what releases make."""
-        if await super().find() and not await self.find():
+        found = await super().find()
+        if found and not is_ours(found):
             raise Rejected(
                 f"{self.label} is there already and is not Headgate's, which needs its name; give yours another one",
                 provider="kubernetes",
