@@ -10,6 +10,8 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 # uv brings roots of its own; the machine's know the proxy of a company too.
 export UV_SYSTEM_CERTS ?= 1
+# Some images forbid Python to keep what it compiles; every worker then compiles all of its imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 # The environment is as old as its content: the name holds what it was made from, so checking costs nothing.
 ENVIRONMENT := .venv/.made-from-$(shell cat requirements/*.txt | cksum | cut -d ' ' -f 1)
 INSTALLED := .venv/.installed

@@ -25,7 +25,7 @@ from tests.kill.stage import Stage
 from worker.sandbox import workflow_runner
 from worker.wiring import workflow_classes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 ENCORES = 5
 """Rounds of releases that go back, for as long as a kind of moment has met no kill yet."""
