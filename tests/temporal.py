@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
@@ -46,6 +47,15 @@ async def end_of(handle: WorkflowHandle[Any, Any]) -> tuple[str, str]:
             raise
         return str(error.cause.type), error.cause.message
     return str(result["outcome"]), str(result["message"])
+
+
+async def undone(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    """The result of a release that went back; any other fails the test."""
+    with pytest.raises(WorkflowFailureError) as failed:
+        await handle.result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    found: dict[str, Any] = failed.value.cause.details[0]
+    return found
 
 
 @asynccontextmanager

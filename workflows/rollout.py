@@ -28,6 +28,7 @@ from workflows.contracts.targets import (
 )
 from workflows.contracts.workloads import Gathered, GatherRequest, WorkloadActivities
 from workflows.engine import calls
+from workflows.engine.aftermath import Aftermath
 from workflows.engine.checkpoints import Checkpoint, is_due
 from workflows.engine.compensation import complete
 from workflows.engine.ends import only
@@ -41,7 +42,7 @@ from workflows.engine.undo import Undo, Undone
 from workflows.engine.visibility import PHASE, Visibility
 from workflows.model.decision import Decision
 from workflows.model.messages import Command, Report, RolloutOrder
-from workflows.model.status import Outcome, Phase, RolloutResult, RolloutStatus, Wait
+from workflows.model.status import LateRequests, Outcome, Phase, RolloutResult, RolloutStatus, Wait
 from workflows.model.target import Claim, Mark, Promoted, TargetState
 
 _LOCK_PAUSE = timedelta(seconds=5)
@@ -88,6 +89,7 @@ class Rollout:
         self.undo: Undo | None = None
         self.segment_ended = False
         self.failure_log = ""
+        self.late: LateRequests | None = None
 
     @workflow.run
     async def run(self, *given: Any) -> RolloutResult:  # noqa: ARG002
@@ -345,10 +347,11 @@ class Rollout:
             return self._result(cause, undone=False)
         self.show("RollingBack", f"Undo: {cause.message}"[:200])
         self.report("undoing", outcome=cause.outcome, reason=cause.reason, message=cause.message)
-        gathering = self._gathering(cause)
-        undone = await self._undo_with(self.order.release.first_run_id, gathering=gathering)
+        gathering, aftermath = self._gathering(cause), self._aftermath()
+        undone = await self._undo_with(self.order.release.first_run_id, gathering=gathering, aftermath=aftermath)
         if gathering is not None:
             await workflow.wait([gathering])
+        self.late = await aftermath.end() if aftermath else None
         if undone.outcome == "superseded":
             self.show("Failed", undone.message)
             return self._result(Interrupt("Failed", "Superseded", undone.message), undone=False)
@@ -372,6 +375,11 @@ class Rollout:
         )
         return asyncio.create_task(self._gather(request))
 
+    def _aftermath(self) -> Aftermath | None:
+        """None where no user was ever led to the version."""
+        plan = self.journey.plan
+        return Aftermath(self.reach, plan.analysis) if plan is not None and self.journey.exposed else None
+
     async def _gather(self, request: GatherRequest) -> None:
         try:
             gathered: Gathered = await self.reach.begin(
@@ -389,9 +397,10 @@ class Rollout:
         *,
         purpose: str = "undo",
         gathering: asyncio.Task[None] | None = None,
+        aftermath: Aftermath | None = None,
     ) -> Undone:
         kept = self._promoted("rolledBack") if self.journey.exposed and self.guard.verdict is not None else None
-        self.undo = Undo(self.reach, release_run, rollout_run, self._on_undo, kept, purpose, gathering)
+        self.undo = Undo(self.reach, release_run, rollout_run, self._on_undo, kept, purpose, gathering, aftermath)
         if self.reach.missing:
             self._on_reach()
         try:
@@ -585,6 +594,7 @@ class Rollout:
             timeline=timeline_of(self.guard.evidence),
             claim=self.claim,
             failure_log=self.failure_log,
+            late=self.late,
         )
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from activities.metrics.backtests import Backtest
 from activities.metrics.clock import Clock, SystemClock
 from activities.metrics.examining import examine
+from activities.metrics.following import Following
 from activities.metrics.measuring import measure
 from activities.metrics.observer import Observer
 from activities.metrics.protocol import MetricsProvider
@@ -18,6 +19,7 @@ from workflows.contracts.metrics import (
     BacktestRequest,
     Examined,
     ExamineRequest,
+    FollowRequest,
     Measured,
     MeasureRequest,
     MetricActivities,
@@ -28,6 +30,7 @@ from workflows.errors import ForeignChange, Rejected
 from workflows.model.analysis import Analysis
 from workflows.model.backtest import Backtested
 from workflows.model.shapes import carried
+from workflows.model.status import LateRequests
 from workflows.model.target import Target
 
 
@@ -57,6 +60,10 @@ class Metrics(MetricActivities):
         analysis = _read(request.analysis, f"the analysis of {request.target.component}")
         provider = self._providers.get(analysis.provider)
         return await measure(provider, analysis, request.target, self._clock())
+
+    async def follow(self, request: FollowRequest) -> LateRequests:
+        analysis = _read(request.analysis, f"the analysis of {request.target.component}")
+        return await Following(request, analysis, self._providers.get(analysis.provider), self._clock()).run()
 
     async def backtest(self, request: BacktestRequest) -> Backtested:
         analysis = _read(request.analysis, "the analysis")

@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
 
 async def measure(provider: MetricsProvider, analysis: Analysis, target: Target, clock: Clock) -> Measured:
     """The traffic, or why it is not known."""
-    metric = _counting(analysis)
+    metric = counting(analysis)
     if metric is None:
         return Measured(message="no metric of its analysis counts requests")
     query = Query(target, (metric,), (), RUNNING, "", clock, max_age=0.0)
@@ -63,7 +63,7 @@ def _stretches(provider: MetricsProvider, query: Query) -> AsyncIterator[Stretch
     return _remembered(provider, query) if isinstance(provider, Store) else _seen(provider, query)
 
 
-def _counting(analysis: Analysis) -> Metric | None:
+def counting(analysis: Analysis) -> Metric | None:
     """The metric to ask about: one of failures if there is one, with evidence if possible."""
     counting = [metric for metric in analysis.metrics if not isinstance(metric, GaugeMetric)]
     ordered = sorted(counting, key=lambda metric: (not isinstance(metric, RatioMetric), not has_evidence(metric)))

@@ -54,6 +54,8 @@ def _component(ref: Ref, component: RolloutResult, said: str) -> Text:
         text.append(f", {component.message}")
     if not component.undone and component.outcome != "Succeeded":
         text.append("; not fully undone, its mark stays", style="bold red")
+    if component.late:
+        text.append(f"\n    after its users had been led away: {component.late.message}", style="dim")
     if component.failure_log:
         text.append(f"\n    pods, events and logs were kept: headgate logs {ref}", style="cyan")
     return text

@@ -23,6 +23,7 @@ from tests.cli.stub import METRICS
 from workflows.model.decision import EvidenceReport, ScoreReport
 from workflows.model.status import (
     GateStatus,
+    LateRequests,
     Refusal,
     ReleaseResult,
     ReleaseStatus,
@@ -150,7 +151,15 @@ def test_an_end_shows_outcome_and_what_stayed() -> None:
         name="trip-service",
         version="v1.2.0",
         outcome="Failed",
-        components=(RolloutResult(component="trip-service", outcome="Failed", undone=False, message="Envoy is gone"),),
+        components=(
+            RolloutResult(
+                component="trip-service",
+                outcome="Failed",
+                undone=False,
+                message="Envoy is gone",
+                late=LateRequests(count=0, message="no request came"),
+            ),
+        ),
     )
     snapshot = Snapshot(
         REF,
@@ -160,6 +169,7 @@ def test_an_end_shows_outcome_and_what_stayed() -> None:
     text = drawn(snapshot)
     assert "Failed (UndoBlocked): m" in text
     assert "not fully undone, its mark stays" in text
+    assert "after its users had been led away: no request came" in text
 
 
 def test_without_a_worker_the_last_known_is_shown_with_a_note() -> None:

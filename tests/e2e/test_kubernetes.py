@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from tests.e2e.others import SHOP, beside
 from tests.e2e.shops import FAULTS
 from tests.e2e.site import Site, a_site
 from tests.e2e.visitors import Visitors
-from tests.temporal import status_of
+from tests.temporal import status_of, undone
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -25,6 +27,8 @@ CANARY: dict[str, Any] = {
     "stages": [{"weight": 20, "observe": "4s"}, {"weight": 50, "observe": "4s"}],
     "watch": "4s",
 }
+SERVICE = {"kind": "service", "service": "shop"}
+GUEST = Path(__file__).with_name("guest.py")
 ALL = {"kind": "canary", "stages": [{"weight": 50, "observe": "2s"}, {"weight": 100, "observe": "10m"}], "watch": "4s"}
 
 
@@ -142,6 +146,26 @@ async def test_an_autoscaler_and_a_release_go_on_together(site: Site) -> None:
     assert canaries == [3]  # Half of five, although half of the captured three would be two.
     assert site.namespace.get(SHOP)["spec"]["replicas"] == 5
     assert site.autoscaler() == before
+
+
+async def test_what_comes_to_a_bad_version_on_open_connections_is_counted_after_the_switch_back(site: Site) -> None:
+    address = site.namespace.get("v1/services/shop")["spec"]["clusterIP"]
+    command = site.bed.cluster.inside([sys.executable, str(GUEST), address, "1.1.1-errors"])
+    guest = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        document = site.release("1.1.1-errors", {"kind": "blueGreen", "watch": "10m"}, traffic=SERVICE, drain="4s")
+        result = await undone(await site.start(document))
+    finally:
+        guest.terminate()
+        said, _ = await guest.communicate()
+    late = result["components"][0]["late"]
+    print(late["message"])
+    shifted = await site.first("shop", "traffic.shift", lambda asked: asked["claim"]["purpose"] == "undo")
+    met = [at for at in map(float, said.split()) if at > shifted]
+    last, until = (datetime.fromisoformat(late[name]).timestamp() for name in ("lastAt", "until"))
+    assert 0 < late["count"] <= len(met)
+    assert until - shifted > 3
+    assert last == pytest.approx(max(at for at in met if at <= until), abs=1.5)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from tests.temporal import unique
 from tests.workflows.fake_world import Hook
-from tests.workflows.lab import Lab, Trial
+from tests.workflows.lab import COUNTED, Lab, Trial
 from workflows.contracts.metrics import ObserveRequest
 from workflows.contracts.traffic import ShiftRequest
 from workflows.model.decision import Decision
@@ -286,6 +286,15 @@ async def undo_blocked_then_resumed(lab: Lab) -> None:
     await _blocked(lab.release("canary", name=NAME), "targets.settle", refuse)
 
 
+async def late_requests(lab: Lab) -> None:
+    """What still comes to the version that goes is counted."""
+    trial = lab.release("blueGreen", name=NAME)
+    trial.components[0].component["analysis"] = COUNTED
+    lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
+    await trial.start()
+    await _ends(trial, "RolledBack")
+
+
 async def undo_not_seen(lab: Lab) -> None:
     """The way back is written and the data plane does not show it for a while."""
     trial = lab.release("canary", name=NAME)
@@ -337,7 +346,8 @@ SCENARIOS: dict[str, Scenario] = {
         canary_good, canary_rolled_back, blue_green_gradual, blue_green_switch, rolling, recreate, initial, approval,
         rejected, steered, held_then_resumed, aborted, aborted_while_checked, half_captured, cancelled, superseded,
         waits_for_its_target, reset, group_of_two, group_rolled_back, undo_blocked_then_resumed, undo_not_seen,
-        rollback, settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late, taken_over, git_behind,
+        late_requests, rollback, settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late,
+        taken_over, git_behind,
     )
 }  # fmt: skip
 

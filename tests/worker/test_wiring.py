@@ -61,6 +61,7 @@ async def test_observers_have_a_queue_of_their_own(unconnected: Client) -> None:
     assert [name_of(function) for function in wired.observers] == [
         "metrics.backtest",
         "metrics.examine",
+        "metrics.follow",
         "metrics.measure",
         "metrics.observe",
     ]

@@ -24,6 +24,7 @@ from workflows.contracts.metrics import (
     BacktestRequest,
     Examined,
     ExamineRequest,
+    FollowRequest,
     Measured,
     MeasureRequest,
     MetricActivities,
@@ -78,6 +79,7 @@ from workflows.errors import Fenced, ForeignChange, NotFound, NotReady, Rejected
 from workflows.model.backtest import Backtested, Window
 from workflows.model.decision import Decision
 from workflows.model.plan import ComponentPlan, ReleasePlan
+from workflows.model.status import LateRequests
 from workflows.model.target import (
     PURPOSES,
     Claim,
@@ -413,6 +415,18 @@ class _Metrics(_Part):
 
     async def measure(self, request: MeasureRequest) -> Measured:
         return self.world.traffic.get(request.target.component, Measured(message="nobody counts"))
+
+    async def follow(self, request: FollowRequest) -> LateRequests:
+        """Counts a request for each instance that went before it was cancelled."""
+        place = await self.world.enter(request.target, request)
+        before = sum(place.slots[request.slot].ready.values())
+        try:
+            while True:
+                activity.heartbeat()
+                await asyncio.sleep(self.world.tick)
+        except asyncio.CancelledError:
+            count = before - sum(place.slots[request.slot].ready.values())
+            return LateRequests(count=count, message=f"{count} requests came to {request.slot}")
 
     async def examine(self, request: ExamineRequest) -> Examined:
         return self.world.examined

@@ -35,6 +35,8 @@ from workflows.rollback import Rollback
 from workflows.rollout import Rollout
 
 QUICK = "150ms"
+COUNTED = {"metrics": [{"name": "errors", "kind": "ratio", "source": "app", "compare": {}}]}
+"""An analysis; in the lab nobody computes it."""
 BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
 
 STRATEGIES: dict[str, dict[str, Any]] = {

@@ -10,6 +10,7 @@ from temporalio import activity
 from workflows.model.backtest import Backtested
 from workflows.model.decision import Decision, Evidence, EvidenceReport, MetricReport
 from workflows.model.shapes import Message, Sentence
+from workflows.model.status import LateRequests
 from workflows.model.target import Slot, Target
 
 
@@ -87,6 +88,14 @@ class Measured(Message):
     """The share of them that failed; None where no metric counts failures, or nothing was asked for."""
     message: Sentence = ""
     """Over which time it was measured, or why it was not."""
+
+
+class FollowRequest(Message):
+    """A slot whose users have just been led away."""
+
+    target: Target
+    slot: Slot
+    analysis: dict[str, Any]
 
 
 class BacktestRequest(Message):
@@ -170,6 +179,11 @@ class MetricActivities(ABC):
     @abstractmethod
     async def measure(self, request: MeasureRequest) -> Measured:
         """The traffic before a release, as far as it can be told; what cannot is an answer too, and no error."""
+
+    @activity.defn(name="metrics.follow")
+    @abstractmethod
+    async def follow(self, request: FollowRequest) -> LateRequests:
+        """Counts until it is cancelled and answers then, heartbeating; what nobody can tell is an answer too."""
 
     @activity.defn(name="metrics.backtest")
     @abstractmethod

@@ -84,6 +84,8 @@ OBSERVE = Profile(
     beats=HEARTBEAT,
     cancellation=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 )
+FOLLOW = replace(OBSERVE, total=timedelta(minutes=30), retry=RetryPolicy(maximum_attempts=1))
+"""Nice to know: whoever takes over from a lost worker would not know what that one had counted."""
 BACKTEST = Profile(queue=".observe", attempt=timedelta(minutes=10), total=timedelta(minutes=11), beats=HEARTBEAT)
 """Thousands of questions to a metric store, for somebody who waits."""
 GATHER = Profile(attempt=timedelta(seconds=15), beats=None, total=timedelta(seconds=20))

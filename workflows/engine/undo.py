@@ -21,6 +21,7 @@ from workflows.contracts.targets import (
 )
 from workflows.contracts.traffic import RestoreRequest, TrafficActivities
 from workflows.engine import calls
+from workflows.engine.aftermath import Aftermath
 from workflows.engine.reach import Reach
 from workflows.engine.steps import StepFailed, StepRunner
 from workflows.model.plan import Retire, Shift, Step
@@ -59,6 +60,8 @@ class Undo:
     """What the fence is raised for: `restore` when this run's own release is still to come."""
     gathering: asyncio.Task[None] | None = None
     """Keeps what is known of the version that is undone; it ends by itself within seconds."""
+    aftermath: Aftermath | None = None
+    """Counts what still comes to a slot that is retired."""
     _abandoned: str | None = None
     _retry: bool = False
 
@@ -110,6 +113,8 @@ class Undo:
             self.on_step(due.summary, "", runner.verified)
             if self.gathering is not None and _are_users_back(mark.baseline, state):
                 await workflow.wait([self.gathering])
+            if self.aftermath is not None and isinstance(due.action, Retire):
+                self.aftermath.begin(due.action.slot)
             try:
                 await runner.perform(due)
                 self.on_step(due.summary, "", runner.verified)

@@ -144,6 +144,18 @@ class ReleaseStatus(Message):
     message: Sentence = ""
 
 
+class LateRequests(Message):
+    """What reached a version after its users had been led away: open connections stay with their instances."""
+
+    count: int = 0
+    """As its own metrics count, probes included where they count those."""
+    last_at: datetime | None = None
+    """When the last of them was counted; None without any."""
+    until: datetime | None = None
+    """Up to when this is known; None where nobody could tell."""
+    message: Sentence = ""
+
+
 class RolloutResult(Message):
     """How one Rollout ended; a Rollout returns this for every outcome."""
 
@@ -163,6 +175,8 @@ class RolloutResult(Message):
     claim: Claim | None = None
     failure_log: str = ""
     """The command that shows pods, events and logs of the version that failed, where they were kept."""
+    late: LateRequests | None = None
+    """None where users never reached the version, nothing ended, or its analysis has no metrics."""
 
 
 class ReleaseResult(Message):
