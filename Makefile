@@ -41,10 +41,11 @@ simulations: setup ## Run the simulations of the verdict engine alone; `test` ru
 e2e: tools bed ## Run the tests that drive whole releases, and those on a Kubernetes cluster, which is built first
 	$(BIN)/pytest -m 'e2e or cluster' $(ARGS)
 
-bed: setup # Build Kubernetes, its data plane and Helm: a quarter of an hour the first time.
+bed: setup # Build Kubernetes, its data planes and Helm: half an hour the first time.
 	@$(BIN)/python -m infra.testbed build --profile api
 	@$(BIN)/python -m infra.testbed build --profile full
 	@$(BIN)/python -m infra.helm build >/dev/null
+	@$(BIN)/python -m infra.testbed build --profile full traefik
 
 check: setup ## Check format, style, types, layers, schemas and locks
 	$(BIN)/ruff format --check .

@@ -115,7 +115,7 @@ class Prometheus:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(120):
             while not await _answers(session, f"{self.url}/-/ready"):  # noqa: ASYNC110 - it sends no events.
                 await asyncio.sleep(0.05)
 
@@ -154,7 +154,7 @@ class Prometheus:
         ):
             return list((await answer.json())["data"]["result"])
 
-    async def scraped(self, promql: str, *, seconds: float = 30) -> None:
+    async def scraped(self, promql: str, *, seconds: float = 90) -> None:
         """Waits until a query has an answer."""
         async with asyncio.timeout(seconds):
             while not await self.query(promql):  # noqa: ASYNC110 - it sends no events.

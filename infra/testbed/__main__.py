@@ -9,7 +9,7 @@ from infra.testbed.bed import sweep
 from infra.testbed.cluster import Cluster, clusters
 from infra.testbed.errors import BedError
 from infra.testbed.extras import EXTRAS
-from infra.testbed.programs import say
+from infra.testbed.programs import Builder, say
 
 
 def main(words: list[str] | None = None) -> int:
@@ -24,6 +24,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _build(options: argparse.Namespace) -> None:
     prepare(options.profile, cache.root(), say)
+    Builder(cache.root(), say).build(options.extras)
 
 
 def _up(options: argparse.Namespace) -> None:
@@ -95,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(do=do)
         return added
 
-    command("build", _build, "build what a profile needs, and nothing else", profiled)
+    built = command("build", _build, "build what a profile needs, and extras; nothing else", profiled)
+    built.add_argument("extras", nargs="*", metavar="EXTRA", help=f"{' or '.join(EXTRAS)}")
     command("up", _up, "bring a cluster up", named, profiled)
     command("down", _down, "take every trace of it away", named).add_argument("--all", action="store_true")
     command("sweep", lambda _: sweep(), "take away what tests left that were killed")

@@ -88,6 +88,8 @@ def controller_manager(layout: Layout) -> list[str]:
         # With the default of 20 requests a second the start takes 5 s longer.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
+        # A third of the default, because tests wait for it.
+        "--horizontal-pod-autoscaler-sync-period=5s",
         f"--service-account-private-key-file={pki / 'tokens.key'}",
         f"--root-ca-file={pki / 'ca.crt'}",
         f"--cluster-signing-cert-file={pki / 'ca.crt'}",

@@ -77,7 +77,7 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-async def until(fact: Callable[[], object], *, seconds: float = 20) -> bool:
+async def until(fact: Callable[[], object], *, seconds: float = 90) -> bool:
     """Whether something becomes true in time."""
     deadline = time.monotonic() + seconds
     while not (is_true := bool(fact())) and time.monotonic() < deadline:  # noqa: ASYNC110 - the world sends no events.
@@ -259,7 +259,7 @@ class World:
         ]
         with (self.directory / "envoy.log").open("wb") as log:
             self._envoy = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while True:
             with suppress(OSError), urlopen(f"{self.envoy.admin}/ready", timeout=1) as answer:
                 if answer.status == 200:
@@ -290,7 +290,7 @@ class World:
         for pid in self.running():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while self.running() and time.monotonic() < deadline:
             time.sleep(0.01)
 

@@ -244,7 +244,7 @@ async def server_client_elsewhere(temporal: Client, queue: str) -> Headgate:
 
 
 async def _status_with_components(headgate: Headgate, ref: Ref) -> ReleaseStatus:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         async for snapshot in snapshots(headgate, ref):
             if snapshot.status and snapshot.status.components:
                 return snapshot.status
@@ -253,7 +253,7 @@ async def _status_with_components(headgate: Headgate, ref: Ref) -> ReleaseStatus
 
 async def _eventually(headgate: Headgate, wanted: Filter, count: int) -> list[Listed]:
     """Visibility is written after the fact."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             runs = await headgate.list(wanted)
             if len(runs) == count and all(run.outcome or run.known.phase == "Observing" for run in runs):

@@ -24,7 +24,7 @@ async def started(real: RealRelease, document: dict[str, Any]) -> Ref:
 
 
 async def until(real: RealRelease, ref: Ref, phase: str) -> Snapshot:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         async for snapshot in snapshots(real.headgate, ref):
             if snapshot.phase == phase:
                 return snapshot
@@ -33,7 +33,7 @@ async def until(real: RealRelease, ref: Ref, phase: str) -> Snapshot:
 
 async def exposed(real: RealRelease, ref: Ref) -> RolloutStatus:
     """The first component once users reach its new version."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         async for snapshot in snapshots(real.headgate, ref):
             if snapshot.status and snapshot.status.components and snapshot.status.components[0].weight:
                 return snapshot.status.components[0]
@@ -44,7 +44,7 @@ async def past(real: RealRelease, ref: Ref, wanted: list[tuple[str, str, str]]) 
     """What is listed, once it is as wanted or after ten seconds: visibility is written after the fact."""
     found: list[tuple[str, str, str]] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while found != wanted:
                 runs = await real.headgate.list(Filter(ref=ref, closed=True, rollbacks=True))
                 found = [(run.kind, run.known.version, run.outcome) for run in runs]

@@ -69,7 +69,7 @@ class Page:
         await self.run(*SECTIONS["Start"])
 
     async def at_the_gate(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             async for snapshot in snapshots(self.real.headgate, self.ref):
                 if snapshot.status and any(gate.state == "open" for gate in snapshot.status.gates):
                     return

@@ -70,7 +70,7 @@ class Terminal:
 
     def until(self, words: str, count: int = 1) -> None:
         with self._news:
-            assert self._news.wait_for(lambda: self.text.count(words) >= count, 30), self.text[-3000:]
+            assert self._news.wait_for(lambda: self.text.count(words) >= count, 120), self.text[-3000:]
 
 
 @pytest.fixture

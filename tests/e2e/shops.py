@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.testbed.bed import Bed
 from tests.e2e.site import PARENT, Site
 from tests.e2e.visitors import Visitors
 
@@ -30,6 +31,9 @@ FAULTS = {400, 409, 500}
 """What podinfo answers at random where it shall fail; anything else that is no success is lost on the way."""
 
 
+Objects = list[tuple[str, str, dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Way:
     """How one router is set up, and how a document names it."""
@@ -37,34 +41,55 @@ class Way:
     traffic: dict[str, Any]
     path: str
     """Of the objects whose spec a release must give back, without their name."""
-    body: Callable[[Site, str], tuple[str, str, dict[str, Any]]]
-    """Version, kind and spec of the object that leads users to the Service."""
+    route: Callable[[Site, str], Objects]
+    """Version, kind and spec of each object that leads users to the Service."""
     component: dict[str, Any] = field(default_factory=dict)
     """What else a component's document says for it; None for what it must not say."""
+    gateway: Callable[[Bed], str | None] = lambda bed: bed.gateway
+    """Where users come in; None where the test bed has no such data plane."""
+    leave_seconds: int = 2
+    """What a pod must go on serving for, because the data plane hears so late that it goes."""
 
 
-def _http_route(site: Site, name: str) -> tuple[str, str, dict[str, Any]]:
+def _http_route(site: Site, name: str) -> Objects:
     rules = [{"backendRefs": [{"name": name, "port": 80}]}]
     spec = {"parentRefs": [PARENT], "hostnames": [site.host_of(name)], "rules": rules}
-    return "gateway.networking.k8s.io/v1", "HTTPRoute", spec
+    return [("gateway.networking.k8s.io/v1", "HTTPRoute", spec)]
 
 
-def _http_proxy(site: Site, name: str) -> tuple[str, str, dict[str, Any]]:
+def _http_proxy(site: Site, name: str) -> Objects:
     routes = [{"services": [{"name": name, "port": 80}]}]
-    return "projectcontour.io/v1", "HTTPProxy", {"virtualhost": {"fqdn": site.host_of(name)}, "routes": routes}
+    spec = {"virtualhost": {"fqdn": site.host_of(name)}, "routes": routes}
+    return [("projectcontour.io/v1", "HTTPProxy", spec)]
 
 
-def _ingress(site: Site, name: str) -> tuple[str, str, dict[str, Any]]:
+def _ingress(site: Site, name: str) -> Objects:
     backend = {"service": {"name": name, "port": {"name": "web"}}}
     paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
     spec = {"rules": [{"host": site.host_of(name), "http": {"paths": paths}}]}
-    return "networking.k8s.io/v1", "Ingress", spec
+    return [("networking.k8s.io/v1", "Ingress", spec)]
+
+
+def _traefik(site: Site, name: str) -> Objects:
+    services = [{"kind": "TraefikService", "name": name}]
+    routes = [{"kind": "Rule", "match": f"Host(`{site.host_of(name)}`)", "services": services}]
+    return [
+        ("traefik.io/v1alpha1", "TraefikService", {"weighted": {"services": [{"name": name, "port": 80}]}}),
+        ("traefik.io/v1alpha1", "IngressRoute", {"routes": routes}),
+    ]
 
 
 WAYS = {
     "gatewayApi": Way({"httpRoute": "{}"}, "gateway.networking.k8s.io/v1/httproutes", _http_route),
     "contour": Way({"httpProxy": "{}"}, "projectcontour.io/v1/httpproxies", _http_proxy),
     "ingress": Way({"ingress": "{}"}, "networking.k8s.io/v1/ingresses", _ingress),
+    "traefik": Way(
+        {"traefikService": "{}"},
+        "traefik.io/v1alpha1/traefikservices",
+        _traefik,
+        gateway=lambda bed: bed.traefik,
+        leave_seconds=5,
+    ),
     "replicas": Way({"tolerance": "20%"}, "v1/services", _http_route, {"checks": None, "drain": None}),
     "service": Way({}, "v1/services", _http_route),
 }
@@ -83,6 +108,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ingress-switch": ("ingress", SWITCH),
     "ingress-rolling": ("ingress", ROLLING),
     "ingress-recreate": ("ingress", RECREATE),
+    "traefik-canary": ("traefik", CANARY),
+    "traefik-gradual": ("traefik", GRADUAL),
+    "traefik-switch": ("traefik", SWITCH),
+    "traefik-rolling": ("traefik", ROLLING),
+    "traefik-recreate": ("traefik", RECREATE),
     "replicas-canary": ("replicas", {**CANARY, "standby": "none"}),
     "replicas-rolling": ("replicas", ROLLING),
     "service-switch": ("service", SWITCH),
@@ -109,9 +139,9 @@ class Shop:
 
     def open(self) -> None:
         """Makes its objects."""
-        self.site.workload(self.name, replicas=2)
-        version, kind, spec = self.way.body(self.site, self.name)
-        self.site.namespace.apply(version, kind, self.name, spec=spec)
+        self.site.workload(self.name, replicas=2, leave_seconds=self.way.leave_seconds)
+        for version, kind, spec in self.way.route(self.site, self.name):
+            self.site.namespace.apply(version, kind, self.name, spec=spec)
 
     def release(self, version: str, *, watch: str = "") -> dict[str, Any]:
         """A document that releases a version here."""
@@ -198,8 +228,9 @@ async def opened(some: list[Shop]) -> AsyncIterator[list[Shop]]:
 
 
 def shops(site: Site) -> list[Shop]:
-    """One of each case; nothing is made yet."""
+    """One of each case that has a data plane here; nothing is made yet."""
     return [
-        Shop(name, router, strategy, site, Visitors(site.bed.gateway, site.host_of(name), count=2, pause=0.04))
+        Shop(name, router, strategy, site, Visitors(url, site.host_of(name), count=2, pause=0.04))
         for name, (router, strategy) in CASES.items()
+        if (url := WAYS[router].gateway(site.bed))
     ]

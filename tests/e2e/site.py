@@ -70,9 +70,16 @@ class Site:
         self.namespace.apply("gateway.networking.k8s.io/v1", "HTTPRoute", name, spec=spec)
 
     def workload(
-        self, name: str, *, kind: str = "Deployment", replicas: int = 3, version: str = "1.0.0", **spec: Any
+        self,
+        name: str,
+        *,
+        kind: str = "Deployment",
+        replicas: int = 3,
+        version: str = "1.0.0",
+        leave_seconds: int = 2,
+        **spec: Any,
     ) -> None:
-        """A workload and its Service."""
+        """A workload and its Service; its pods serve for some seconds after they were told to go."""
         labels = {"app": name}
         container = {
             "name": "podinfo",
@@ -84,7 +91,7 @@ class Site:
                 "periodSeconds": 1,
                 "failureThreshold": 5,
             },
-            "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": leave_seconds}}},
         }
         self.namespace.apply(
             "apps/v1",
@@ -101,12 +108,13 @@ class Site:
         self.namespace.apply("v1", "Service", name, spec={"selector": labels, "ports": [port]})
 
     def scale(self, bounds: tuple[int, int], name: str = "shop") -> dict[str, Any]:
-        """An HPA for the shop's Deployment, whose metric nobody measures; its spec as it is stored."""
+        """An HPA for the shop's Deployment, which follows a queue if there is one; its spec as it is stored."""
         each = {"type": "AverageValue", "averageValue": "20"}
         spec = {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
             "minReplicas": bounds[0],
             "maxReplicas": bounds[1],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
             "metrics": [{"type": "External", "external": {"metric": {"name": "queue_length"}, "target": each}}],
         }
         self.namespace.apply("autoscaling/v2", "HorizontalPodAutoscaler", name, spec=spec)

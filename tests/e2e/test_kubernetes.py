@@ -14,6 +14,7 @@ import pytest
 
 from infra.testbed.bed import Bed
 from tests.e2e.land import at
+from tests.e2e.metering import a_queue
 from tests.e2e.others import SHOP, beside
 from tests.e2e.shops import FAULTS
 from tests.e2e.site import Site, a_site
@@ -29,6 +30,7 @@ CANARY: dict[str, Any] = {
 }
 SERVICE = {"kind": "service", "service": "shop"}
 GUEST = Path(__file__).with_name("guest.py")
+SLOW = [{"weight": 20, "observe": "40s"}, {"weight": 50, "observe": "4s"}]
 ALL = {"kind": "canary", "stages": [{"weight": 50, "observe": "2s"}, {"weight": 100, "observe": "10m"}], "watch": "4s"}
 
 
@@ -112,40 +114,41 @@ async def test_a_person_who_moves_users_in_mid_release_is_not_overruled(site: Si
     assert visitors.lost == {}
 
 
-async def test_an_abort_after_an_autoscaler_had_all_the_time_to_shrink_stable_costs_no_request(site: Site) -> None:
-    """Nobody is on the old version for a while, and an autoscaler takes all pods that its minimum lets it take."""
-    before = site.scale((1, 5))
-    async with Visitors(site.bed.gateway, site.host) as visitors:
-        played = asyncio.create_task(site.play(site.release("1.1.0", ALL)))
-        await asyncio.sleep(1)
-        await site.until("shop", at(100))
-        await visitors.next(300)
-        await site.resize(site.autoscaler()["minReplicas"])
-        assert set(await visitors.next(300)) == {("1.1.0", 200)}
-        await site.abort()
-        outcome, _ = await played
-        assert outcome == "Aborted"
-        assert set(await visitors.next(300)) == {("1.0.0", 200)}
-    assert visitors.lost == {}
-    assert site.namespace.get(SHOP)["spec"]["replicas"] == 3
-    assert site.autoscaler() == before
+async def test_an_autoscaler_measures_and_scales_all_through_a_release_and_an_undo(site: Site, tmp_path: Path) -> None:
+    """While everybody is on the new version it would take every pod of the old one, and an abort needs them."""
+    async with a_queue(site, tmp_path, 60) as queue, Visitors(site.bed.gateway, site.host) as visitors:
 
+        async def until_scaled(number: int) -> None:
+            async with asyncio.timeout(90):
+                while site.namespace.get(SHOP)["spec"]["replicas"] != number:  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
+            await site.until_ready()
 
-async def test_an_autoscaler_and_a_release_go_on_together(site: Site) -> None:
-    before, canaries = site.scale((1, 6)), []
-    async with Visitors(site.bed.gateway, site.host) as visitors:
-        played = asyncio.create_task(site.play(site.release("1.1.0", CANARY)))
+        before = site.scale((1, 6))
+        played = asyncio.create_task(site.play(site.release("1.1.0", {**CANARY, "stages": SLOW})))
         await asyncio.sleep(1)
         await site.until("shop", at(20))
-        await site.resize(5)
+        queue.length = 100
+        await until_scaled(5)
         await site.until("shop", at(50))
-        canaries.append(site.namespace.get(f"{SHOP}-canary")["spec"]["replicas"])
+        assert site.namespace.get(f"{SHOP}-canary")["spec"]["replicas"] == 3, "half of five"
         assert await played == ("Succeeded", "1.1.0 takes all traffic")
         assert set(await visitors.next(300)) == {("1.1.0", 200)}
-    assert visitors.lost == {}
-    assert canaries == [3]  # Half of five, although half of the captured three would be two.
-    assert site.namespace.get(SHOP)["spec"]["replicas"] == 5
-    assert site.autoscaler() == before
+        assert (site.namespace.get(SHOP)["spec"]["replicas"], site.autoscaler()) == (5, before)
+
+        played = asyncio.create_task(site.play(site.release("1.0.0", ALL)))
+        await asyncio.sleep(1)
+        await site.until("shop", at(100))
+        queue.length, asked = 0, queue.asked
+        while queue.asked < asked + 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+        assert set(await visitors.next(300)) == {("1.0.0", 200)}
+        await site.abort()
+        assert (await played)[0] == "Aborted"
+        assert set(await visitors.next(300)) == {("1.1.0", 200)}
+        assert visitors.lost == {}
+        assert site.autoscaler() == before
+        await until_scaled(1)
 
 
 async def test_what_comes_to_a_bad_version_on_open_connections_is_counted_after_the_switch_back(site: Site) -> None:

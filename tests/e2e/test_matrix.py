@@ -19,7 +19,7 @@ from tests.e2e.site import Site
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 REQUESTS = int(os.environ.get("HEADGATE_REQUESTS", "2000"))
-"""Of the users of each shop while good versions are released; all shops together have eighteen times as many."""
+"""Of the users of each shop while good versions are released; all shops together have some twenty times as many."""
 LEAST = 100
 """Requests at one weight that are enough to compare."""
 SIGMAS = 4.5

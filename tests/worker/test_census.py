@@ -103,7 +103,7 @@ class Place:
 
     async def until(self, described: str, handle: WorkflowHandle[ObservedRollout, None]) -> None:
         """Waits until the server says this of the pending observation."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 pending = (await handle.describe()).raw_description.pending_activities
                 state = "none"
@@ -141,7 +141,7 @@ async def test_a_lost_observer_makes_the_age_grow_on_every_other_worker(place: P
         await place.until("beating", handle)
         await observing.shutdown()
         await place.until("retried", handle)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while datetime.now(UTC) - await last_beat(handle) < timedelta(seconds=2):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
@@ -225,7 +225,7 @@ async def test_releases_their_weights_and_their_approvals_are_told(place: Place,
     environment, queue = unique("env"), unique("release")
     async with Worker(client, task_queue=queue, workflows=[WaitingRelease], workflow_runner=workflow_runner()):
         handle = await client.start_workflow(WaitingRelease.run, id=f"release/{environment}/shop", task_queue=queue)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while place.exported(APPROVALS).get((environment,)) != 1:
                 await place.read()
                 await asyncio.sleep(0.1)

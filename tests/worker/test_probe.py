@@ -58,7 +58,7 @@ async def test_a_run_that_continued_as_new_is_open_while_its_successor_is(client
     async with Worker(client, task_queue=workflow_id, workflows=[Chained], workflow_runner=workflow_runner()):
         handle = await start(client, workflow_id, left=1)
         first_run = client.get_workflow_handle(workflow_id, run_id=handle.first_execution_run_id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (await first_run.describe()).status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 

@@ -131,7 +131,7 @@ class Trial:
         except RPCError as error:
             return f"failed: {error.message}"
 
-    async def end(self, seconds: float = 40) -> tuple[str, dict[str, Any]]:
+    async def end(self, seconds: float = 200) -> tuple[str, dict[str, Any]]:
         """The outcome and the result, however the release ended."""
         try:
             result = await asyncio.wait_for(self.release.result(), seconds)

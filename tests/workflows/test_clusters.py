@@ -210,5 +210,5 @@ async def test_a_cluster_without_workers_is_named_and_everything_goes_on_when_th
         assert (await aborted.end())[0] == "Aborted"
         assert same(aborted.place.state(), before[aborted.name])
         assert aborted.place.mark is None
-        assert (await going.end(60))[0] == "Succeeded"
+        assert (await going.end())[0] == "Succeeded"
     assert lab.world.violations == []

@@ -39,7 +39,7 @@ async def test_a_release_replays_at_every_task(client: Client, strategy: str) ->
         await aborted.say("abort")
         await aborted.until(lambda status: status.phase == "RollingBack")
         aborted.free(holding)
-        ends = await asyncio.gather(good.end(90), bad.end(90), aborted.end(90))
+        ends = await asyncio.gather(good.end(), bad.end(), aborted.end())
         assert [outcome for outcome, _ in ends][::2] == ["Succeeded", "Aborted"]
         assert ends[1][0] in {"RolledBack", "Succeeded"}
         assert lab.world.violations == []
@@ -54,14 +54,14 @@ async def test_messages_and_groups_replay_at_every_task(client: Client) -> None:
         await trial.say("resume")
         for gate in status.gates:
             await trial.say("approve", gate=gate.instance)
-        assert (await trial.end(90))[0] == "Succeeded"
+        assert (await trial.end())[0] == "Succeeded"
 
 
 async def test_a_long_history_replays_at_every_task(client: Client) -> None:
     async with a_lab(client, **UNCACHED) as lab:
         trial = lab.release("canary", history_limit=1)
         await trial.start()
-        assert (await trial.end(90))[0] == "Succeeded"
+        assert (await trial.end())[0] == "Succeeded"
 
 
 async def test_questions_change_nothing(client: Client) -> None:
@@ -76,7 +76,7 @@ async def test_questions_change_nothing(client: Client) -> None:
                 await trial.say("approve", gate=gate.instance)
         for trial in trials[2:]:
             await trial.say("abort")
-        ends = [(await trial.end(90))[0] for trial in trials]
+        ends = [(await trial.end())[0] for trial in trials]
         for task in asking:
             task.cancel()
         assert ends == ["Succeeded"] * 2 + ["Aborted"] * 2

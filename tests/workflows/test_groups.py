@@ -202,7 +202,7 @@ async def test_two_groups_over_the_same_targets_never_wait_in_a_circle(lab: Lab)
     one = lab.release("rolling", components=tuple(names), targets=targets, version="v2")
     other = lab.release("rolling", components=tuple(reversed(names)), targets=targets, version="v3")
     await asyncio.gather(one.start(), other.start())
-    ends = await asyncio.gather(one.end(60), other.end(60))
+    ends = await asyncio.gather(one.end(), other.end())
     assert [outcome for outcome, _ in ends] == ["Succeeded", "Succeeded"]
 
 

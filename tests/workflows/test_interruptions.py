@@ -63,7 +63,7 @@ async def start_until(trial: Trial, nth: int) -> Holding:
     holding = await trial.hold_before(nth)
     await trial.start()
     try:
-        await asyncio.wait_for(holding.reached.wait(), 30)
+        await asyncio.wait_for(holding.reached.wait(), 200)
     except TimeoutError:
         history = await trial.rollout.fetch_history()
         failures = [e.workflow_task_failed_event_attributes.failure for e in history.events]

@@ -57,7 +57,7 @@ async def test_the_janitor_settles_a_target_that_lost_both_runs_at_any_step(clie
             before = trial.place.state()
             holding = await trial.hold_before(nth)
             await trial.start()
-            await asyncio.wait_for(holding.reached.wait(), 30)
+            await asyncio.wait_for(holding.reached.wait(), 200)
             await terminate_both(trial)
             trial.free(holding)
             await asyncio.sleep(0.1)
@@ -105,7 +105,7 @@ async def test_a_rollout_goes_back_when_its_release_is_gone_and_did_not_cancel_i
     assert await run_janitor(lab) == 0, "the server says whether a release is gone, and has not said so"
     lab.world.closed_runs.add(lost.release.id)
     assert await run_janitor(lab) == 1
-    result = await asyncio.wait_for(lost.rollout.result(), 30)
+    result = await asyncio.wait_for(lost.rollout.result(), 200)
     assert (result["outcome"], result["reason"]) == ("RolledBack", "Orphaned")
     assert same(lost.place.state(), before)
     assert await run_janitor(lab) == 0
@@ -164,7 +164,7 @@ async def test_a_reset_run_never_moves_traffic_on_a_claim_that_is_not_its_own(
             before = trial.place.state()
             holding = await trial.hold_before(nth)
             await trial.start()
-            await asyncio.wait_for(holding.reached.wait(), 30)
+            await asyncio.wait_for(holding.reached.wait(), 200)
             await reset(trial.release if which == "release" else trial.rollout, client, last=last)
             trial.free(holding)
             outcome, _ = await trial.end()
@@ -188,7 +188,7 @@ async def test_a_rollout_reset_before_it_settles_never_succeeds_with_its_mark_in
         before = trial.place.state()
         holding = await trial.hold_before(await count_activities(lab, "canary") - 1)
         await trial.start()
-        await asyncio.wait_for(holding.reached.wait(), 30)
+        await asyncio.wait_for(holding.reached.wait(), 200)
         await reset(trial.rollout, client)
         outcome, _ = await trial.end()  # The first run's attempt is still on its way.
         assert (outcome, trial.place.mark) == ("RolledBack", None)

@@ -41,7 +41,7 @@ async def settling(trial: Trial) -> Holding:
     """A release that is committed and stands still before it settles its first target."""
     holding = await trial.hold_before(0, "targets.settle")
     await trial.start()
-    await asyncio.wait_for(holding.reached.wait(), 30)
+    await asyncio.wait_for(holding.reached.wait(), 200)
     return holding
 
 

@@ -82,7 +82,7 @@ async def dies(lab: Lab, deaths: Deaths, strategy: str, at: Place) -> None:
     before, of = trial.place.state(), id_of(trial, at.who)
     deaths.planned[of] = (at.nth, at.when)
     await trial.start()
-    outcome, _ = await trial.end(120)
+    outcome, _ = await trial.end()
     await settled(trial)
     where = f"{strategy}: {at}, {deaths.died.get(of)}"
     assert outcome == ("Succeeded" if at.is_good else "RolledBack"), where

@@ -163,7 +163,7 @@ async def any_shop(world: World, kubeconfig: Path, request: pytest.FixtureReques
         yield made
 
 
-async def until(fact: Callable[[], bool], *, seconds: float = 30) -> None:
+async def until(fact: Callable[[], bool], *, seconds: float = 90) -> None:
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(fact):  # noqa: ASYNC110 - a cluster sends no events here.
             await asyncio.sleep(0.1)

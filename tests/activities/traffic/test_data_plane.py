@@ -26,8 +26,6 @@ from activities.clusters.kubernetes.kinds import (
 from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.patch import put
 from infra.testbed.bed import Bed
-from infra.testbed.cache import root
-from infra.testbed.programs import Builder
 from tests.activities.traffic.kubernetes import KubernetesWorld
 from tests.activities.world import Run, a_template
 from workflows.contracts.traffic import RestoreRequest
@@ -88,7 +86,9 @@ def router(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def shop(router: str, full_bed: Bed, tmp_path: Path) -> AsyncIterator[KubernetesWorld]:
-    url = _traefik_of(full_bed) if router == "traefik" else full_bed.gateway
+    url = full_bed.traefik if router == "traefik" else full_bed.gateway
+    if not url:
+        pytest.skip(f"no data plane of {router} here; `make e2e` builds Traefik")
     made = KubernetesWorld(tmp_path, full_bed.kubeconfig, router, image="headgate.test/podinfo:{}")
     made.url = str(url)
     try:
@@ -96,15 +96,6 @@ async def shop(router: str, full_bed: Bed, tmp_path: Path) -> AsyncIterator[Kube
         yield made
     finally:
         await made.finish()
-
-
-def _traefik_of(found: Bed) -> str:
-    """Where Traefik answers; skips where it is not built, which takes ten minutes."""
-    if not found.own:
-        return found.traefik or pytest.skip("HEADGATE_TEST_TRAEFIK does not say where one answers")
-    if not Builder(root(), print).path("traefik").exists():
-        pytest.skip("Traefik is not built; `python -m infra.testbed add traefik` does it for a cluster that is up")
-    return found.own.add("traefik")
 
 
 class Users:

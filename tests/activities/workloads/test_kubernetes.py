@@ -57,7 +57,7 @@ async def claim(world: World, run: Run, target: Target) -> Claim:
     return await world.capture(run, target)
 
 
-async def waiting(fact: Any, *, seconds: float = 20) -> None:
+async def waiting(fact: Any, *, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline

@@ -51,7 +51,7 @@ async def test_an_api_server_cuts_names_as_we_think(kubeconfig: Path, length: in
         for name, count in ((target.name, 2), (f"{target.name}-canary", 1)):
             namespace.deployment(name, replicas=count)
         pods: list[str] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(pods) < 3:
                 await asyncio.sleep(0.1)
                 found = namespace.api.get(f"/api/v1/namespaces/{namespace.name}/pods")["items"]
