@@ -14,7 +14,6 @@ from activities.metrics.protocol import MetricsProvider, Query, Store
 from workflows.analysis.arms import read
 from workflows.analysis.batches import Batch
 from workflows.analysis.counters import Raw, remembered
-from workflows.analysis.wording import duration
 from workflows.contracts.metrics import FollowRequest
 from workflows.errors import ProviderError
 from workflows.model.analysis import Analysis, Metric
@@ -83,8 +82,8 @@ class Following:
         found = LateRequests(count=round(self._count), until=_moment(self._until))
         if not self._count:
             return found.model_copy(update={"message": f"no request came, {known}"})
-        after = duration(max(self._last - self._began, 0.0))
-        message = f"{found.count:,} requests came, the last at {_clock(self._last)}, {after} after, {known}"
+        after = max(self._last - self._began, 0.0)
+        message = f"{found.count:,} requests came, the last at {_clock(self._last)}, {after:.1f} s after, {known}"
         return found.model_copy(update={"last_at": _moment(self._last), "message": message})
 
 

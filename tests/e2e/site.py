@@ -290,12 +290,15 @@ async def _reachable(target: str, address: str) -> AsyncIterator[str]:
         yield f"{address}:{server.sockets[0].getsockname()[1]}"
 
 
+def inside(bed: Bed, command: list[str]) -> list[str]:
+    """The command that runs one where pods have addresses, for as long as it runs itself: it passes no signal on."""
+    return bed.cluster.inside(["setpriv", "--pdeathsig", "KILL", "--", *command])
+
+
 @asynccontextmanager
 async def _worker(bed: Bed, folder: Path, address: str) -> AsyncIterator[asyncio.subprocess.Process]:
     log = folder / "log"
-    # What enters the cluster waits for the worker and passes no signal on; so the worker goes with it.
-    bound = ["setpriv", "--pdeathsig", "KILL", "--"]
-    command = [*bound, sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")]
+    command = inside(bed, [sys.executable, "-m", "worker", "--settings", str(folder / "settings.yaml")])
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HEADGATE_", "TEMPORAL_"))},
         "PYTHONPATH": str(ROOT),
@@ -303,7 +306,7 @@ async def _worker(bed: Bed, folder: Path, address: str) -> AsyncIterator[asyncio
         "TEMPORAL_CONFIG_FILE": str(folder / "none.toml"),
     }
     with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(*bed.cluster.inside(command), env=environ, stderr=file)
+        process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=file)
     try:
         async with asyncio.timeout(90):  # The machine may have other things to do.
             while "polling" not in log.read_text():

@@ -17,7 +17,7 @@ from tests.e2e.land import at
 from tests.e2e.metering import a_queue
 from tests.e2e.others import SHOP, beside
 from tests.e2e.shops import FAULTS
-from tests.e2e.site import Site, a_site
+from tests.e2e.site import Site, a_site, inside
 from tests.e2e.visitors import Visitors
 from tests.temporal import status_of, undone
 
@@ -153,7 +153,7 @@ async def test_an_autoscaler_measures_and_scales_all_through_a_release_and_an_un
 
 async def test_what_comes_to_a_bad_version_on_open_connections_is_counted_after_the_switch_back(site: Site) -> None:
     address = site.namespace.get("v1/services/shop")["spec"]["clusterIP"]
-    command = site.bed.cluster.inside([sys.executable, str(GUEST), address, "1.1.1-errors"])
+    command = inside(site.bed, [sys.executable, str(GUEST), address, "1.1.0"])
     guest = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         document = site.release("1.1.1-errors", {"kind": "blueGreen", "watch": "10m"}, traffic=SERVICE, drain="4s")
