@@ -24,7 +24,7 @@ EVERY = 1.0
 
 
 class Following:
-    """Looks until it is cancelled."""
+    """Looks until it is cancelled, or until those who were there to ask are gone."""
 
     def __init__(self, request: FollowRequest, analysis: Analysis, provider: MetricsProvider, clock: Clock) -> None:
         self._slots = (request.slot,)
@@ -34,7 +34,7 @@ class Following:
         self._provider = provider
         self._clock = clock
         self._raw: Raw = {}
-        self._began = clock.now()
+        self._began = self._read_until = clock.now()
         self._problem = "nobody looked"
         self._count = 0.0
         self._last = self._until = 0.0
@@ -44,20 +44,20 @@ class Following:
         if (metric := self._metric) is None:
             return LateRequests(message="not known: no metric of its analysis counts requests")
         with suppress(asyncio.CancelledError):
-            while True:
-                await self._look(metric)
+            while await self._look(metric):
                 beats.send(self._count)
                 await self._clock.sleep(EVERY)
         return self._answer()
 
-    async def _look(self, metric: Metric) -> None:
+    async def _look(self, metric: Metric) -> bool:
+        """Whether to look again."""
         try:
             batch = await self._read()
         except ProviderError as error:
             self._problem = str(error)
-            return
+            return True
         if batch is None:
-            return
+            return True
         readings = read(batch, self._raw, since=None)
         self._raw = remembered(self._raw, batch.units, at=batch.at)
         if counted := readings.arm(metric, self._slots).total:
@@ -65,15 +65,18 @@ class Following:
         self._problem = readings.problem(metric, self._slots)
         if not self._problem:
             self._until = batch.at
+        return bool(batch.units or not self._until)
 
     async def _read(self) -> Batch | None:
         """What was counted since the last look; None where the store knows nothing new."""
         if not isinstance(self._provider, Store):
             return await self._provider.read(self._query, fresh=True)
-        since, until = floor(self._until or self._began), floor(await self._provider.settled(self._clock))
+        since, until = floor(self._read_until), floor(await self._provider.settled(self._clock))
         if until - since < self._provider.resolution:
             return None
-        return await self._provider.read_between(self._query, since=since, until=until)
+        batch = await self._provider.read_between(self._query, since=since, until=until)
+        self._read_until = until
+        return batch
 
     def _answer(self) -> LateRequests:
         if not self._until:

@@ -183,7 +183,10 @@ class MetricActivities(ABC):
     @activity.defn(name="metrics.follow")
     @abstractmethod
     async def follow(self, request: FollowRequest) -> LateRequests:
-        """Counts until it is cancelled and answers then, heartbeating; what nobody can tell is an answer too."""
+        """Counts until the slot's instances are gone or it is cancelled, and answers then. Heartbeats.
+
+        What nobody can tell is an answer too, and no error.
+        """
 
     @activity.defn(name="metrics.backtest")
     @abstractmethod

@@ -98,6 +98,21 @@ async def test_what_nobody_answered_is_not_known(page: Page, provider: OpenMetri
     assert found.message.startswith("not known: ")
 
 
+async def test_it_ends_by_itself_once_nobody_is_left_to_ask(page: Page) -> None:
+    instances = Instances({"canary": [an_endpoint(page.address)]})
+    provider = OpenMetricsProvider(OpenMetricsSettings(), instances, now=lambda: 0.0)
+    watch = Watch(seconds=60)
+
+    def happens(second: int) -> None:
+        if second == 3:
+            instances.slots.clear()
+
+    watch.happens = happens
+    assert (await watch.follow(provider)).until == NOON.replace(second=2)
+    assert watch.time == NOON.timestamp() + 3
+    await provider.close()
+
+
 async def test_numbers_count_no_requests(provider: OpenMetricsProvider) -> None:
     found = await Watch().follow(provider, QUEUE)
     assert found.message == "not known: no metric of its analysis counts requests"
