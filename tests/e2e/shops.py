@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -227,10 +227,10 @@ async def opened(some: list[Shop]) -> AsyncIterator[list[Shop]]:
         yield some
 
 
-def shops(site: Site) -> list[Shop]:
-    """One of each case that has a data plane here; nothing is made yet."""
+def shops(site: Site, routers: Collection[str] = WAYS.keys()) -> list[Shop]:
+    """One of each case of these routers that has a data plane here; nothing is made yet."""
     return [
         Shop(name, router, strategy, site, Visitors(url, site.host_of(name), count=2, pause=0.04))
         for name, (router, strategy) in CASES.items()
-        if (url := WAYS[router].gateway(site.bed))
+        if router in routers and (url := WAYS[router].gateway(site.bed))
     ]
