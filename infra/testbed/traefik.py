@@ -36,6 +36,8 @@ class Traefik:
             # It finds the API by the variable alone.
             *("env", f"KUBECONFIG={self._kubeconfig}", str(program)),
             "--providers.kubernetescrd=true",
+            # Otherwise it answers 404 for whatever leads to no pod, and not 503.
+            "--providers.kubernetescrd.allowemptyservices=true",
             f"--entrypoints.web.address={self._address}:8090",
             f"--entrypoints.ping.address={self._address}:8091",
             "--ping.entrypoint=ping",
