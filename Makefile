@@ -43,7 +43,6 @@ e2e: tools bed ## Run the tests that drive whole releases, and those on a Kubern
 
 bed: setup # Build Kubernetes, its data planes and Helm: half an hour the first time.
 	@$(BIN)/python -m infra.testbed build --profile api
-	@$(BIN)/python -m infra.testbed build --profile full
 	@$(BIN)/python -m infra.helm build >/dev/null
 	@$(BIN)/python -m infra.testbed build --profile full traefik
 

@@ -33,7 +33,7 @@ def full_bed() -> Iterator[Bed]:
     """Pods that really run, behind a real Gateway; skips where the test bed has not been built, which takes minutes."""
     if not is_built("contour"):
         pytest.skip(UNBUILT)
-    extras = [name for name in ("traefik",) if is_built(name)]
+    extras = ["traefik"] if is_built("traefik") else []
     with bed("full", name=f"pytest-{_session()}", crds=("contour",), extras=extras) as found:
         yield found
 

@@ -9,7 +9,7 @@ from math import floor
 
 from activities import beats
 from activities.metrics.clock import Clock
-from activities.metrics.measuring import counting
+from activities.metrics.measuring import UNCOUNTED, counting
 from activities.metrics.protocol import MetricsProvider, Query, Store
 from workflows.analysis.arms import read
 from workflows.analysis.batches import Batch
@@ -42,7 +42,7 @@ class Following:
     async def run(self) -> LateRequests:
         """The answer; a provider that gives none is looked at again."""
         if (metric := self._metric) is None:
-            return LateRequests(message="not known: no metric of its analysis counts requests")
+            return LateRequests(message=f"not known: {UNCOUNTED}")
         with suppress(asyncio.CancelledError):
             while await self._look(metric):
                 beats.send(self._count)
@@ -81,12 +81,12 @@ class Following:
     def _answer(self) -> LateRequests:
         if not self._until:
             return LateRequests(message=f"not known: {self._problem}")
-        known = f"as is known until {_clock(self._until)}"
+        known = f"as is known until {_time_of_day(self._until)}"
         found = LateRequests(count=round(self._count), until=_moment(self._until))
         if not self._count:
             return found.model_copy(update={"message": f"no request came, {known}"})
         after = max(self._last - self._began, 0.0)
-        message = f"{found.count:,} requests came, the last at {_clock(self._last)}, {after:.1f} s after, {known}"
+        message = f"{found.count:,} requests came, the last at {_time_of_day(self._last)}, {after:.1f} s after, {known}"
         return found.model_copy(update={"last_at": _moment(self._last), "message": message})
 
 
@@ -94,5 +94,5 @@ def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def _clock(at: float) -> str:
+def _time_of_day(at: float) -> str:
     return f"{_moment(at):%H:%M:%S} UTC"

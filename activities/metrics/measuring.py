@@ -28,6 +28,8 @@ STRETCH = 60.0
 APART = 10.0
 """Seconds between the two looks at what is now."""
 
+UNCOUNTED = "no metric of its analysis counts requests"
+
 RUNNING: tuple[Slot, ...] = ("stable",)
 """Before a release nothing else need be there."""
 
@@ -43,7 +45,7 @@ async def measure(provider: MetricsProvider, analysis: Analysis, target: Target,
     """The traffic, or why it is not known."""
     metric = counting(analysis)
     if metric is None:
-        return Measured(message="no metric of its analysis counts requests")
+        return Measured(message=UNCOUNTED)
     query = Query(target, (metric,), (), RUNNING, "", clock, max_age=0.0)
     try:
         found = [stretch async for stretch in _stretches(provider, query)]

@@ -41,7 +41,7 @@ async def exposed(real: RealRelease, ref: Ref) -> RolloutStatus:
 
 
 async def past(real: RealRelease, ref: Ref, wanted: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """What is listed, once it is as wanted or after ten seconds: visibility is written after the fact."""
+    """What is listed, once it is as wanted or after two minutes: visibility is written after the fact."""
     found: list[tuple[str, str, str]] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(120):

@@ -114,6 +114,11 @@ class Place:
     log: list[tuple[str, Any]] = field(default_factory=list)
     syncs: tuple[Sync, ...] = ()
 
+    @property
+    def called(self) -> list[str]:
+        """The names of the activities so far, in order."""
+        return [name for name, _ in self.log]
+
     def state(self) -> TargetState:
         return TargetState(slots=dict(self.slots), traffic=self.traffic, syncs=self.syncs)
 

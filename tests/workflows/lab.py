@@ -35,6 +35,8 @@ from workflows.rollback import Rollback
 from workflows.rollout import Rollout
 
 QUICK = "150ms"
+PATIENCE = 200.0
+"""Seconds after which something hangs, on any machine."""
 COUNTED = {"metrics": [{"name": "errors", "kind": "ratio", "source": "app", "compare": {}}]}
 """An analysis; in the lab nobody computes it."""
 BAD = Decision(verdict="rollback", reason="RuleFailed", message="errors: 5 % are above 1 %")
@@ -131,13 +133,12 @@ class Trial:
         except RPCError as error:
             return f"failed: {error.message}"
 
-    async def end(self, seconds: float = 200) -> tuple[str, dict[str, Any]]:
+    async def end(self, seconds: float = PATIENCE) -> tuple[str, dict[str, Any]]:
         """The outcome and the result, however the release ended."""
         try:
             result = await asyncio.wait_for(self.release.result(), seconds)
         except TimeoutError:
-            log = [name for name, _ in self.place.log]
-            msg = f"{self.name} did not end: {(await self.status()).model_dump_json(indent=1)}; {log}"
+            msg = f"{self.name} did not end: {(await self.status()).model_dump_json(indent=1)}; {self.place.called}"
             raise AssertionError(msg) from None
         except WorkflowFailureError as error:
             cause = error.cause

@@ -18,10 +18,6 @@ def counted(lab: Lab, strategy: str = "blueGreen") -> Trial:
     return trial
 
 
-def names(trial: Trial) -> list[str]:
-    return [name for name, _ in trial.place.log]
-
-
 async def failed(lab: Lab, trial: Trial) -> dict[str, Any]:
     lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
     await trial.start()
@@ -38,7 +34,7 @@ async def test_requests_are_counted_from_the_shift_back_until_the_last_instance_
     trial = counted(lab, strategy)
 
     async def stay(_: Any) -> None:
-        while "metrics.follow" not in names(trial):  # noqa: ASYNC110 - nobody tells.
+        while "metrics.follow" not in trial.place.called:  # noqa: ASYNC110 - nobody tells.
             await asyncio.sleep(0.01)
 
     lab.world.hooks[trial.components[0].target.key, "workloads.retire"] = stay
@@ -47,7 +43,8 @@ async def test_requests_are_counted_from_the_shift_back_until_the_last_instance_
     size = {"blueGreen": 4, "canary": 1}[strategy]
     assert component["late"]["count"] == size
     assert component["late"]["message"] == f"{size} requests came to canary"
-    assert names(trial).index("metrics.follow") > max(i for i, n in enumerate(names(trial)) if n == "traffic.shift")
+    called = trial.place.called
+    assert called.index("metrics.follow") > max(i for i, name in enumerate(called) if name == "traffic.shift")
     [record] = [record for record in lab.world.audit if record.event == "rollback_executed"]
     assert record.details["late"] == {"shop": f"{size} requests came to canary"}
 
@@ -70,8 +67,8 @@ async def test_nobody_counts_what_users_never_reached(lab: Lab) -> None:
     await trial.say("abort")
     holding.go.set()
     assert (await trial.end())[0] == "Aborted"
-    assert "workloads.retire" in names(trial)
-    assert "metrics.follow" not in names(trial)
+    assert "workloads.retire" in trial.place.called
+    assert "metrics.follow" not in trial.place.called
 
 
 async def test_a_release_that_succeeds_and_one_without_metrics_count_nothing(lab: Lab) -> None:
@@ -80,7 +77,7 @@ async def test_a_release_that_succeeds_and_one_without_metrics_count_nothing(lab
     assert (await good.end())[0] == "Succeeded"
     bare = lab.release("blueGreen")
     assert (await failed(lab, bare))["late"] is None
-    assert "metrics.follow" not in names(good) + names(bare)
+    assert "metrics.follow" not in good.place.called + bare.place.called
 
 
 async def test_an_undo_goes_on_without_whoever_counts(lab: Lab) -> None:

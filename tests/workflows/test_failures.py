@@ -12,10 +12,6 @@ from tests.workflows.test_interruptions import same
 from workflows.errors import Rejected
 
 
-def names(trial: Trial) -> list[str]:
-    return [name for name, _ in trial.place.log]
-
-
 async def failing(lab: Lab, strategy: str = "canary") -> Trial:
     trial = lab.release(strategy)
     lab.world.verdicts[trial.components[0].target.key] = lambda _: BAD
@@ -45,10 +41,10 @@ async def test_users_are_back_before_anything_waits_for_logs(lab: Lab) -> None:
     await trial.start()
     await trial.until(lambda status: status.phase == "RollingBack" and trial.place.state().weight("stable") == 100)
     await asyncio.sleep(0.5)
-    assert "workloads.retire" not in names(trial)
+    assert "workloads.retire" not in trial.place.called
     slow.set()
     assert (await trial.end())[0] == "RolledBack"
-    assert names(trial).index("workloads.gather") < names(trial).index("workloads.retire")
+    assert trial.place.called.index("workloads.gather") < trial.place.called.index("workloads.retire")
 
 
 async def test_an_undo_that_still_has_users_to_bring_back_waits_for_nothing(lab: Lab) -> None:
@@ -63,7 +59,7 @@ async def test_an_undo_that_still_has_users_to_bring_back_waits_for_nothing(lab:
 
     lab.world.hooks[key, "workloads.gather"] = stay
     await trial.start()
-    await trial.until(lambda _: same(trial.place.state(), before) and "targets.acquire" in names(trial))
+    await trial.until(lambda _: same(trial.place.state(), before) and "targets.acquire" in trial.place.called)
     slow.set()
     assert (await trial.end())[0] == "RolledBack"
 
@@ -92,4 +88,4 @@ async def test_nothing_is_kept_of_a_release_that_did_not_fail(lab: Lab, end: str
         await trial.until(lambda status: status.phase == "Observing")
         await trial.say("abort")
     await trial.end()
-    assert "workloads.gather" not in names(trial)
+    assert "workloads.gather" not in trial.place.called

@@ -63,7 +63,7 @@ async def test_a_wait_for_git_over_several_runs_ends_when_it_would_have_in_one(l
 
     def ending(request: ObserveRequest) -> Decision | None:
         """The first segments of the wait end at once, and with each of them a run."""
-        if "targets.await_git" in [name for name, _ in trial.place.log] and len(ends) < 3:
+        if "targets.await_git" in trial.place.called and len(ends) < 3:
             ends.add(request.segment)
             return Decision(verdict="continue", reason="SegmentEnded")
         return None
@@ -100,4 +100,4 @@ async def test_a_release_whose_sync_goes_on_asks_nobody(lab: Lab) -> None:
     trial.place.syncs = (PAUSED[0].model_copy(update={"paused": False}),)
     await trial.start()
     assert (await trial.end())[0] == "Succeeded"
-    assert "targets.await_git" not in [name for name, _ in trial.place.log]
+    assert "targets.await_git" not in trial.place.called

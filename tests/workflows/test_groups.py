@@ -39,7 +39,7 @@ async def test_waves_start_after_what_they_depend_on(lab: Lab) -> None:
     await trial.start()
     await holding.reached.wait()
     await asyncio.sleep(0.5)
-    started = [name for name, _ in trial.place_of("api").log]
+    started = trial.place_of("api").called
     assert started == ["targets.capture"]
     trial.free(holding)
     assert (await trial.end())[0] == "Succeeded"
@@ -190,7 +190,7 @@ async def test_a_group_whose_second_member_is_locked_moves_nothing(lab: Lab) -> 
     await group.start()
     await group.until(lambda status: status.wait and status.wait.reason == "TargetBusy")
     await asyncio.sleep(0.5)
-    assert [name for name, _ in group.place_of("api").log] == ["targets.capture"]
+    assert group.place_of("api").called == ["targets.capture"]
     await first.say("abort")
     await first.end()
     assert (await group.end())[0] == "Succeeded"

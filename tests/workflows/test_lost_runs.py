@@ -11,7 +11,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
 
 from tests.temporal import a_dev_server, unique
-from tests.workflows.lab import Lab, Trial, a_lab
+from tests.workflows.lab import PATIENCE, Lab, Trial, a_lab
 from tests.workflows.test_interruptions import count_activities, is_promoted, same, settled
 from worker.probe import TemporalRuns
 
@@ -57,7 +57,7 @@ async def test_the_janitor_settles_a_target_that_lost_both_runs_at_any_step(clie
             before = trial.place.state()
             holding = await trial.hold_before(nth)
             await trial.start()
-            await asyncio.wait_for(holding.reached.wait(), 200)
+            await asyncio.wait_for(holding.reached.wait(), PATIENCE)
             await terminate_both(trial)
             trial.free(holding)
             await asyncio.sleep(0.1)
@@ -105,7 +105,7 @@ async def test_a_rollout_goes_back_when_its_release_is_gone_and_did_not_cancel_i
     assert await run_janitor(lab) == 0, "the server says whether a release is gone, and has not said so"
     lab.world.closed_runs.add(lost.release.id)
     assert await run_janitor(lab) == 1
-    result = await asyncio.wait_for(lost.rollout.result(), 200)
+    result = await asyncio.wait_for(lost.rollout.result(), PATIENCE)
     assert (result["outcome"], result["reason"]) == ("RolledBack", "Orphaned")
     assert same(lost.place.state(), before)
     assert await run_janitor(lab) == 0
@@ -164,13 +164,13 @@ async def test_a_reset_run_never_moves_traffic_on_a_claim_that_is_not_its_own(
             before = trial.place.state()
             holding = await trial.hold_before(nth)
             await trial.start()
-            await asyncio.wait_for(holding.reached.wait(), 200)
+            await asyncio.wait_for(holding.reached.wait(), PATIENCE)
             await reset(trial.release if which == "release" else trial.rollout, client, last=last)
             trial.free(holding)
             outcome, _ = await trial.end()
             await settled(trial)
             after = trial.place.state()
-            at = f"{strategy} {which} reset before {nth}: {outcome} {[name for name, _ in trial.place.log]}"
+            at = f"{strategy} {which} reset before {nth}: {outcome} {trial.place.called}"
             if outcome == "Succeeded":
                 assert is_promoted(after), at
             else:
@@ -188,7 +188,7 @@ async def test_a_rollout_reset_before_it_settles_never_succeeds_with_its_mark_in
         before = trial.place.state()
         holding = await trial.hold_before(await count_activities(lab, "canary") - 1)
         await trial.start()
-        await asyncio.wait_for(holding.reached.wait(), 200)
+        await asyncio.wait_for(holding.reached.wait(), PATIENCE)
         await reset(trial.rollout, client)
         outcome, _ = await trial.end()  # The first run's attempt is still on its way.
         assert (outcome, trial.place.mark) == ("RolledBack", None)

@@ -9,7 +9,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.exceptions import ApplicationError
 
-from tests.workflows.lab import Holding, Lab, Trial
+from tests.workflows.lab import PATIENCE, Holding, Lab, Trial
 from workflows.engine.inbox import SHAPES
 from workflows.model.decision import Decision
 from workflows.model.plan import Gate
@@ -41,7 +41,7 @@ async def settling(trial: Trial) -> Holding:
     """A release that is committed and stands still before it settles its first target."""
     holding = await trial.hold_before(0, "targets.settle")
     await trial.start()
-    await asyncio.wait_for(holding.reached.wait(), 200)
+    await asyncio.wait_for(holding.reached.wait(), PATIENCE)
     return holding
 
 

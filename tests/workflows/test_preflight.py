@@ -53,7 +53,7 @@ async def test_an_abort_ends_a_check_that_takes_its_time(lab: Lab, is_signal: bo
         await handle.signal("abort", said)
     else:
         await handle.execute_update("abort", said)
-    outcome, result = await trial.end()
+    outcome, result = await trial.end(10)
     assert (outcome, result["message"]) == ("Aborted", "aborted by ann@example.com")
     assert trial.place.log == []
     assert trial.place.mark is None

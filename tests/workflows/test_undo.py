@@ -38,7 +38,7 @@ async def test_a_capture_that_fails_behind_its_mark_is_undone(lab: Lab) -> None:
     assert (outcome, result["reason"]) == ("Failed", "Rejected")
     assert "the autoscaler is read-only" in result["message"]
     assert trial.place.mark is None
-    assert [name for name, _ in trial.place.log][-1] == "targets.settle"
+    assert trial.place.called[-1] == "targets.settle"
 
 
 async def test_a_capture_that_fails_before_its_mark_touches_nothing(lab: Lab) -> None:

@@ -276,8 +276,9 @@ class Conductor:
         self._record_reports(result)
         logs = {part.component: part.failure_log for part in result.components if part.failure_log}
         late = {part.component: part.late.message for part in result.components if part.late}
-        said = {"outcome": result.outcome, "reason": result.reason, "message": result.message}
-        self.journal.record(event, **said, logs=logs, late=late)
+        self.journal.record(
+            event, outcome=result.outcome, reason=result.reason, message=result.message, logs=logs, late=late
+        )
         self.journal.tell(
             event,
             f"{plan.name} {plan.version} in {plan.environment}: {result.outcome}",

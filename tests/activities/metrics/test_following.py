@@ -76,7 +76,7 @@ async def test_the_last_request_has_a_time(page: Page, provider: OpenMetricsProv
     watch.happens = happens
     found = await watch.follow(provider)
     assert (found.count, found.last_at, found.until) == (6, NOON.replace(second=2), NOON.replace(second=5))
-    assert found.message == ("6 requests came, the last at 12:00:02 UTC, 2.0 s after, as is known until 12:00:05 UTC")
+    assert found.message == "6 requests came, the last at 12:00:02 UTC, 2.0 s after, as is known until 12:00:05 UTC"
 
 
 async def test_no_request_is_said_too(provider: OpenMetricsProvider) -> None:
