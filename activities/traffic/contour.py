@@ -72,6 +72,7 @@ CONTOUR = Shape(
     trouble=_trouble,
     fronts=_fronts,
     companion=_companion,
+    host=("spec", "virtualhost", "fqdn"),
     mirror=mirrors.SERVICE,
     asked="conditions",
 )

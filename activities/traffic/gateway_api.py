@@ -91,6 +91,7 @@ GATEWAY_API = Shape(
     trouble=_trouble,
     fronts=partial(_fronts, anything=_ANY_PATH),
     companion=_companion,
+    host=("spec", "hostnames"),
     mirror=mirrors.FILTER,
     asked="matches",
 )

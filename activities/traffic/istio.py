@@ -67,6 +67,7 @@ ISTIO = Shape(
     effective=_effective,
     fronts=_fronts,
     companion=_companion,
+    host=("spec", "hosts"),
     mirror=mirrors.MIRRORS,
     asked="match",
     policy=DESTINATION_RULE,

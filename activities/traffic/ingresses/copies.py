@@ -31,9 +31,7 @@ _OWN = ("nginx.ingress.kubernetes.io/canary", "nginx.ingress.kubernetes.io/serve
 """Prefixes of what would make another Ingress of it, or take the users' host away from theirs."""
 
 
-def preview(
-    ingress: Object, mine: Sequence[Place], *, host: str, services: Mapping[Backend, str], metadata: Object
-) -> Object:
+def preview(ingress: Object, mine: Sequence[Place], *, host: str, services: Mapping[Backend, str]) -> Object:
     """An Ingress that leads a host of its own to the new version, by the component's paths.
 
     One rule more, for a path that nobody asks for, leads to the old version, so that a data plane knows both before and
@@ -44,7 +42,7 @@ def preview(
     known = {"path": KNOWN, "pathType": "Exact", "backend": {"service": _service(ingress, mine[0], services["stable"])}}
     rules = [{"host": host, "http": {"paths": listed}} for listed in ([*paths.values()], [known])]
     spec = {**_class(ingress), **_tls(ingress, mine, host), "rules": rules}
-    return {"metadata": {"annotations": _annotations(ingress), **metadata}, "spec": spec}
+    return {"metadata": {"annotations": _annotations(ingress)}, "spec": spec}
 
 
 def beside(ingress: Object, mine: Sequence[Place], *, service: str, metadata: Object) -> Object:

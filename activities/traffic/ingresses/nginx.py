@@ -96,8 +96,8 @@ class NginxRouter:
         await place.refuse_foreign(await place.canary.find(), "look")
 
     def changes(self, target: Target) -> Changes:
-        canary = self._place(target).canary
-        return Changes(canary.api, Watched.one(canary))
+        place = self._place(target)
+        return Changes(place.canary.api, *map(Watched.one, (place.canary, *place.backends.shared)))
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         place = self._place(target)
@@ -213,7 +213,8 @@ class _Place:
         await Companion(self._service, self.target.key, claim).note(self._annotation, dumped(record))
 
     async def refuse_foreign(self, canary: Object | None, operation: str) -> None:
-        """Errors: ForeignChange where somebody else wrote over an annotation of ours, or deleted the Ingress."""
+        """Errors: ForeignChange where somebody else wrote over what is ours, or deleted the Ingress."""
+        await self.backends.refuse_foreign(operation)
         record = await self.written(canary)
         if record is None:
             return

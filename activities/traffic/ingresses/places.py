@@ -56,6 +56,11 @@ class Choice:
         return is_ours and self.host in ("", place.host) and self.path in ("", place.path)
 
 
+def leads(ingress: Object) -> dict[str, str]:
+    """Where an Ingress leads whoever asks for one of its hosts and paths."""
+    return {place.label: place.service for place in Choice(None).of(ingress)}
+
+
 def choice(target: Target, services: Collection[str]) -> Choice:
     """What a component's document chooses."""
     host, path = (str(target.traffic.get(name) or "") for name in ("host", "path"))

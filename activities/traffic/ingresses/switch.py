@@ -22,12 +22,12 @@ from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.following import refuse_unbalanced, until_written
 from activities.traffic.ingresses import copies
 from activities.traffic.ingresses.edits import PROVIDER, Switch
-from activities.traffic.ingresses.places import Choice
+from activities.traffic.ingresses.places import Choice, leads
 from activities.traffic.protocol import Verified
 from activities.traffic.switching import leading, only
 from activities.traffic.weighted.backends import POLL, Backends, rising
-from activities.traffic.weighted.companions import Companion
-from workflows.errors import Unsupported
+from activities.traffic.weighted.companions import Companion, rerouted
+from workflows.errors import ForeignChange, Unsupported
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
 
 LEAD = 1.0
@@ -48,9 +48,7 @@ class IngressSwitch:
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
         place = self._place(target)
-        previews = (place.preview,) if target.traffic.get("preview") else ()
-        services = (place.backends.resource("canary"), place.backends.resource("maintenance"))
-        return (place.ingress, *services, *previews)
+        return (place.ingress, *place.backends.objects, *place.previews)
 
     async def read(self, target: Target) -> TrafficState | None:
         place = self._place(target)
@@ -69,18 +67,19 @@ class IngressSwitch:
         place = self._place(target)
         found = await place.ingress.held(target.key, claim)
         if claim.purpose == "release":
-            place.switch.refuse_foreign(found, "write")
+            await self._refuse_foreign(place, found, "write")
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
         await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
 
     async def look(self, target: Target) -> None:
         place = self._place(target)
-        place.switch.refuse_foreign(await place.ingress.get(), "look")
+        await self._refuse_foreign(place, await place.ingress.get(), "look")
 
     def changes(self, target: Target) -> Changes:
-        ingress = self._place(target).ingress
-        return Changes(ingress.api, Watched.one(ingress))
+        place = self._place(target)
+        watched = (place.ingress, *place.backends.shared, *place.previews)
+        return Changes(place.ingress.api, *map(Watched.one, watched))
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         place = self._place(target)
@@ -106,9 +105,8 @@ class IngressSwitch:
         await place.backends.ensure(claim, [*needed, *([state.preview_to] if state.preview_to else [])])
         now = place.switch.read(ingress).weights
         await place.backends.wait(rising(state.weights, now), provider=PROVIDER)
-        if (host := state.raw.get("preview")) and state.preview_to:
-            owners, mine = await place.backends.owners(), place.switch.mine(ingress)
-            body = copies.preview(ingress, mine, host=str(host), services=place.backends.names, metadata=owners)
+        if body := _preview(place, ingress, state):
+            body["metadata"] |= await place.backends.owners()
             await Companion(place.preview, place.target.key, claim).ensure(body)
 
     async def _tidy(self, place: _Place, claim: Claim, before: Object, after: Object, state: TrafficState) -> None:
@@ -122,10 +120,20 @@ class IngressSwitch:
         if not is_used and not switch.refers_to(before, "canary"):
             await place.backends.remove(claim, "canary")
 
+    async def _refuse_foreign(self, place: _Place, ingress: Object, operation: str) -> None:
+        """Errors: ForeignChange where somebody else wrote over what this target asks for."""
+        place.switch.refuse_foreign(ingress, operation)
+        await place.backends.refuse_foreign(operation)
+        record = place.switch.record(ingress)
+        written = _preview(place, ingress, record.wish) if record else None
+        change = await rerouted(place.preview, written, leads) if written else ""
+        if change and place.switch.record(await place.ingress.get()) == record:  # Nobody took it away meanwhile.
+            raise ForeignChange(change, field=place.preview.label, provider=PROVIDER, operation=operation)
+
     async def _difference(self, place: _Place, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""
         ingress = await place.ingress.get()
-        place.switch.refuse_foreign(ingress, "verify")
+        await self._refuse_foreign(place, ingress, "verify")
         asked, wanted = leading(place.switch.read(ingress).weights), leading(weights)
         if asked != wanted:
             return f"{place.ingress.label} leads to {asked} 100%, not to {wanted or 'nobody'}"
@@ -152,3 +160,15 @@ class _Place:
     ingress: Resource
     backends: Backends
     preview: MadeResource
+
+    @property
+    def previews(self) -> Sequence[MadeResource]:
+        """The Ingress for the preview host, where the target has one."""
+        return (self.preview,) if self.target.traffic.get("preview") else ()
+
+
+def _preview(place: _Place, ingress: Object, state: TrafficState) -> Object | None:
+    """The Ingress for the preview host, when the state has one."""
+    if not (state.preview_to and (host := state.raw.get("preview"))):
+        return None
+    return copies.preview(ingress, place.switch.mine(ingress), host=str(host), services=place.backends.names)

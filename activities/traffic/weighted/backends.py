@@ -10,10 +10,11 @@ from typing import Protocol
 
 from activities.clusters.kubernetes.api import Api, Object
 from activities.clusters.kubernetes.kinds import SERVICE
+from activities.clusters.kubernetes.labels import canary_labels
 from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.services import canary_service, maintenance_service, ready_addresses, services
-from workflows.errors import NotReady
+from workflows.errors import ForeignChange, NotReady
 from workflows.model.target import SLOTS, Backend, Claim, Slot, Target, TrafficState
 
 POLL = 0.1
@@ -53,8 +54,8 @@ class Backends:
 
     @property
     def shared(self) -> Sequence[Resource]:
-        """Those of them that others write to as well."""
-        return ()
+        """Those of them that say where requests go, which others can write to as well."""
+        return (self.resource("canary"),)
 
     def resource(self, backend: Backend) -> MadeResource:
         """The Service of a backend that is ours."""
@@ -70,7 +71,13 @@ class Backends:
         return state
 
     async def refuse_foreign(self, operation: str) -> None:
-        """Errors: ForeignChange where somebody else wrote over what is ours in a shared object."""
+        """Errors: ForeignChange where somebody else wrote over where what is ours leads."""
+        service, labels = self.resource("canary"), canary_labels(self.target.key)
+        found = await service.find()
+        if found and (now := found["spec"].get("selector")) != labels:
+            field = f"{service.label}: its selector"
+            message = f"{field} was written as {labels} and is {now}"
+            raise ForeignChange(message, field=field, provider="kubernetes", operation=operation)
 
     async def prepare(self, claim: Claim, state: TrafficState, *, insist: bool) -> None:
         """Makes what a state needs, before the route says so. Errors: as of `ensure`, ForeignChange."""

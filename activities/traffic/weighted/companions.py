@@ -6,12 +6,13 @@ pods it leads to even when nobody deletes it. An object of the same name that is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import MANAGED
 from activities.clusters.kubernetes.patch import Operation, Path, at, entries, replace
-from activities.clusters.kubernetes.resources import ANNOTATIONS, MadeResource
+from activities.clusters.kubernetes.resources import ANNOTATIONS, MadeResource, Resource
 from workflows.errors import Conflict
 from workflows.model.target import Claim
 
@@ -62,3 +63,11 @@ class Companion:
             return
         if not await self.resource.replace_claim(self.key, expected=held, claim=self.claim):
             raise Conflict(f"{self.resource.label}: somebody else keeps writing it", provider="kubernetes")
+
+
+async def rerouted(resource: Resource, written: Object, leads: Callable[[Object], object]) -> str:
+    """What somebody else made of a route of ours: deleted it, or leads it elsewhere; nothing if nobody did."""
+    found = await resource.find()
+    if found is None:
+        return f"{resource.label} was written and is gone"
+    return "" if leads(found) == leads(written) else f"{resource.label} leads elsewhere than it was written to"

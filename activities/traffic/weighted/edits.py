@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
-from activities.clusters.kubernetes.patch import Operation, drop, entries, pointer, put, test
+from activities.clusters.kubernetes.patch import Operation, at, drop, entries, pointer, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
 from activities.traffic.weighted.fronts import Front, moved
 from activities.traffic.weighted.hosts import service_in
@@ -92,9 +92,9 @@ class Part:
         return record.wish if record else None
 
     def refuse_foreign(self, route: Object, operation: str) -> None:
-        """Errors: ForeignChange where somebody else wrote over our weights or changed a rule for a header."""
-        record = self.record(route)
-        if record and (found := changes(record, self._mine(route)) or self._changed_fronts(route, record)):
+        """Errors: ForeignChange where somebody else wrote over our weights or copies, or a rule for a header."""
+        record, mine = self.record(route), self._mine(route)
+        if record and (found := changes(record, mine) or self._changed(route, record, mine)):
             field = f"{self.label}: {found.field}"
             message = f"{field} {found.sentence}"
             raise ForeignChange(message, field=field, provider=self.shape.provider, operation=operation)
@@ -180,6 +180,11 @@ class Part:
         mine = [rule for rule in self._mine(route) if self._has_headers(rule)]
         rules = [copy.deepcopy(self._uncopied(rule.rule)) | {rule.field: [self._alone(rule, slot)]} for rule in mine]
         return self.shape.companion(route, str(host), rules)
+
+    def leads(self, route: Object) -> tuple[object, list[list[tuple[str, str]]]]:
+        """Which hosts an object serves, and where each of its rules leads."""
+        lists = [[ref.key for ref in self._refs(rule[field])] for _, field, rule in self.shape.rules(route)]
+        return at(route, self.shape.host), lists
 
     def copied(self, route: Object, state: TrafficState) -> list[Operation]:
         """Has copies of requests sent to the canary while a state says so. Errors: Rejected where a rule cannot."""
@@ -380,11 +385,20 @@ class Part:
         """Whether the rule is for HTTP requests and not for connections."""
         return rule.path[:-1] == self.shape.lists[0][0]
 
-    def _changed_fronts(self, route: Object, record: Record) -> Change | None:
+    def _changed(self, route: Object, record: Record, mine: Sequence[Mine]) -> Change | None:
+        """What of the rest that is ours somebody else changed first, or None."""
         there, _ = self._fronts_there(route, record)
-        if record.fronts is None or len(there) == len(record.fronts):
-            return None
-        return Change("the rules for its headers", f"were {len(record.fronts)} and are {len(there)}")
+        if record.fronts is not None and len(there) != len(record.fronts):
+            return Change("the rules for its headers", f"were {len(record.fronts)} and are {len(there)}")
+        found = (rule for rule in mine if self.is_copied(route) and self._is_recopied(rule, record.wish))
+        return next((Change(f"{pointer(rule.path)}: copies of requests", "are not as written") for rule in found), None)
+
+    def _is_recopied(self, mine: Mine, wish: TrafficState) -> bool:
+        """Whether copies go to the canary in another way than the wish says."""
+        mirror, percent = self.shape.mirror, wish.raw.get("mirror")
+        if mirror is None or not percent or not self._has_headers(mine):
+            return False
+        return mirror.ours(mine.rule, self._is_canary) != [mirror.copying(self._alone(mine, "canary"), percent)]
 
     def _fronts_there(self, route: Object, record: Record | None) -> tuple[list[Front], set[str]]:
         """The rules that we put in front of others; and the identities of others that lead to the canary alone."""

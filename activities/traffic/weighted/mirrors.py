@@ -25,6 +25,10 @@ class Mirror:
     is_alone: bool = False
     """Whether a rule can have one copy only."""
 
+    def ours(self, rule: Rule, is_ours: Callable[[str], bool]) -> list[Rule]:
+        """The copies to us."""
+        return [entry for entry in rule.get(self.field) or () if is_ours(self.name(entry))]
+
     def without(self, rule: Rule, is_ours: Callable[[str], bool]) -> Rule:
         """The rule without copies to us, and without the list where nothing else is in it."""
         there = rule.get(self.field) or []
@@ -42,8 +46,11 @@ class Mirror:
 
     def beside(self, rule: Rule, body: Rule, percent: float) -> Rule:
         """The rule with one more copy."""
-        backend = {key: value for key, value in body.items() if key != "weight"}
-        return {**copy.deepcopy(rule), self.field: [*(rule.get(self.field) or ()), self.entry(backend, percent)]}
+        return {**copy.deepcopy(rule), self.field: [*(rule.get(self.field) or ()), self.copying(body, percent)]}
+
+    def copying(self, body: Rule, percent: float) -> Rule:
+        """What copies so many percent to the backend of an entry."""
+        return self.entry({key: value for key, value in body.items() if key != "weight"}, percent)
 
 
 def _filter(backend: Rule, percent: float) -> Rule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from activities.clusters.kubernetes.api import Api
@@ -25,6 +26,11 @@ class Place:
     backends: Backends
     route: Resource
     preview: MadeResource
+
+    @property
+    def previews(self) -> Sequence[MadeResource]:
+        """The route for the preview host, where the target has one."""
+        return (self.preview,) if self.target.traffic.get("preview") else ()
 
 
 def place_of(shape: Shape, api: Api, target: Target) -> Place:

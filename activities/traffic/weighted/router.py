@@ -23,11 +23,11 @@ from activities.traffic.affinity import of_destination_rules, of_rule, of_servic
 from activities.traffic.following import nonzero, refuse_unbalanced, until_followed, words
 from activities.traffic.protocol import Verified
 from activities.traffic.weighted.backends import PATIENCE, POLL, needed, rising
-from activities.traffic.weighted.companions import Companion
+from activities.traffic.weighted.companions import Companion, rerouted
 from activities.traffic.weighted.hosts import service_in
 from activities.traffic.weighted.places import Place, place_of
 from activities.traffic.weighted.shapes import Shape
-from workflows.errors import Unsupported
+from workflows.errors import ForeignChange, Unsupported
 from workflows.model.target import Backend, Claim, Slot, Target, TrafficState
 
 
@@ -51,8 +51,7 @@ class WeightedRouter:
 
     def objects(self, target: Target) -> Sequence[FencedObject]:
         place = self._place(target)
-        previews = (place.preview,) if target.traffic.get("preview") else ()
-        return (place.route, *place.backends.objects, *previews)
+        return (place.route, *place.backends.objects, *place.previews)
 
     async def read(self, target: Target) -> TrafficState | None:
         place = self._place(target)
@@ -90,20 +89,18 @@ class WeightedRouter:
         place = self._place(target)
         found = await place.route.held(target.key, claim)
         if claim.purpose == "release":
-            place.part.refuse_foreign(found, "write")
-            await place.backends.refuse_foreign("write")
+            await self._refuse_foreign(place, found, "write")
 
     async def write(self, target: Target, claim: Claim, state: TrafficState) -> None:
         await self._write(self._place(target), claim, state, insist=claim.purpose != "release")
 
     async def look(self, target: Target) -> None:
         place = self._place(target)
-        place.part.refuse_foreign(await place.route.get(), "look")
-        await place.backends.refuse_foreign("look")
+        await self._refuse_foreign(place, await place.route.get(), "look")
 
     def changes(self, target: Target) -> Changes:
         place = self._place(target)
-        return Changes(place.route.api, *map(Watched.one, (place.route, *place.backends.shared)))
+        return Changes(place.route.api, *map(Watched.one, (place.route, *place.backends.shared, *place.previews)))
 
     async def put_back(self, target: Target, claim: Claim) -> None:
         place = self._place(target)
@@ -114,6 +111,8 @@ class WeightedRouter:
         target = place.target
         before, state = await place.route.held(target.key, claim), await place.backends.settled(state)
         await self._prepare(place, claim, before, state, insist=insist)
+        if wanted := place.part.companion(before, state):  # Whoever finds it in the wish finds it there, too.
+            await Companion(place.preview, target.key, claim).ensure(wanted)
         edit = partial(place.part.patch, state=state, insist=insist)
         after = await place.route.change(target.key, claim, partial(edit, linger=True))
         if edit(after):
@@ -121,7 +120,9 @@ class WeightedRouter:
             after = await place.route.change(target.key, claim, edit)
         copied, stored = partial(place.part.copied, state=state), partial(place.part.refuse_pruned, state=state)
         after = await place.route.change(target.key, claim, copied, seal=stored)
-        await self._preview(place, claim, after, state)
+        if not wanted:
+            for preview in place.previews:
+                await Companion(preview, target.key, claim).remove()
         await place.backends.tidy(claim, place.part, before, after)
 
     async def verify(self, target: Target, weights: dict[Backend, float], *, patience: float = 0) -> Verified:
@@ -157,17 +158,21 @@ class WeightedRouter:
             await asyncio.sleep(POLL)
         await asyncio.sleep(place.shape.lead)
 
-    async def _preview(self, place: Place, claim: Claim, route: Object, state: TrafficState) -> None:
-        if body := place.part.companion(route, state):
-            await Companion(place.preview, place.target.key, claim).ensure(body)
-        elif place.target.traffic.get("preview"):
-            await Companion(place.preview, place.target.key, claim).remove()
+    async def _refuse_foreign(self, place: Place, route: Object, operation: str) -> None:
+        """Errors: ForeignChange where somebody else wrote over what this target asks for."""
+        place.part.refuse_foreign(route, operation)
+        await place.backends.refuse_foreign(operation)
+        wish = place.part.wish(route)
+        written = place.part.companion(route, wish) if wish else None
+        change = await rerouted(place.preview, written, place.part.leads) if written else ""
+        if change and place.part.wish(await place.route.get()) == wish:  # Nobody took it away meanwhile.
+            told = {"provider": place.shape.provider, "operation": operation}
+            raise ForeignChange(change, field=place.preview.label, **told)
 
     async def _difference(self, place: Place, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""
         route = await place.route.get()
-        place.part.refuse_foreign(route, "verify")
-        await place.backends.refuse_foreign("verify")
+        await self._refuse_foreign(place, route, "verify")
         asked = place.part.read(route).weights
         if nonzero(asked) != nonzero(weights):
             return f"{place.route.label} asks for {words(asked)}, not for {words(weights)}"

@@ -56,6 +56,8 @@ class Shape:
     """Copies of a rule for requests with one of these headers only."""
     companion: Callable[[Object, str, list[Rule]], Object] | None = None
     """An object for a host of its own with these rules, in the place of the given one."""
+    host: Path = ()
+    """Where such an object says its host."""
     mirror: Mirror | None = None
     """How copies of requests are sent to one more backend."""
     asked: str = ""

@@ -11,12 +11,13 @@ import pytest
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import INGRESS, SERVICE
 from activities.clusters.kubernetes.patch import drop, put
+from activities.clusters.kubernetes.resources import Resource
 from activities.traffic.ingresses.annotations import PREFIX, told
 from activities.traffic.ingresses.nginx import NginxRouter
 from activities.traffic.protocol import Sticky
 from tests.activities.traffic.conftest import INGRESSES
 from tests.activities.traffic.kubernetes import KubernetesWorld, noticing
-from tests.activities.traffic.test_kubernetes import content
+from tests.activities.traffic.test_kubernetes import changed_and_put_back, content
 from tests.activities.world import Run, a_template
 from workflows.contracts.targets import TakeOverRequest
 from workflows.contracts.traffic import RestoreRequest, VerifyRequest
@@ -117,13 +118,26 @@ async def test_a_foreign_change_is_noticed_at_once_and_put_back(
 ) -> None:
     name, field, value = FOREIGN[router]
     await shop.shift(run, target, claim, shop.some(10), preview_to="canary")
-    ours = content(await ingress(shop, name))
-    async with noticing(shop, target) as change:
-        await shop.api.patch(INGRESS, shop.place, name, [put(field, value)])
-        found = await change
-    assert found.field.startswith(f"Ingress {shop.place}/{name}: ")
-    await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
-    assert content(await ingress(shop, name)) == ours
+    there = Resource(shop.api, INGRESS, shop.place, name)
+    await changed_and_put_back(shop, run, target, claim, there=there, by=put(field, value))
+
+
+async def test_a_foreign_selector_of_the_canarys_service_is_noticed_at_once_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, shop.some(10), preview_to="canary")
+    service = Resource(shop.api, SERVICE, shop.place, "trip-canary")
+    await changed_and_put_back(shop, run, target, claim, there=service, by=put(("spec", "selector"), {"app": "trip"}))
+
+
+@SWITCH
+async def test_a_foreign_change_of_the_preview_is_noticed_at_once_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, {"stable": 100}, preview_to="canary")
+    preview = Resource(shop.api, INGRESS, shop.place, "trip-canary")
+    to_stable = ("spec", "rules", 0, "http", "paths", 0, "backend", "service", "name")
+    await changed_and_put_back(shop, run, target, claim, there=preview, by=put(to_stable, "trip"))
 
 
 @SWITCH

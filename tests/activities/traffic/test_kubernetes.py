@@ -10,7 +10,7 @@ import pytest
 from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.kinds import SERVICE
 from activities.clusters.kubernetes.labels import MANAGED, canary_labels
-from activities.clusters.kubernetes.patch import pointer, put
+from activities.clusters.kubernetes.patch import Operation, Path, pointer, put
 from activities.clusters.kubernetes.resources import MadeResource, Resource
 from activities.traffic.weighted.companions import Companion
 from activities.traffic.weighted.router import WeightedRouter
@@ -141,11 +141,11 @@ async def test_what_a_late_attempt_made_is_taken_over(
 ) -> None:
     late = claim.model_copy(update={"epoch": claim.epoch - 1})
     place = MadeResource(shop.api, SERVICE, shop.place, "trip-canary")
-    body = {"spec": {"selector": {"app": "late"}, "ports": [{"port": 1}]}}
+    body = {"spec": {"selector": canary_labels(target.key), "ports": [{"port": 1}]}}
     await run.call(Companion(place, target.key, late).ensure, body)
     shifted = await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
     assert shifted.verification == shop.verified
-    assert (await place.get())["spec"]["selector"] == canary_labels(target.key)
+    assert (await place.get())["spec"]["ports"] == (await shop.api.get(SERVICE, shop.place, "trip"))["spec"]["ports"]
 
 
 async def reweigh(shop: KubernetesWorld, target: Target, weight: int = 77) -> str:
@@ -176,6 +176,56 @@ async def test_a_foreign_change_is_noticed_at_once_and_put_back(
     async with noticing(shop, target) as change:
         await shop.shift(run, target, claim, {"stable": 50, "canary": 50})
         assert not change.done()
+
+
+async def changed_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim, *, there: Resource, by: Operation
+) -> None:
+    """Somebody else changes a field of ours, which is told, and putting it back makes the object what it was."""
+    ours = content(await there.get())
+    async with noticing(shop, target) as change:
+        await shop.api.patch(there.kind, shop.place, there.name, [by])
+        found = await change
+    assert found.field.startswith(there.label)
+    await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
+    assert content(await there.get()) == ours
+
+
+async def test_a_foreign_selector_of_the_canarys_service_is_noticed_at_once_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim
+) -> None:
+    await shop.shift(run, target, claim, {"stable": 90, "canary": 10})
+    service = Resource(shop.api, SERVICE, shop.place, "trip-canary")
+    await changed_and_put_back(shop, run, target, claim, there=service, by=put(("spec", "selector"), {"app": "trip"}))
+
+
+FOREIGN_HOSTS: dict[str, Path] = {
+    "gatewayApi": ("spec", "hostnames", 0),
+    "contour": ("spec", "virtualhost", "fqdn"),
+    "istio": ("spec", "hosts", 0),
+    "istioSubsets": ("spec", "hosts", 0),
+}
+
+
+@pytest.mark.parametrize("router", FOREIGN_HOSTS)
+async def test_a_foreign_change_of_the_preview_is_noticed_at_once_and_put_back(
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim, router: str
+) -> None:
+    previewed = shop.target(preview={"host": "next.example.com"})
+    async with noticing(shop, previewed) as change:
+        await shop.shift(run, previewed, claim, {"stable": 100}, preview_to="canary")
+        assert not change.done()
+    kind = route(shop, target).kind
+    preview = Resource(shop.api, kind, shop.place, "trip-canary")
+    await changed_and_put_back(
+        shop, run, previewed, claim, there=preview, by=put(FOREIGN_HOSTS[router], "elsewhere.io")
+    )
+    ours = content(await preview.get())
+    async with noticing(shop, previewed) as change:
+        await shop.api.delete(kind, shop.place, "trip-canary", uid=(await preview.get())["metadata"]["uid"])
+        assert "is gone" in str(await change)
+    await run.call(shop.targets.take_over, TakeOverRequest(target=previewed, claim=claim))
+    assert content(await preview.get()) == ours
 
 
 async def test_a_route_that_is_left_alone_is_watched_without_being_read(

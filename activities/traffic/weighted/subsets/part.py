@@ -104,6 +104,10 @@ class SubsetPart:
         made = self.part.companion(self.view.plain(route), state)
         return made and self.view.raw(made, is_pinned=False)
 
+    def leads(self, route: Object) -> tuple[object, list[list[tuple[str, str]]]]:
+        """As of `Part`."""
+        return self.part.leads(self.view.plain(route))
+
     @property
     def _annotation(self) -> str:
         return f"{PREFIX}{target_label(self.part.key)}"

@@ -15,7 +15,7 @@ OWNERS = {"ownerReferences": [{"name": "trip-canary"}]}
 
 def preview(there: Any, host: str = "next.example.com", **traffic: Any) -> Any:
     mine = choice(target(**traffic), ["trip"]).of(there)
-    return copies.preview(there, mine, host=host, services=SERVICES, metadata=OWNERS)
+    return copies.preview(there, mine, host=host, services=SERVICES)
 
 
 def asked(made: Any) -> Any:
@@ -31,7 +31,7 @@ def test_a_preview_leads_its_host_to_the_new_version_by_the_components_paths() -
     made = preview(ingress(*SHOP["spec"]["rules"]))
     assert asked(made) == [path("/api/trips", "trip-canary"), path("/trips", "trip-canary", "Exact")]
     assert made["spec"]["ingressClassName"] == "azure"
-    assert made["metadata"] == {"annotations": {}, **OWNERS}
+    assert made["metadata"] == {"annotations": {}}
 
 
 def test_a_default_backend_is_every_path_of_the_preview() -> None:

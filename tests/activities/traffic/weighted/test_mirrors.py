@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from activities.traffic.weighted.edits import Part
 from activities.traffic.weighted.shapes import Shape
 from activities.traffic.weighted.subsets.part import SubsetPart
 from tests.activities.traffic.weighted.test_subsets import part as subset_part
-from workflows.errors import Rejected
+from workflows.errors import ForeignChange, Rejected
 from workflows.model.target import Backend, TrafficState
 
 SERVICES: dict[Backend, str] = {"stable": "trip", "canary": "trip-canary", "maintenance": "trip-maintenance"}
@@ -101,6 +102,20 @@ def test_requests_that_a_header_leads_to_the_canary_are_not_copied_there_too(for
     front = there["spec"][section][0]
     assert "percent" not in str(front)
     assert "'mirror': True" not in str(front)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_copies_that_somebody_else_changes_are_a_foreign_change(form: str) -> None:
+    mine, before, _ = FORMS[form]
+    there = written(mine, before, copying())
+    mine.refuse_foreign(there, "look")
+    more = json.loads(json.dumps(there["spec"]).replace(": 20", ": 60"))
+    gone = written(mine, before, TrafficState(weights={"stable": 100}, preview_to="canary"))["spec"]
+    for spoilt in ({**there, "spec": spec} for spec in (more, gone)):
+        with pytest.raises(ForeignChange, match="/0: copies of requests are not as written"):
+            mine.refuse_foreign(spoilt, "look")
+        put_back = patched(spoilt, mine.patch(spoilt, copying(), insist=True))
+        mine.refuse_foreign(patched(put_back, mine.copied(put_back, copying())), "look")
 
 
 FULL = {
