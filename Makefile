@@ -46,11 +46,12 @@ bed: setup # Build Kubernetes, its data planes and Helm: half an hour the first 
 	@$(BIN)/python -m infra.helm build >/dev/null
 	@$(BIN)/python -m infra.testbed build --profile full traefik
 
-check: setup ## Check format, style, types, layers, schemas and locks
+check: setup ## Check format, style, types, layers, the Containerfile, schemas and locks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint --config infra/containers/hadolint.yaml infra/containers/Containerfile
 	$(BIN)/headgate schema --check
 	@$(MAKE) --silent lock-check
 

@@ -57,6 +57,11 @@ def _http_route(site: Site, name: str) -> Objects:
     return [("gateway.networking.k8s.io/v1", "HTTPRoute", spec)]
 
 
+def _grpc_route(site: Site, name: str) -> Objects:
+    """Without matches it takes every request, and the users here speak plain HTTP."""
+    return [(version, "GRPCRoute", spec) for version, _, spec in _http_route(site, name)]
+
+
 def _http_proxy(site: Site, name: str) -> Objects:
     routes = [{"services": [{"name": name, "port": 80}]}]
     spec = {"virtualhost": {"fqdn": site.host_of(name)}, "routes": routes}
@@ -81,6 +86,7 @@ def _traefik(site: Site, name: str) -> Objects:
 
 WAYS = {
     "gatewayApi": Way({"httpRoute": "{}"}, "gateway.networking.k8s.io/v1/httproutes", _http_route),
+    "grpc": Way({"kind": "gatewayApi", "grpcRoute": "{}"}, "gateway.networking.k8s.io/v1/grpcroutes", _grpc_route),
     "contour": Way({"httpProxy": "{}"}, "projectcontour.io/v1/httpproxies", _http_proxy),
     "ingress": Way({"ingress": "{}"}, "networking.k8s.io/v1/ingresses", _ingress),
     "traefik": Way(
@@ -100,6 +106,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gateway-switch": ("gatewayApi", SWITCH),
     "gateway-rolling": ("gatewayApi", ROLLING),
     "gateway-recreate": ("gatewayApi", RECREATE),
+    "grpc-canary": ("grpc", CANARY),
     "contour-canary": ("contour", CANARY),
     "contour-gradual": ("contour", GRADUAL),
     "contour-switch": ("contour", SWITCH),
@@ -146,8 +153,8 @@ class Shop:
     def release(self, version: str, *, watch: str = "") -> dict[str, Any]:
         """A document that releases a version here."""
         strategy = {**self.strategy, **({"watch": watch} if watch else {})}
-        traffic: dict[str, Any] = {key: value.format(self.name) for key, value in self.way.traffic.items()}
-        traffic |= {"kind": self.router, "service": self.name}
+        named = {key: value.format(self.name) for key, value in self.way.traffic.items()}
+        traffic: dict[str, Any] = {"kind": self.router, "service": self.name, **named}
         if (self.router, strategy["kind"]) == ("ingress", "blueGreen"):  # It keeps both versions known to Envoy.
             traffic["preview"] = {"host": f"next.{self.site.host_of(self.name)}"}
         return self.site.release(version, strategy, self.name, traffic=traffic, **self.way.component)

@@ -27,7 +27,7 @@ SIGMAS = 4.5
 
 
 HALVES = {
-    "gatewayApi, replicas, service": ("gatewayApi", "replicas", "service"),
+    "gatewayApi, replicas, service": ("gatewayApi", "grpc", "replicas", "service"),
     "others": ("contour", "ingress", "traefik"),
 }
 """All shops at once are more pods than two cores can bear."""
