@@ -179,7 +179,7 @@ class Rollout:
         )
         while True:
             try:
-                acquired: Acquired = await self.reach.call(TargetActivities.acquire, request, calls.WRITE)
+                acquired: Acquired = await self.reach.call(TargetActivities.acquire, request, calls.USUAL)
             except ActivityError as error:
                 failure = calls.failure_of(error)
                 if failure.reason == "Fenced":
@@ -215,7 +215,7 @@ class Rollout:
         while True:
             try:
                 captured: Captured = await self.reach.call(
-                    TargetActivities.capture, request, calls.WRITE, "Lock the target and record its baseline"
+                    TargetActivities.capture, request, calls.USUAL, "Lock the target and record its baseline"
                 )
             except ActivityError as error:
                 failure = calls.failure_of(error)
@@ -251,7 +251,7 @@ class Rollout:
         """Whether a capture that failed had marked the target; where nobody can tell, the janitor will."""
         try:
             mark: Mark | None = await self.reach.call(
-                TargetActivities.find_mark, self.order.target, calls.WRITE, "See whether the target was marked"
+                TargetActivities.find_mark, self.order.target, calls.USUAL, "See whether the target was marked"
             )
         except ActivityError:
             return False

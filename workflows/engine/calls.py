@@ -69,11 +69,9 @@ class Line:
 
 HOME = Line()
 PLAN = Profile(attempt=timedelta(seconds=30))
-CHECK = Profile()
-"""Reads only, but many of them, which wait for their turn at an API server."""
-ASK = replace(CHECK, total=timedelta(seconds=75))
-"""The same for a person who waits for the answer."""
-WRITE = Profile()
+USUAL = Profile()
+ASK = replace(USUAL, total=timedelta(seconds=75))
+"""For a person who waits for the answer."""
 WAIT = Profile(attempt=timedelta(hours=2), total=None, beats=HEARTBEAT, retry=_TOLD)
 UNDO = Profile(queue=".undo", attempt=timedelta(seconds=30), total=timedelta(seconds=60))
 UNDO_WAIT = Profile(queue=".undo", attempt=timedelta(hours=2), total=None, beats=HEARTBEAT, retry=_TOLD)

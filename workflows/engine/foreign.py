@@ -104,7 +104,7 @@ class Foreign:
         request = TakeOverRequest(target=self._reach.target, claim=claim)
         try:
             await self._reach.call(
-                TargetActivities.take_over, request, calls.WRITE, "Write again what somebody else changed"
+                TargetActivities.take_over, request, calls.USUAL, "Write again what somebody else changed"
             )
         except ActivityError as error:
             if not calls.is_cancelled(error):

@@ -162,7 +162,7 @@ class Member:
         try:
             line = calls.Line(self.order.target.queue)
             mark: Mark | None = await calls.call(
-                TargetActivities.find_mark, self.order.target, calls.WRITE, "See who holds the target", line
+                TargetActivities.find_mark, self.order.target, calls.USUAL, "See who holds the target", line
             )
         except ActivityError:
             mark = None

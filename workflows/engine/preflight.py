@@ -37,7 +37,7 @@ class Preflight(Message):
     """What users do now, by component; only where somebody asked for it."""
 
 
-async def preflight(plan: ReleasePlan, profile: Profile = calls.CHECK) -> Preflight:
+async def preflight(plan: ReleasePlan, profile: Profile = calls.USUAL) -> Preflight:
     """Asks all clusters at the same time; one that can't be asked is a problem like any other."""
     clusters = sorted({component.target.cluster for component in plan.components})
     answers = await asyncio.gather(*(_ask(plan, cluster, profile) for cluster in clusters))

@@ -65,7 +65,7 @@ class Reach:
         """Returns when somebody works there again, after a call that came back unserved."""
         self._lost()
         with suppress(ActivityError):  # Whatever else failed, somebody tried.
-            await self.call(TargetActivities.find_mark, self.target, calls.WRITE, "Wait for a worker of the cluster")
+            await self.call(TargetActivities.find_mark, self.target, calls.USUAL, "Wait for a worker of the cluster")
 
     def _lost(self) -> None:
         if self.missing is None:
@@ -81,10 +81,10 @@ class Reach:
 
 
 async def ask_everywhere(
-    method: Callable[..., Any], argument: Any, summary: str, profile: Profile = calls.WRITE
+    method: Callable[..., Any], argument: Any, summary: str, profile: Profile = calls.USUAL
 ) -> tuple[dict[str, Any], list[str]]:
     """What the workers answer by their queue, ours being the empty one; and the queues from which no answer came."""
-    ours: Introduction = await calls.call(WorkerActivities.introduce, None, calls.WRITE, "Find the cluster workers")
+    ours: Introduction = await calls.call(WorkerActivities.introduce, None, calls.USUAL, "Find the cluster workers")
     queues = ["", *ours.queues]
     answers = await asyncio.gather(*(_ask(method, argument, summary, queue, profile) for queue in queues))
     found = {queue: answer for queue, answer in zip(queues, answers, strict=True) if answer is not None}

@@ -61,7 +61,7 @@ class StepRunner:
 
     reach: Reach
     claim: Claim
-    write: Profile = calls.WRITE
+    write: Profile = calls.USUAL
     wait: Profile = calls.WAIT
     asked: dict[Backend, float] | None = None
     verified: dict[Backend, float] | None = None

@@ -27,6 +27,8 @@ _PODS = {
 _KEPT = 58
 """Characters that an API server keeps of a name before it adds five random ones (`names.SimpleNameGenerator`)."""
 
+_HASH = 11
+"""Characters of a ReplicaSet's name after its Deployment's and a dash, at most: a hash of ten and a dash."""
 _TOLD_APART = 55
 """Characters of a Deployment's name up to which its pods and those of its copy differ, however much is cut."""
 
@@ -47,7 +49,7 @@ def pods_of(target: Target, slot: Slot) -> str:
         )
     name = workload_of(target, slot)
     whole, kept = f"{_escaped(name)}-{ending}", f"{name}-"[:_KEPT]
-    if target.sort != "deployment" or len(kept) + 11 <= _KEPT or len(target.name) > _TOLD_APART:
+    if target.sort != "deployment" or len(kept) + _HASH <= _KEPT or len(target.name) > _TOLD_APART:
         return whole
     return f"(?:{whole}|{_escaped(kept)}{_LETTER}{{{_KEPT - len(kept) + 5}}})"
 
