@@ -94,7 +94,7 @@ _ROUTED = (Right("list", ENDPOINT_SLICE), Right("get", SERVICE))
 _ROUTERS = {"nginx": (Right("list", INGRESS),), "istio": (Right("list", DESTINATION_RULE),)}
 """What one kind of router alone takes."""
 _UNWATCHED = {"replicas": (SERVICE,)}
-"""Objects of the user's own of which a router writes no field that somebody else could change."""
+"""Objects of which a router writes no field that somebody else could change."""
 
 
 def copied(served: Iterable[str]) -> set[Right]:
@@ -108,7 +108,7 @@ def rights(objects: Sequence[Resource], theirs: Sequence[Resource], *, router: s
     found = {*_ALWAYS, *(_ROUTED if router != "none" else ()), *(_BESIDE if is_beside else ())}
     found |= {*_ROUTERS.get(router, ())}.union(*(_SORTS.get(item.kind, ()) for item in theirs))
     quiet = _UNWATCHED.get(router, ())
-    found |= {Right("watch", item.kind) for item in objects if item in theirs and item.kind not in quiet}
+    found |= {Right("watch", item.kind) for item in objects if item.kind not in quiet}
     for item in objects:
         found |= {Right("get", item.kind), Right("patch", item.kind)}
         if item not in theirs and item.kind != SECRET and is_beside:

@@ -295,7 +295,9 @@ async def shop(server: Server, helm: Helm, tmp_path: Path, router: str, denied: 
 @pytest.mark.slow
 @pytest.mark.parametrize("router", ["none", "service", "replicas", *SETUPS, *INGRESSES])
 async def test_a_release_may_do_all_that_it_does_and_nothing_else(shop: Shop, router: str, denied: list[str]) -> None:
-    assert not any(problem.is_certain for problem in (await shop.check()).problems)
+    refused = [problem.message for problem in (await shop.check()).problems if problem.is_certain]
+    # Where the number of pods is the weight, an autoscaler is refused, and never for want of a right.
+    assert [sentence for sentence in refused if "changes the number of pods" not in sentence] == []
     await shop.release()
     if router == "istio":
         shop.divide()

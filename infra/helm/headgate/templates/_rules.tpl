@@ -46,7 +46,7 @@ No rule has a wildcard, and none is for anything that belongs to the whole clust
 {{- if without $routers "service" "replicas" }}
 - {apiGroups: [""], resources: [services], verbs: [create, delete]}
 {{- end }}
-{{- if has "service" $routers }}
+{{- if without $routers "replicas" }}
 - {apiGroups: [""], resources: [services], verbs: [watch]}
 {{- end }}
 {{- if has "gatewayApi" $routers }}
