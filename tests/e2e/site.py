@@ -85,6 +85,7 @@ class Site:
             "name": "podinfo",
             "image": f"headgate.test/podinfo:{version}",
             "imagePullPolicy": "IfNotPresent",
+            "env": [{"name": "PODINFO_H2C", "value": "true"}],  # What a GRPCRoute makes a gateway speak.
             "ports": [{"name": "web", "containerPort": 9898}, {"name": "metrics", "containerPort": 9797}],
             "readinessProbe": {
                 "httpGet": {"path": "/readyz", "port": "web"},

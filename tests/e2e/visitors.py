@@ -50,9 +50,10 @@ class Visitors:
 
     async def until(self, answer: tuple[str, int]) -> None:
         """Forgets all answers before the first of a kind: until then the gateway did not know the host."""
-        async with asyncio.timeout(60):
-            while not self.answers[answer]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        deadline = time.monotonic() + 60
+        while not self.answers[answer]:
+            assert time.monotonic() < deadline, f"{self._headers['Host']} answers {dict(self.answers)}, not {answer}"
+            await asyncio.sleep(0.02)
         await self.next(self._count)  # Of those that asked before that.
         self.answers.clear()
 

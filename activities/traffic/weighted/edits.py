@@ -14,6 +14,7 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from activities.clusters.kubernetes.annotations import noted
 from activities.clusters.kubernetes.api import Object
@@ -129,17 +130,11 @@ class Part:
         if is_aside and not any(self._has_canary(goal) for goal in goals + lingering):
             lingering = [self._canaries(rule) for rule in mine]  # Only headers led there.
         bodies = self._bodies(mine, [self._beside(goal, more) for goal, more in zip(goals, lingering, strict=True)])
-        written = self._divisions(bodies)
-        if not state.weights and self._percents(written):
+        if not state.weights and self._percents(self._divisions(bodies)):
             raise Rejected(f"{self.label} must send its requests to somebody", provider=self.shape.provider)
         fronts = [front for front in self._fronts(mine, state) if self.shape.identity(*front) not in taken]
-        note = Record(
-            wish=state,
-            before=before,
-            written=written,
-            identities=tuple(rule.identity for rule in mine),
-            fronts=tuple(self.shape.identity(*front) for front in fronts),
-        )
+        marks = tuple(self.shape.identity(*front) for front in fronts)
+        note = self._record(mine, wish=state, before=before, bodies=bodies, fronts=marks)
         is_clean = self._is_back(before, state) and not any(lingering)
         return [
             *replaced(mine, bodies),
@@ -163,13 +158,8 @@ class Part:
         bodies = self._bodies(mine, goals)
         if not (operations := replaced(mine, bodies)):
             return []
-        note = Record(
-            wish=self.read(route),
-            before=before,
-            written=self._divisions(bodies),
-            identities=tuple(rule.identity for rule in mine),
-            fronts=record.fronts if record else (),
-        )
+        fronts = record.fronts if record else ()
+        note = self._record(mine, wish=self.read(route), before=before, bodies=bodies, fronts=fronts)
         return [*operations, *entries(route, ANNOTATIONS, {self.annotation: dumped(note)})]
 
     def companion(self, route: Object, state: TrafficState) -> Object | None:
@@ -276,6 +266,10 @@ class Part:
         """Whether all users are to be where they all were before us."""
         wanted = {backend: weight for backend, weight in state.weights.items() if weight}
         return wanted == {"stable": 100} == self._percents(before)
+
+    def _record(self, mine: Sequence[Mine], *, bodies: Sequence[Sequence[Rule]], **noted: Any) -> Record:
+        identities = tuple(rule.identity for rule in mine)
+        return Record(written=self._divisions(bodies), identities=identities, **noted)
 
     def _goals(self, before: Lists, state: TrafficState, mine: Sequence[Mine]) -> list[Goal]:
         """The weight of every entry that each rule shall have, but for entries that are new and not ours."""
