@@ -87,7 +87,7 @@ async def _ask(
 def _failure(
     check: Mapping[str, Any], endpoints: Sequence[Endpoint], answers: Sequence[tuple[Endpoint, Answer]], *, tries: int
 ) -> str:
-    name = f"{check.get('kind')} {check.get('path', '')}".strip()
+    name = " ".join(str(check[field]) for field in ("kind", "method", "path") if field in check)
     after = f" after {tries} tries" if tries > 1 else ""
     if not endpoints:
         return f"{name}: no instance of the new version is ready{after}"

@@ -32,11 +32,10 @@ class HttpChecks:
     async def ask(self, check: Mapping[str, Any], endpoint: Endpoint) -> Answer:
         wanted = _read(check)
         started = time.monotonic()
-        limit = wanted.timeout.total_seconds()
         try:
-            status, body = await self._get(f"http://{endpoint.address}{wanted.path}", limit)
+            status, body = await self._send(wanted, f"http://{endpoint.address}{wanted.path}")
         except TimeoutError:
-            return Answer(passed=False, message=f"no answer within {limit:g} s")
+            return Answer(passed=False, message=f"no answer within {wanted.timeout.total_seconds():g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(passed=False, message=f"cannot be reached: {type(error).__name__}")
         return _judge(wanted, status, body, seconds=time.monotonic() - started)
@@ -46,16 +45,23 @@ class HttpChecks:
             await self._session.close()
             self._session = None
 
-    async def _get(self, url: str, limit: float) -> tuple[int, str]:
+    async def _send(self, wanted: HttpCheck, url: str) -> tuple[int, str]:
         if self._session is None:
             # A connection kept open from an earlier try could belong to an instance that is being stopped.
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        timeout = aiohttp.ClientTimeout(total=limit)
-        async with self._session.get(URL(url, encoded=True), timeout=timeout, allow_redirects=False) as answer:
-            body = b""
-            while len(body) < READ and (more := await answer.content.read(READ - len(body))):
-                body += more
-            return answer.status, body.decode("utf-8", errors="replace")
+        body: dict[str, Any] = {"data" if isinstance(wanted.body, str) else "json": wanted.body}
+        async with self._session.request(
+            wanted.method,
+            URL(url, encoded=True),
+            headers=wanted.headers,
+            timeout=aiohttp.ClientTimeout(total=wanted.timeout.total_seconds()),
+            allow_redirects=False,
+            **(body if wanted.body is not None else {}),
+        ) as answer:
+            found = b""
+            while len(found) < READ and (more := await answer.content.read(READ - len(found))):
+                found += more
+            return answer.status, found.decode("utf-8", errors="replace")
 
 
 def _read(check: Mapping[str, Any]) -> HttpCheck:

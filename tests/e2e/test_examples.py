@@ -10,7 +10,7 @@ from cli.demo.scenarios import FIRST, SCENARIOS, examples
 from cli.reading import Overrides, read_policy, read_release
 from tests.builders import a_baseline
 from worker.settings import load
-from workflows.model.plan import Deploy, Observe, ReleasePlan, RolloutPlan, Shift
+from workflows.model.plan import Deploy, Observe, ReleasePlan, RolloutPlan, RunChecks, Shift
 from workflows.planning.guarded import unguarded
 from workflows.planning.releases import release_plan
 from workflows.planning.rollouts import rollout_plan
@@ -87,10 +87,27 @@ def test_r0_9_leads_the_validation_host_first_and_switches_everybody_once() -> N
     assert observed(rollout) == [0, 1800]
 
 
+def test_r1_1_has_a_strategy_for_each_stage_of_maturity() -> None:
+    plans = {name: rollouts(planned("r1.1/release.yaml", name))[0] for name in ("development", "staging", "production")}
+    assert [plan.kind for plan in plans.values()] == ["rolling", "blueGreen", "canary"]
+    assert weights(plans["production"]) == [5, 20, 50, 100]
+
+
 def test_r2_1_goes_up_in_six_steps_and_updates_blue() -> None:
     (rollout,) = rollouts(planned("r2.1/release.yaml"))
     assert weights(rollout) == [10, 30, 50, 70, 90, 100]
     assert rollout.steps[-1].summary.startswith("Drain and remove")
+
+
+def test_r2_8_makes_a_profile_and_finds_places_before_users_come() -> None:
+    (rollout,) = rollouts(planned("r2.8/release.yaml"))
+    asked = [check for step in rollout.steps if isinstance(step.action, RunChecks) for check in step.action.checks]
+    assert [(check.get("method"), check.get("contains")) for check in asked] == [
+        (None, None),
+        ("POST", "profileId"),
+        (None, "places"),
+    ]
+    assert weights(rollout) == [100]
 
 
 def test_r3_1_sends_users_away_before_anything_stops() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from workflows.analysis import reasons
 from workflows.analysis.counting import Counted, tolerated
-from workflows.analysis.rules import RuleState, limit_of, number, rule_of
+from workflows.analysis.rules import RuleState, number, rule_of
 from workflows.analysis.samples import sample
 from workflows.analysis.ticks import Tick
 from workflows.analysis.wording import amount, duration, scaled, unit_of
@@ -17,11 +17,11 @@ State = Literal["ok", "alert", "failed", "insufficient", "noData", "inconclusive
 
 
 def decision(metric: Metric, state: RuleState, counted: Counted, tick: Tick) -> Decision:
-    """The rule's own verdict; `pass` needs a sample in this stage, or the preset's success."""
+    """The rule's own verdict; `pass` needs a sample in this stage, the preset's success, or mere advice."""
     rule = rule_of(metric)
     if counted.verdict:
         return Decision(verdict=counted.verdict, reason=counted.reason, message=_why(metric, state, counted.reason))
-    if state.tally.is_done or (state.sampled_stage == tick.stage and not rule.ends_by_itself):
+    if rule.is_advice or state.tally.is_done or (state.sampled_stage == tick.stage and not rule.ends_by_itself):
         return Decision(verdict="pass")
     if state.is_blind:
         message = (
@@ -41,7 +41,7 @@ def report(metric: Metric, state: RuleState) -> MetricReport:
         value=scaled(value, unit),
         baseline=scaled(baseline, unit),
         unit=unit,
-        limit=scaled(number(limit_of(rule)), unit),
+        limit=scaled(number(rule.limit), unit),
         alert=None if rule.alert is None else scaled(number(rule.alert), unit),
         state=_state(rule, state, value),
         failures=state.tally.failed + state.tally.missing,
@@ -68,7 +68,7 @@ def _state(rule: Rule[Any], state: RuleState, value: float | None) -> State:
 
 def _sentence(metric: Metric, state: RuleState, value: float | None) -> str:
     rule, unit = rule_of(metric), unit_of(metric)
-    limit = amount(number(limit_of(rule)), unit)
+    limit = amount(number(rule.limit), unit)
     if value is None:
         return f"no value yet; the limit is {limit}"
     failed = state.tally.failed + state.tally.missing
@@ -88,7 +88,7 @@ def _why(metric: Metric, state: RuleState, reason: str) -> str:
     rule, unit = rule_of(metric), unit_of(metric)
     shown = "the last sample" if state.last_value is None else amount(state.last_value, unit)
     if reason == reasons.RULE_FAILED:
-        limit = amount(number(limit_of(rule)), unit)
+        limit = amount(number(rule.limit), unit)
         return f"{metric.name}: {shown} against a limit of {limit} ({_count(rule, state)})"
     if reason == reasons.INCONCLUSIVE:
         return f"{metric.name}: {shown} is neither success nor failure"

@@ -121,10 +121,10 @@ def _outcome(metric: Metric, rule: Rule[Any], counted: Counts, tick: Tick) -> Ou
     value = sample(metric, counted)
     if value is None:
         return "error" if tick.error else "empty"
-    if rule.rollback is None:
-        return "bad" if rule.is_beyond(value, number(rule.success)) else "good"
-    if rule.is_beyond(value, number(rule.rollback)):
+    if rule.is_beyond(value, number(rule.limit)) and not rule.is_advice:
         return "bad"
+    if rule.rollback is None:
+        return "good"
     if not reaches(metric, rule, counted):
         return "empty"
     if rule.success is not None and rule.is_beyond(value, number(rule.success)):
@@ -138,12 +138,7 @@ def reaches(metric: Metric, rule: Rule[Any], counted: Counts) -> bool:
         return True
     highest = max(counted.buckets)
     value = sample(metric, counted)
-    return value is None or value <= highest or number(limit_of(rule)) <= highest
-
-
-def limit_of(rule: Rule[Any]) -> Any:
-    """The value beyond which a sample counts as failed."""
-    return rule.success if rule.rollback is None else rule.rollback
+    return value is None or value <= highest or number(rule.limit) <= highest
 
 
 def number(limit: Any) -> float:

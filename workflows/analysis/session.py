@@ -174,7 +174,7 @@ def step(analysis: Analysis, segment: Segment, state: SessionState, batch: Batch
     warmup = analysis.warmup.total_seconds()
     moment = _Moment(analysis, segment, moved, readings, elapsed, Parameters.of(analysis))
     looks = [_look(moment, metric) for metric in analysis.metrics]
-    is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.required)
+    is_covered = moved.age >= warmup and not any(look.tick.error for look in looks if look.metric.is_needed)
     timed = _timed(analysis.tick, segment, moved, is_covered=is_covered, elapsed=elapsed)
     where = progress(timed, need=segment.need_seconds, is_entry=segment.is_entry)
     states = [(look.metric, look.state.modes) for look in looks]

@@ -92,14 +92,14 @@ def extension(analysis: Analysis, progress: Progress) -> float:
 
 def _holds(judged: Sequence[Judged]) -> Iterable[Decision]:
     for item in judged:
-        is_ours = item.metric.required or item.decision.reason not in _ABOUT_DATA
+        is_ours = item.metric.is_needed or item.decision.reason not in _ABOUT_DATA
         if item.decision.verdict == "hold" and is_ours:
             yield item.decision
 
 
 def _silences(analysis: Analysis, judged: Sequence[Judged]) -> Iterable[Decision]:
     for item in judged:
-        is_ours = item.metric.required and (item.problem or not is_scored_alone(item.metric))
+        is_ours = item.metric.is_needed and (item.problem or not is_scored_alone(item.metric))
         if is_ours and item.silent > analysis.patience.total_seconds():
             reason = reasons.PROVIDER_ERRORS if item.problem else reasons.NO_DATA
             why = item.problem or "no requests reached the new version" if _counts(item) else "no value"
@@ -110,7 +110,7 @@ def _silences(analysis: Analysis, judged: Sequence[Judged]) -> Iterable[Decision
 def _lacking(analysis: Analysis, judged: Sequence[Judged], whole: Sequence[Decision]) -> Iterable[Decision]:
     yield from (decision for decision in whole if decision.reason in _WORRIES)
     for item in judged:
-        if not item.metric.required:
+        if not item.metric.is_needed:
             continue
         if item.problem:
             yield Decision(

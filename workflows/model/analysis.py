@@ -56,7 +56,7 @@ class Rule(Document, Generic[T]):
     like: Like = "simple"
     """Whose counting applies: `simple` monitors, Argo Rollouts' AnalysisRun, or Flagger's canary analysis."""
     alert: T | None = None
-    """A sample beyond this is shown as an alert and changes nothing."""
+    """A sample beyond this is shown as an alert and changes nothing. A rule with nothing else is advice alone."""
     rollback: T | None = None
     """A sample beyond this counts as failed."""
     success: T | None = None
@@ -100,7 +100,7 @@ class Rule(Document, Generic[T]):
     def _order(self) -> list[str]:
         problems = []
         if self.rollback is None and self.success is None:
-            problems.append("a rule needs rollback, the value beyond which a sample counts as failed")
+            problems += self._advice()
         if self.alert is not None and self.rollback is not None and self.is_beyond(self.alert, self.rollback):
             problems.append("alert must be reached before rollback")
         if self.success is not None and self.rollback is not None and self.is_beyond(self.success, self.rollback):
@@ -109,9 +109,31 @@ class Rule(Document, Generic[T]):
             problems.append("interval must be longer than 0s")
         return problems
 
+    def _advice(self) -> list[str]:
+        if self.alert is None or self.like != "simple":
+            advice = "; one like simple may have alert instead, which is shown and changes nothing"
+            return [f"a rule needs rollback, the value beyond which a sample counts as failed{advice}"]
+        counting = [name for name in ("failure_limit", "consecutive") if getattr(self, name) is not None]
+        return [f"{_camel(name)} counts samples beyond rollback; leave it out, or write rollback" for name in counting]
+
     def is_beyond(self, value: Any, limit: Any) -> bool:
         """Whether a value lies strictly on the bad side of a limit."""
         return bool(value > limit) if self.direction == "above" else bool(value < limit)
+
+    @property
+    def limit(self) -> T:
+        """The value that samples are compared with: failure, or an alert where the rule is advice alone."""
+        return next(limit for limit in (self.rollback, self.success, self.alert) if limit is not None)
+
+    @property
+    def is_advice(self) -> bool:
+        """Whether no sample of it can ever change anything."""
+        return self.rollback is None and self.success is None
+
+    @property
+    def guards(self) -> bool:
+        """Whether it can roll back for as long as the release lasts."""
+        return not self.ends_by_itself and not self.is_advice
 
     @property
     def ends_by_itself(self) -> bool:
@@ -219,7 +241,8 @@ class Judged(Document):
     """A set of queries: `app` is the instances' own view, `envoy` that of Headgate's Envoy; with a provider of kind
     prometheus also `contour`, `istio`, `linkerd`, `nginx` and `traefik`."""
     required: bool = True
-    """Whether missing data of this metric holds the release; without it the metric can still roll back."""
+    """Whether missing data of this metric holds the release; without it the metric can still roll back. Advice alone
+    never holds one."""
     canary: CanaryMetric | None = None
     """How the judge `kayenta` compares it with the old version; `{}` takes Kayenta's defaults."""
 
@@ -230,6 +253,17 @@ class Judged(Document):
             msg = f"nothing decides on this metric; give it one of {', '.join(modes)}"
             raise ValueError(msg)
         return self
+
+    @property
+    def is_advice(self) -> bool:
+        """Whether it only has a rule that is advice."""
+        given = {mode: found for mode in self.modes if (found := getattr(self, mode, None)) is not None}
+        return given.keys() == {"rule"} and given["rule"].is_advice
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether missing data of it holds the release."""
+        return self.required and not self.is_advice
 
 
 class RatioMetric(Judged):
@@ -416,6 +450,8 @@ class Analysis(Document):
     def _unguarded(self) -> list[str]:
         if all(metric.rule and metric.rule.ends_by_itself for metric in self.metrics):
             return ["every metric stops after its count; at least one must go on, or users would be unguarded"]
+        if all(metric.is_advice for metric in self.metrics):
+            return ["every metric is advice alone; at least one must have rollback, or users would be unguarded"]
         return []
 
     def _too_large(self) -> list[str]:

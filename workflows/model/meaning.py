@@ -38,6 +38,9 @@ _ROUTERS_OF = {
 """The kinds of traffic that sources of metrics count."""
 _SORTS = {"deployment": "Deployment", "statefulSet": "StatefulSet", "daemonSet": "DaemonSet"}
 """What people call the workloads of a Kubernetes cluster."""
+_WITHOUT_BODY = ("GET", "HEAD")
+_SECRET = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+"""Headers whose values let somebody in."""
 
 
 def release_problems(spec: ReleaseSpec) -> list[Problem]:
@@ -51,6 +54,7 @@ def release_problems(spec: ReleaseSpec) -> list[Problem]:
             *_strategy(component),
             *_traffic(component),
             *_judgement(component),
+            *_checks(component),
             *_times(component),
         )
         problems += [Problem(f"{at}.{path}", message) for path, message in found]
@@ -288,6 +292,18 @@ def _judgement(component: Component) -> Found:
         if metric.source in ("istio", "linkerd") and component.workload.kind != "kubernetes":
             message = f"{metric.source} tells Deployments apart, and this workload is of kind {component.workload.kind}"
             yield at, f"{message}; use app, or series of its own"
+
+
+def _checks(component: Component) -> Found:
+    for i, check in enumerate(component.checks):
+        if check.body is not None and check.method in _WITHOUT_BODY:
+            yield f"checks[{i}].body", f"is not sent with {check.method}; leave it out, or set method to POST"
+        if check.contains and check.method == "HEAD":
+            yield f"checks[{i}].contains", "is never found, since HEAD is answered without a body; use GET"
+        for name in check.headers:
+            if name.lower() in _SECRET:
+                message = f"{name} carries a secret, which would stay in Temporal's history for ever"
+                yield f"checks[{i}].headers", f"{message}; ask a path that needs none"
 
 
 def _times(component: Component) -> Found:

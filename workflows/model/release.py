@@ -132,10 +132,13 @@ class KubernetesWorkload(Document):
 Workload = Annotated[ProcessWorkload | KubernetesWorkload, Field(discriminator="kind")]
 
 
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
 class HeaderMatch(Document):
     """Requests with this header always reach the new version, whatever the weight."""
 
-    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    header: HeaderName
     """The header's name."""
     exact: Annotated[str, Field(min_length=1, max_length=200)]
     """The header's whole value."""
@@ -447,11 +450,20 @@ Strategy = Annotated[Canary | BlueGreen | Rolling | Recreate, Field(discriminato
 
 
 class HttpCheck(Document):
-    """A request to every ready instance of the new version before users reach it."""
+    """A request to every ready instance of the new version before users reach it.
+
+    It is sent again after a wrong answer and after a worker that was lost, so what it does must bear being done twice.
+    """
 
     kind: Literal["http"]
     path: Annotated[str, Field(pattern=r"^/\S*$", max_length=500)]
     """Path and query."""
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    """What is asked for."""
+    headers: dict[HeaderName, Annotated[str, Field(pattern=r"^[\x20-\x7e]*$", max_length=500)]] = {}
+    """Sent along; never a secret, since a release stays in Temporal's history."""
+    body: Any = None
+    """Text is sent as it is, anything else as JSON."""
     status: Annotated[int, Field(ge=100, le=599)] = 200
     """The status that passes."""
     contains: str = Field(default="", max_length=500)

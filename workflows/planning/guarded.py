@@ -51,7 +51,7 @@ def _is_covered(numbered: Numbered, analysis: Analysis | None) -> bool:
 
 def _decides(metric: Metric, *, is_compared: bool) -> bool:
     """Whether the metric can roll back: absolute rules always, a comparison once there is something to compare with."""
-    if metric.rule is not None and not metric.rule.ends_by_itself:
+    if metric.rule is not None and metric.rule.guards:
         return True
     if metric.canary is not None and not metric.canary.muted and is_compared:
         return True

@@ -100,6 +100,18 @@ async def test_instance_that_was_replaced_meanwhile_fails_nothing(world: World) 
     assert (await world.run(http())).passed
 
 
+async def test_a_request_is_sent_as_it_is_written(world: World) -> None:
+    made = http(method="POST", path="/profiles", body={"name": "ann"}, headers={"X-Check": "yes"}, contains="is well")
+    assert (await world.run(made)).passed
+    assert (world.first.method, world.first.body) == ("POST", '{"name": "ann"}')
+    assert (world.first.seen["Content-Type"], world.first.seen["X-Check"]) == ("application/json", "yes")
+    text = http(method="PUT", body="<profile/>", headers={"content-type": "text/xml"}, contains="profileId")
+    assert "http PUT /health: instance" in (await world.run(text)).message
+    assert (world.first.body, world.first.seen["Content-Type"]) == ("<profile/>", "text/xml")
+    assert (await world.run(http(method="HEAD"))).passed
+    assert (world.first.method, world.first.body) == ("HEAD", "")
+
+
 async def test_wanted_status_may_be_another(world: World) -> None:
     world.first.status = world.second.status = 204
     assert (await world.run(http(status=204))).passed

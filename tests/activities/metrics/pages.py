@@ -26,6 +26,9 @@ class Page:
     urls: list[str] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
     """Headers of the last question."""
+    method: str = ""
+    body: str = ""
+    """Of the last question too."""
     address: str = ""
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -33,7 +36,7 @@ class Page:
         self.asked += 1
         self.was_asked.set()
         self.urls.append(str(request.rel_url))
-        self.seen = dict(request.headers)
+        self.seen, self.method, self.body = dict(request.headers), request.method, await request.text()
         if self.hang is not None:
             await self.hang.wait()
         return web.Response(text=self.text, status=self.status, headers=self.headers)

@@ -91,7 +91,10 @@ def test_what_references_ask_for_can_be_written(metric: dict[str, Any]) -> None:
         ({"name": "e", "kind": "ratio", "source": "envoy"}, "nothing decides on this metric"),
         ({"name": "e", "kind": "ratio", "rule": {"rollback": "1%"}}, "give source, or bad and total"),
         ({"name": "e", "kind": "ratio", "bad": "x", "rule": {"rollback": "1%"}}, "bad and total belong together"),
-        ({"name": "e", "kind": "ratio", "source": "envoy", "rule": {"alert": "1%"}}, "a rule needs rollback"),
+        ({"name": "e", "kind": "ratio", "source": "envoy", "rule": {"interval": "1m"}}, "a rule needs rollback"),
+        (errors(like="argo", alert="1%") | {"rule": {"like": "argo", "alert": "1%"}}, "one like simple may have alert"),
+        (errors() | {"rule": {"alert": "1%", "failureLimit": 3}}, "failureLimit counts samples beyond rollback"),
+        (errors() | {"rule": {"alert": "1%", "consecutive": True}}, "consecutive counts samples beyond rollback"),
         ({"name": "l", "kind": "histogram", "rule": {"rollback": "1s"}}, "give source or series"),
         ({"name": "l", "kind": "histogram", "source": "app", "rule": {"rollback": 1}}, "is not a duration"),
         (

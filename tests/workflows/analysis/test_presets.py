@@ -40,6 +40,18 @@ class TestSimple:
         world = a_minute(a_world(alert="1%", rollback="5%"), share=share)
         assert (world.verdict, world.last.reports[0].state) == ("continue", state)
 
+    @pytest.mark.parametrize(("value", "state"), [(700, "ok"), (5000, "alert")])
+    def test_advice_is_shown_and_decides_nothing(self, value: float, state: str) -> None:
+        world = a_minute(World(an_analysis(gauge(rollback=None, alert=800), ratio()), gauge=value))
+        assert (world.verdict, world.last.reports[0].state) == ("continue", state)
+
+    @pytest.mark.parametrize(
+        ("limits", "verdict"), [({"alert": 800, "rollback": None}, "continue"), ({"rollback": 800}, "hold")]
+    )
+    def test_advice_is_never_waited_for(self, limits: dict[str, Any], verdict: str) -> None:
+        world = World(an_analysis(gauge(**limits), ratio()))
+        assert world.run(20 * MINUTE).verdict == verdict
+
     def test_value_exactly_at_the_limit_does_not_fail(self) -> None:
         assert minutes_until_it_acts(a_world(rollback="5%"), share=0.05) is None
 

@@ -421,6 +421,31 @@ BAD_RELEASES: dict[str, tuple[Any, str, str]] = {
         f"{C}.checks[0].path",
         '"health" is not a path: it begins with /',
     ),
+    "a check that reads with a body": (
+        release(checks=[{"kind": "http", "path": "/", "body": "x"}]),
+        f"{C}.checks[0].body",
+        "is not sent with GET; leave it out, or set method to POST",
+    ),
+    "a check that looks where nothing is": (
+        release(checks=[{"kind": "http", "path": "/", "method": "HEAD", "contains": "x"}]),
+        f"{C}.checks[0].contains",
+        "HEAD is answered without a body; use GET",
+    ),
+    "a check with a secret": (
+        release(checks=[{"kind": "http", "path": "/", "headers": {"Authorization": "Bearer x"}}]),
+        f"{C}.checks[0].headers",
+        "Authorization carries a secret, which would stay in Temporal's history for ever; ask a path that needs none",
+    ),
+    "a check by another method": (
+        release(checks=[{"kind": "http", "path": "/", "method": "BREW"}]),
+        f"{C}.checks[0].method",
+        "POST",
+    ),
+    "a check with a header of two lines": (
+        release(checks=[{"kind": "http", "path": "/", "headers": {"x": "a\nb"}}]),
+        f"{C}.checks[0].headers.x",
+        "",
+    ),
     "a check of another kind": (release(checks=[{"kind": "grpc"}]), f"{C}.checks[0].kind", "http"),
     "a metric that decides nothing": (
         release(analysis={"metrics": [{"name": "errors", "kind": "ratio", "source": "envoy"}]}),

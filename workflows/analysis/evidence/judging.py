@@ -63,7 +63,7 @@ def judge_objective(parameters: Parameters, metric: Metric, state: dict[str, Any
 def _decision(parameters: Parameters, metric: Metric, state: Course, tick: Tick) -> Decision:
     problem = _blindness(parameters, metric, state, tick)
     if problem is not None:
-        return problem if metric.required else Decision(verdict="pass")
+        return problem if metric.is_needed else Decision(verdict="pass")
     if state.stage != tick.stage:
         message = f"{metric.name}: no request of the new version was judged in this stage yet"
         return Decision(verdict="continue", reason=reasons.AWAITING_SAMPLE, message=message)
