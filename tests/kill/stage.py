@@ -93,7 +93,7 @@ class Stage:
             if isinstance(error.cause, ApplicationError):
                 details: Any = next(iter(error.cause.details), {})
                 said = details if isinstance(details, dict) else {"reason": str(details)}
-                return str(error.cause.type), said
+                return str(error.cause.type), {"message": error.cause.message, **said}
             return type(error.cause).__name__, {}
         return str(result["outcome"]), result
 
