@@ -112,6 +112,8 @@ def _sample(metric: MetricReport) -> Iterator[Fact]:
 
 
 def _limits(metric: MetricReport) -> Iterator[Fact]:
+    if metric.limit is None and metric.alert is not None:
+        yield Fact("advice", f"an alert beyond {_shown(metric.alert, metric.unit)}, which changes nothing")
     if metric.limit is not None:
         alert = "" if metric.alert is None else f"; an alert beyond {_shown(metric.alert, metric.unit)}"
         slow = "" if is_limit_shown(metric) else " of the requests may be slower than the objective"

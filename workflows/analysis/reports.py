@@ -41,7 +41,7 @@ def report(metric: Metric, state: RuleState) -> MetricReport:
         value=scaled(value, unit),
         baseline=scaled(baseline, unit),
         unit=unit,
-        limit=scaled(number(rule.limit), unit),
+        limit=None if rule.is_advice else scaled(number(rule.limit), unit),
         alert=None if rule.alert is None else scaled(number(rule.alert), unit),
         state=_state(rule, state, value),
         failures=state.tally.failed + state.tally.missing,
@@ -68,12 +68,12 @@ def _state(rule: Rule[Any], state: RuleState, value: float | None) -> State:
 
 def _sentence(metric: Metric, state: RuleState, value: float | None) -> str:
     rule, unit = rule_of(metric), unit_of(metric)
-    limit = amount(number(rule.limit), unit)
+    limit = f"{'advice' if rule.is_advice else 'limit'} {amount(number(rule.limit), unit)}"
     if value is None:
-        return f"no value yet; the limit is {limit}"
+        return f"no value yet, {limit}"
     failed = state.tally.failed + state.tally.missing
     counted = f"; {failed} failed, {tolerated(rule)} tolerated" if failed or tolerated(rule) else ""
-    return f"{amount(value, unit)}, limit {limit}{counted}"
+    return f"{amount(value, unit)}, {limit}{counted}"
 
 
 def _progress(rule: Rule[Any], state: RuleState) -> str:

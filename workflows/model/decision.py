@@ -103,7 +103,7 @@ class MetricReport(Message):
     """The last sample of the old version."""
     unit: str = ""
     limit: float | None = None
-    """The value that rolls back."""
+    """The value that rolls back; None where nothing does."""
     alert: float | None = None
     state: Literal["ok", "alert", "failed", "insufficient", "noData", "inconclusive"] = "ok"
     requests: int = 0

@@ -179,12 +179,16 @@ async def test_a_foreign_change_is_noticed_at_once_and_put_back(
 
 
 async def changed_and_put_back(
-    shop: KubernetesWorld, run: Run, target: Target, claim: Claim, *, there: Resource, by: Operation
+    shop: KubernetesWorld, run: Run, target: Target, claim: Claim, *, there: Resource, by: Operation | None
 ) -> None:
-    """Somebody else changes a field of ours, which is told, and putting it back makes the object what it was."""
-    ours = content(await there.get())
+    """Somebody else patches an object of ours, or deletes it: that is told, and put back the object is as it was."""
+    before = await there.get()
+    ours = content(before)
     async with noticing(shop, target) as change:
-        await shop.api.patch(there.kind, shop.place, there.name, [by])
+        if by is None:
+            await shop.api.delete(there.kind, shop.place, there.name, uid=before["metadata"]["uid"])
+        else:
+            await shop.api.patch(there.kind, shop.place, there.name, [by])
         found = await change
     assert found.field.startswith(there.label)
     await run.call(shop.targets.take_over, TakeOverRequest(target=target, claim=claim))
@@ -215,17 +219,9 @@ async def test_a_foreign_change_of_the_preview_is_noticed_at_once_and_put_back(
     async with noticing(shop, previewed) as change:
         await shop.shift(run, previewed, claim, {"stable": 100}, preview_to="canary")
         assert not change.done()
-    kind = route(shop, target).kind
-    preview = Resource(shop.api, kind, shop.place, "trip-canary")
-    await changed_and_put_back(
-        shop, run, previewed, claim, there=preview, by=put(FOREIGN_HOSTS[router], "elsewhere.io")
-    )
-    ours = content(await preview.get())
-    async with noticing(shop, previewed) as change:
-        await shop.api.delete(kind, shop.place, "trip-canary", uid=(await preview.get())["metadata"]["uid"])
-        assert "is gone" in str(await change)
-    await run.call(shop.targets.take_over, TakeOverRequest(target=previewed, claim=claim))
-    assert content(await preview.get()) == ours
+    preview = Resource(shop.api, route(shop, target).kind, shop.place, "trip-canary")
+    for by in (put(FOREIGN_HOSTS[router], "elsewhere.io"), None):
+        await changed_and_put_back(shop, run, previewed, claim, there=preview, by=by)
 
 
 async def test_a_route_that_is_left_alone_is_watched_without_being_read(

@@ -41,9 +41,11 @@ class TestSimple:
         assert (world.verdict, world.last.reports[0].state) == ("continue", state)
 
     @pytest.mark.parametrize(("value", "state"), [(700, "ok"), (5000, "alert")])
-    def test_advice_is_shown_and_decides_nothing(self, value: float, state: str) -> None:
+    def test_advice_is_shown_and_decides_nothing(self, value: int, state: str) -> None:
         world = a_minute(World(an_analysis(gauge(rollback=None, alert=800), ratio()), gauge=value))
-        assert (world.verdict, world.last.reports[0].state) == ("continue", state)
+        (told, _) = world.last.reports
+        assert (world.verdict, told.state, told.limit, told.alert) == ("continue", state, None, 800)
+        assert told.sentence == f"{value}, advice 800"
 
     @pytest.mark.parametrize(
         ("limits", "verdict"), [({"alert": 800, "rollback": None}, "continue"), ({"rollback": 800}, "hold")]
