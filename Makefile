@@ -33,7 +33,7 @@ demo: setup ## Watch a good and a bad release (ARGS="--kill-workers")
 	@$(BIN)/headgate demo $(ARGS)
 
 test: tools ## Run every test that needs no cluster (ARGS="-m 'not slow and not e2e and not cluster'" for the quick ones)
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not cluster' $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile -m 'not cluster' $(ARGS)
 
 simulations: setup ## Run the simulations of the verdict engine alone; `test` runs them too
 	$(BIN)/pytest -n 2 tests/workflows/analysis/evidence/test_simulations.py $(ARGS)

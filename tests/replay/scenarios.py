@@ -145,6 +145,21 @@ async def taken_over(lab: Lab) -> None:
     await _ends(trial, "Succeeded")
 
 
+async def told_late(lab: Lab) -> None:
+    """A change that was put back is told by an observer that saw it before."""
+    stages = [{"weight": weight, "observe": observe} for weight, observe in ((10, "10m"), (50, "150ms"))]
+    trial = lab.release({"kind": "canary", "stages": stages, "watch": "150ms"}, name=NAME)
+    lab.world.silent = True
+    await trial.start()
+    await trial.until(lambda status: status.phase == "Observing")
+    lab.world.foreign[trial.components[0].target.key] = "HTTPRoute test/shop: /spec/rules/0/backendRefs"
+    while not lab.world.noticed:
+        await trial.status()
+    lab.world.foreign.clear()
+    await trial.say("advance")
+    await _ends(trial, "Succeeded")
+
+
 async def approval(lab: Lab) -> None:
     trial = lab.release(GATED, name=NAME, gates={"agreed": GATE})
     await trial.start()
@@ -347,7 +362,7 @@ SCENARIOS: dict[str, Scenario] = {
         rejected, steered, held_then_resumed, aborted, aborted_while_checked, half_captured, cancelled, superseded,
         waits_for_its_target, reset, group_of_two, group_rolled_back, undo_blocked_then_resumed, undo_not_seen,
         late_requests, rollback, settled_by_the_janitor, orphan_restored_first, continued_as_new, journal_late,
-        taken_over, git_behind,
+        taken_over, told_late, git_behind,
     )
 }  # fmt: skip
 

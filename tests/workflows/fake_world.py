@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,6 +142,10 @@ class FakeWorld:
     """Ids of Rollouts' runs, and of the workflows that started them."""
     foreign: dict[str, str] = field(default_factory=dict)
     """By target key, a field that somebody else changed: forward writes are refused, and observers notice it."""
+    silent: bool = False
+    """Observers that noticed one tell it when they are interrupted."""
+    noticed: int = 0
+    """Changes that observers noticed."""
     unwritten: set[str] = field(default_factory=set)
     """Events that the record does not take."""
     unheard: set[str] = field(default_factory=set)
@@ -445,7 +450,7 @@ class _Metrics(_Part):
             while True:
                 passed = (loop.time() - began) * self.world.speed
                 if request.is_watchful and (changed := self.world.foreign.get(request.target.key)):
-                    return self._noticed(request, changed, passed)
+                    return await self._noticed(request, changed, passed)
                 judge = self.world.verdicts.get(request.target.key)
                 decision = judge(request) if judge else None
                 if decision is not None:
@@ -464,7 +469,12 @@ class _Metrics(_Part):
             raise Rejected("Prometheus has no http_requests_total{...} in the last 45 s", provider="metrics")
         return Backtested(windows=(Window(seconds=0, decision=Decision(verdict="pass")),))
 
-    def _noticed(self, request: ObserveRequest, changed: str, passed: float) -> Observed:
+    async def _noticed(self, request: ObserveRequest, changed: str, passed: float) -> Observed:
+        self.world.noticed += 1
+        with suppress(asyncio.CancelledError):
+            while self.world.silent:
+                activity.heartbeat(passed)
+                await asyncio.sleep(self.world.tick)
         decision = Decision(verdict="hold", reason="ForeignChange", message=f"{changed} was 10 and is 50")
         return self._answer(request, decision, passed).model_copy(update={"foreign": changed})
 

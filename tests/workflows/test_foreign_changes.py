@@ -139,6 +139,31 @@ async def test_a_change_that_a_write_meets_is_taken_over(lab: Lab, activity: str
     assert [FIELD in message for message in told(trial, "taken_over")] == [True]
 
 
+async def test_what_an_observer_saw_before_a_resume_holds_nothing_afterwards(lab: Lab) -> None:
+    trial = lab.release("canary")
+    lab.world.silent = True
+    await changed_before(trial, "traffic.shift")
+    await trial.until(lambda status: is_held(status) and lab.world.noticed)
+    lab.world.foreign.clear()
+    await trial.say("resume")
+    assert (await trial.end())[0] == "Succeeded"
+    assert len(told(trial, "hold")) == 1
+
+
+async def test_what_an_observer_saw_before_a_takeover_is_no_second_change(lab: Lab) -> None:
+    trial = lab.release("canary", foreign_changes="takeOver")
+    lab.world.silent = True
+
+    async def noticed(_: Any) -> None:
+        while not lab.world.noticed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    lab.world.hooks[trial.components[0].target.key, "targets.take_over"] = noticed
+    await changed_before(trial, "traffic.shift")
+    assert (await trial.end())[0] == "Succeeded"
+    assert (takeovers(trial), told(trial, "hold")) == (1, [])
+
+
 async def test_a_change_while_observing_is_taken_over_without_a_person(lab: Lab) -> None:
     trial = lab.release(SLOW, foreign_changes="takeOver")
     await observing(trial)

@@ -83,6 +83,7 @@ class Guard:
         self._request: ObserveRequest | None = None
         self._stopped = False
         self._woken = False
+        self._settled = 0  # The segment that ran when somebody last said to go on.
 
     @property
     def is_over(self) -> bool:
@@ -130,8 +131,8 @@ class Guard:
         self.release_hold()
 
     def release_hold(self) -> None:
-        """Goes on after a hold; the same evidence may hold again."""
-        self.hold = None
+        """Goes on after a hold; the same evidence may hold again, and so may what the next segment finds changed."""
+        self.hold, self._settled = None, self.segment
         self._interrupt()
 
     def stop(self) -> None:
@@ -244,12 +245,17 @@ class Guard:
                 # Time alone passes nothing: an observer that was stopped, or lost, did not ask whether it may.
                 self.observed = min(self.observed, max(self.need - _LAST, 0))
         if result.foreign:
-            self.on_foreign(result.foreign, result.decision.message)
+            if not self._is_settled(result):
+                self.on_foreign(result.foreign, result.decision.message)
         elif result.decision.verdict == "rollback":
             self.verdict = result.decision
         elif result.decision.verdict == "hold":
             self.hold = result.decision
         self.on_segment()
+
+    def _is_settled(self, result: Observed) -> bool:
+        """Whether a change was seen before somebody settled it, by a segment that ended afterwards."""
+        return result.segment <= self._settled and workflow.patched("settled-changes")
 
     def _summary(self) -> str:
         return f"Watch {self.version} on {' and '.join(self._arms.new)}"
