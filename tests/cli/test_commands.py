@@ -43,10 +43,11 @@ def write(folder: Path, document: dict[str, Any], file: str = "release.yaml") ->
 
 
 def headgate(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
+    """The command as a process of its own, without settings of whoever runs the tests."""
     command = [sys.executable, "-m", "cli.app", *arguments]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADGATE_")}
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, **variables}, timeout=60
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**inherited, **variables}, timeout=60
     )
 
 
