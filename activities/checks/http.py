@@ -49,14 +49,13 @@ class HttpChecks:
         if self._session is None:
             # A connection kept open from an earlier try could belong to an instance that is being stopped.
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-        body: dict[str, Any] = {"data" if isinstance(wanted.body, str) else "json": wanted.body}
         async with self._session.request(
             wanted.method,
             URL(url, encoded=True),
             headers=wanted.headers,
             timeout=aiohttp.ClientTimeout(total=wanted.timeout.total_seconds()),
             allow_redirects=False,
-            **(body if wanted.body is not None else {}),
+            **{"data" if isinstance(wanted.body, str) else "json": wanted.body},
         ) as answer:
             found = b""
             while len(found) < READ and (more := await answer.content.read(READ - len(found))):

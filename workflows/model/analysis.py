@@ -448,10 +448,11 @@ class Analysis(Document):
         return self.kayenta or _KAYENTA
 
     def _unguarded(self) -> list[str]:
-        if all(metric.rule and metric.rule.ends_by_itself for metric in self.metrics):
-            return ["every metric stops after its count; at least one must go on, or users would be unguarded"]
-        if all(metric.is_advice for metric in self.metrics):
+        deciding = [metric for metric in self.metrics if not metric.is_advice]
+        if not deciding:
             return ["every metric is advice alone; at least one must have rollback, or users would be unguarded"]
+        if all(metric.rule and metric.rule.ends_by_itself for metric in deciding):
+            return ["every metric stops after its count; at least one must go on, or users would be unguarded"]
         return []
 
     def _too_large(self) -> list[str]:

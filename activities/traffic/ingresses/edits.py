@@ -15,7 +15,7 @@ from activities.clusters.kubernetes.api import Object
 from activities.clusters.kubernetes.labels import target_label
 from activities.clusters.kubernetes.patch import Operation, Path, entries, put, test
 from activities.clusters.kubernetes.resources import ANNOTATIONS
-from activities.traffic.ingresses.places import Choice, Place, choice
+from activities.traffic.ingresses.places import Choice, Place, choice, leading
 from activities.traffic.switching import only
 from activities.traffic.weighted.edits import PREFIX
 from activities.traffic.weighted.lists import dumped
@@ -55,7 +55,7 @@ class Switch:
     def read(self, ingress: Object) -> TrafficState:
         """What is asked for now; a backend that somebody else changed is told as it is. Errors: Rejected."""
         record, mine = self.record(ingress), self.mine(ingress)
-        if record and record.written == _services(mine):
+        if record and record.written == leading(mine):
             return record.wish
         there = {place.service for place in mine}
         backend = next(backend for backend in _FURTHEST if self.services[backend] in there)
@@ -68,7 +68,7 @@ class Switch:
 
     def refuse_foreign(self, ingress: Object, operation: str) -> None:
         """Errors: ForeignChange where somebody else wrote over a backend of ours."""
-        record, now = self.record(ingress), _services(self._choice.of(ingress))
+        record, now = self.record(ingress), leading(self._choice.of(ingress))
         if record and (differing := [key for key in record.written | now if record.written.get(key) != now.get(key)]):
             field = f"{self.label}: {differing[0]}"
             before, after = record.written.get(differing[0], "nothing of ours"), now.get(differing[0], "not ours")
@@ -90,7 +90,7 @@ class Switch:
         moving = [place for place in mine if place.service != service]
         rules: dict[Path, Any] = {place.rule: _at(ingress, place.rule) for place in moving}
         is_home = service == self.services["stable"] and state.preview_to is None
-        record = None if is_home else Record(wish=state, written=dict.fromkeys(_services(mine), service))
+        record = None if is_home else Record(wish=state, written=dict.fromkeys(leading(mine), service))
         return [
             *(test(path, rule) for path, rule in rules.items()),
             *(put((*place.backend, "name"), service) for place in moving),
@@ -104,10 +104,6 @@ class Switch:
     @property
     def _annotation(self) -> str:
         return f"{PREFIX}{target_label(self.target.key)}"
-
-
-def _services(places: list[Place]) -> dict[str, str]:
-    return {place.label: place.service for place in places}
 
 
 def _at(ingress: Object, path: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,9 +56,14 @@ class Choice:
         return is_ours and self.host in ("", place.host) and self.path in ("", place.path)
 
 
+def leading(places: Iterable[Place]) -> dict[str, str]:
+    """The Service that whoever asks for a host and a path gets."""
+    return {place.label: place.service for place in places}
+
+
 def leads(ingress: Object) -> dict[str, str]:
-    """Where an Ingress leads whoever asks for one of its hosts and paths."""
-    return {place.label: place.service for place in Choice(None).of(ingress)}
+    """The same for all that an Ingress has."""
+    return leading(Choice(None).of(ingress))
 
 
 def choice(target: Target, services: Collection[str]) -> Choice:

@@ -166,8 +166,8 @@ class WeightedRouter:
         written = place.part.companion(route, wish) if wish else None
         change = await rerouted(place.preview, written, place.part.leads) if written else ""
         if change and place.part.wish(await place.route.get()) == wish:  # Nobody took it away meanwhile.
-            told = {"provider": place.shape.provider, "operation": operation}
-            raise ForeignChange(change, field=place.preview.label, **told)
+            provider = place.shape.provider
+            raise ForeignChange(change, field=place.preview.label, provider=provider, operation=operation)
 
     async def _difference(self, place: Place, weights: dict[Backend, float]) -> str:
         """What still differs between the weights and the cluster, or nothing. Errors: ForeignChange, Rejected."""

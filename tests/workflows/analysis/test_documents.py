@@ -206,3 +206,11 @@ def test_selectors_match_as_in_promql(text: str, labels: dict[str, str], matches
 def test_selectors_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="selector|condition|comma|pattern"):
         parse_selector(text)
+
+
+def test_advice_alone_guards_nobody_and_neither_does_advice_beside_what_stops() -> None:
+    advice = errors() | {"rule": {"alert": "1%"}}
+    stops = errors(like="argo", count=3) | {"name": "stops"}
+    assert "every metric is advice alone" in complaint(advice)
+    assert "every metric stops after its count" in complaint(advice, stops)
+    assert parse(advice, errors() | {"name": "guard"}).metrics
